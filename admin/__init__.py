@@ -1,0 +1,1 @@
+"""The admin panel under ``/_gate/admin``: views, queries and templates."""

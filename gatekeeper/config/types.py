@@ -1,0 +1,97 @@
+"""The small grammars of config.yaml: durations, sizes, rates, networks. Used by ``config.model``."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated, Any
+
+import limits
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+
+_DURATION = re.compile(r"(?P<amount>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|h|d|w)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_SIZE = re.compile(r"(?P<amount>\d+)\s*(?P<unit>B|KiB|MiB|GiB)?")
+_BYTES = {None: 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+
+Network = IPv4Network | IPv6Network
+
+
+def parse_duration(value: Any) -> float:
+    """``15m`` or ``30d`` as seconds. Raises ValueError."""
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("a duration such as 10s, 15m, 12h or 30d is needed")
+    seconds = float(match["amount"]) * _SECONDS[match["unit"]]
+    if not 0 < seconds <= 10 * 365 * 86400:
+        raise ValueError("a duration must be more than zero and at most ten years")
+    return seconds
+
+
+def say_duration(seconds: float) -> str:
+    """Seconds as the shortest exact duration, the inverse of ``parse_duration``."""
+    for unit in ("w", "d", "h", "m", "s"):
+        amount = seconds / _SECONDS[unit]
+        if amount >= 1 and amount == int(amount):
+            return f"{int(amount)}{unit}"
+    return f"{round(seconds * 1000)}ms"
+
+
+def parse_size(value: Any) -> int:
+    """``64KiB`` or a plain number as bytes. Raises ValueError."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("a size such as 512, 64KiB, 10MiB or 1GiB is needed")
+    return int(match["amount"]) * _BYTES[match["unit"]]
+
+
+def say_size(size: int) -> str:
+    """Bytes as the shortest exact size, the inverse of ``parse_size``."""
+    for unit in ("GiB", "MiB", "KiB"):
+        if size and size % _BYTES[unit] == 0:
+            return f"{size // _BYTES[unit]}{unit}"
+    return str(size)
+
+
+def parse_rate(value: Any) -> limits.RateLimitItem:
+    """``100/minute`` or ``5/15minutes`` by the grammar of the limits library. Raises ValueError."""
+    if isinstance(value, limits.RateLimitItem):
+        return value
+    try:
+        if not isinstance(value, str):
+            raise ValueError
+        return limits.parse(value)
+    except ValueError:
+        raise ValueError("a rate such as 100/minute, 5/15minutes or 20/hour is needed") from None
+
+
+def say_rate(rate: limits.RateLimitItem) -> str:
+    """A rate in the form that config.yaml takes."""
+    unit = rate.GRANULARITY.name
+    return f"{rate.amount}/{unit}" if rate.multiples == 1 else f"{rate.amount}/{rate.multiples}{unit}s"
+
+
+def parse_network(value: Any) -> Network:
+    """A CIDR network, or one address as a network of its own. Raises ValueError."""
+    if isinstance(value, IPv4Network | IPv6Network):
+        return value
+    try:
+        if not isinstance(value, str):
+            raise ValueError
+        return ip_network(value)
+    except ValueError:
+        raise ValueError("a network in CIDR such as 10.0.0.0/8 or an address is needed") from None
+
+
+def _as_text(pattern_hint: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "examples": [pattern_hint]})
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration), PlainSerializer(say_duration), _as_text("15m")]
+Size = Annotated[int, BeforeValidator(parse_size), PlainSerializer(say_size), _as_text("64KiB")]
+Rate = Annotated[
+    Any, BeforeValidator(parse_rate), PlainSerializer(say_rate), _as_text("100/minute")
+]  # a limits.RateLimitItem; pydantic cannot name the type
+Cidr = Annotated[Any, BeforeValidator(parse_network), PlainSerializer(str), _as_text("10.0.0.0/8")]

@@ -1,0 +1,134 @@
+"""The vocabulary of a decision. Shared by the gate, its surfaces, logs, metrics and the panel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from policies.rules import Rule
+
+Address = IPv4Address | IPv6Address
+
+
+class Reason(StrEnum):
+    """Why a request was refused, or a login failed: one word list for everything that says why."""
+
+    CREDENTIALS_MISSING = "credentials-missing"
+    TOKEN_INVALID = "token-invalid"
+    TOKEN_EXPIRED = "token-expired"
+    SESSION_ENDED = "session-ended"
+    REFRESH_INVALID = "refresh-invalid"
+    REFRESH_REUSED = "refresh-reused"
+    INVALID_CREDENTIALS = "invalid-credentials"
+    MFA_REQUIRED = "mfa-required"
+    MFA_INVALID = "mfa-invalid"
+    STEP_UP_REQUIRED = "step-up-required"
+    OTP_INVALID = "otp-invalid"
+    OTP_EXPIRED = "otp-expired"
+    EMAIL_TAKEN = "email-taken"
+    EMAIL_UNVERIFIED = "email-unverified"
+    REGISTRATION_CLOSED = "registration-closed"
+    NO_RULE = "no-rule"
+    RULE_DENIED = "rule-denied"
+    BANNED = "banned"
+    RATE_LIMITED = "rate-limited"
+    BUSY = "busy"
+    CSRF = "csrf"
+    ORIGIN_DENIED = "origin-denied"
+    BAD_TARGET = "bad-target"
+    UNKNOWN_HOST = "unknown-host"
+    UNTRUSTED_PROXY = "untrusted-proxy"
+    BINDING_MISMATCH = "binding-mismatch"
+    STORE_UNAVAILABLE = "store-unavailable"
+    UPSTREAM_UNAVAILABLE = "upstream-unavailable"
+    UPSTREAM_TIMEOUT = "upstream-timeout"
+    VALIDATION = "validation"
+    NOT_FOUND = "not-found"
+    METHOD_NOT_ALLOWED = "method-not-allowed"
+    UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type"
+    TOO_LARGE = "too-large"
+
+
+class Verdict(IntEnum):
+    """What happens to a request. The zero value denies."""
+
+    DENY = 0
+    ALLOW = 1
+    LOGIN = 2
+    STEP_UP = 3
+
+
+@dataclass(frozen=True, slots=True)
+class RequestTarget:
+    """The one canonical request target (RFC 9112 3.2, origin-form) that policy and forwarding share.
+
+    ``host`` is lower case, without the port; ``port`` is None where the Host field names none.
+    ``path`` is ASCII with unreserved characters decoded; ``query`` is byte for byte what the
+    client sent, None without a ``?``.
+    """
+
+    scheme: str
+    host: str
+    port: int | None
+    path: str
+    query: str | None
+
+    @property
+    def origin_form(self) -> str:
+        """Path and query as they go to the upstream."""
+        return self.path if self.query is None else f"{self.path}?{self.query}"
+
+    @property
+    def authority(self) -> str:
+        """Host and port as a Host field would say them."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port is None else f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks: facts of a verified token, with roles and e-mail from the live user record.
+
+    ``auth_time`` is in Unix seconds; ``acr`` is ``1fa`` or ``2fa``; ``amr`` holds RFC 8176 values.
+    """
+
+    subject: str
+    email: str
+    roles: frozenset[str]
+    session: str
+    jti: str
+    email_verified: bool = False
+    name: str | None = None
+    acr: str = "1fa"
+    amr: tuple[str, ...] = ()
+    auth_time: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRequest:
+    """One question to the decision point."""
+
+    method: str
+    target: RequestTarget
+    client: Address
+    principal: Principal | None
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer. Built without arguments it denies.
+
+    ``set_cookie`` is a Set-Cookie value that every surface must pass on (renewal in passing).
+    ``retry_after`` is in seconds.
+    """
+
+    verdict: Verdict = Verdict.DENY
+    reason: Reason | None = Reason.NO_RULE
+    rule: Rule | None = None
+    principal: Principal | None = None
+    set_cookie: str | None = field(default=None, repr=False)
+    retry_after: float | None = None
