@@ -1,0 +1,1 @@
+"""Tokens and sessions: keys, access and refresh tokens, rotation, revocation."""

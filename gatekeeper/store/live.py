@@ -1,0 +1,208 @@
+"""Live sessions and users in Redis. Implements ``tokens.sessions.SessionStore``.
+
+Keys: ``gate:{sid}`` the session, ``gate:{sid}:x:<jti>`` a blacklisted access token, ``gate:{u:uid}`` the user.
+Keys of one session share a hash tag (Redis Cluster); no script touches two tags but ``read_many``, which a
+cluster-aware client would split by node.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from gatekeeper.store.redis import Redis, Script
+from gatekeeper.tokens.refresh import RefreshClaim
+from gatekeeper.tokens.sessions import LiveRecord, Presented, Session, UserState
+
+PRESENT = Script("present")
+PUT_USER = Script("put_user")
+ADOPT_EPOCH = Script("adopt_epoch")
+READ_MANY = Script("read_many")
+
+_SESSION_FIELDS = ("uid", "epoch", "gen", "rotated", "seen", "expires", "auth", "acr", "amr")
+_USER_FIELDS = ("version", "epoch", "locked", "roles", "email", "verified", "name")
+_MOST_A_READ = 200  # requests a script call; keeps one tick from holding Redis for long
+_SLACK_MS = 60_000  # keys outlive their records a little: expiry is decided by the gate's clock
+
+
+def session_key(session: str) -> str:
+    """The hash of one session."""
+    return f"gate:{{{session}}}"
+
+
+def blacklist_key(session: str, jti: str) -> str:
+    """The entry of one blacklisted access token."""
+    return f"gate:{{{session}}}:x:{jti}"
+
+
+def user_key(user: str) -> str:
+    """The hash of one user."""
+    return f"gate:{{u:{user}}}"
+
+
+class RedisSessions:
+    """Sessions and users in Redis; ``user_life`` (seconds) must outlast any session."""
+
+    def __init__(self, redis: Redis, *, user_life: float) -> None:
+        self._redis = redis
+        self._user_life = user_life
+        self._waiting: list[tuple[tuple[str, str, str], asyncio.Future[LiveRecord]]] = []
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    async def read(self, session: str, jti: str, user: str) -> LiveRecord:
+        """Session, blacklist entry and user in one round trip, shared with the other requests of this tick."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[LiveRecord] = loop.create_future()
+        if not self._waiting:
+            loop.call_soon(self._flush)
+        self._waiting.append(((session_key(session), blacklist_key(session, jti), user_key(user)), future))
+        return await future
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for start in range(0, len(waiting), _MOST_A_READ):
+            task = asyncio.ensure_future(self._read_many(waiting[start : start + _MOST_A_READ]))
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+
+    async def _read_many(self, waiting: Sequence[tuple[tuple[str, str, str], asyncio.Future[LiveRecord]]]) -> None:
+        keys = [key for triple, _ in waiting for key in triple]
+        try:
+            answers = await self._redis.run(READ_MANY, keys, ())
+        except Exception as fault:  # noqa: BLE001  # whatever it is belongs to the callers, each of them
+            _settle(waiting, lambda future, _: future.set_exception(fault))
+            return
+
+        def answer(future: asyncio.Future[LiveRecord], index: int) -> None:
+            session, listed, user = answers[3 * index : 3 * index + 3]
+            triple = waiting[index][0]
+            future.set_result(LiveRecord(_session(triple[0], session), bool(listed), _user(triple[2], user)))
+
+        _settle(waiting, answer)
+
+    async def find(self, session: str) -> Session | None:
+        """One session."""
+        key = session_key(session)
+        return _session(key, await self._redis.call("HMGET", key, *_SESSION_FIELDS))
+
+    async def find_user(self, user: str) -> UserState | None:
+        """One user; asking keeps the record for as long as a new session may need it."""
+        key = user_key(user)
+        fields, _ = await asyncio.gather(
+            self._redis.call("HMGET", key, *_USER_FIELDS),
+            self._redis.call("PEXPIRE", key, int(self._user_life * 1000)),
+        )
+        return _user(key, fields)
+
+    async def open(self, session: Session, user: UserState, *, idle: float) -> None:
+        """Write the user, then the session."""
+        await self.put_user(user)
+        key = session_key(session.id)
+        life = int(1000 * min(session.expires_at - session.seen_at, idle)) + _SLACK_MS
+        await asyncio.gather(
+            self._redis.call("HSET", key, *_session_pairs(session)), self._redis.call("PEXPIRE", key, life)
+        )
+
+    async def rotate(self, claim: RefreshClaim, *, now: float, window: float, idle: float) -> Presented:
+        """Spend a refresh token, atomically."""
+        return await self._present(claim, now, window, idle, rotate=True)
+
+    async def renew(self, claim: RefreshClaim, *, now: float, window: float, idle: float) -> Presented:
+        """Check a refresh token and mark the session as seen, atomically."""
+        return await self._present(claim, now, window, idle, rotate=False)
+
+    async def _present(self, claim: RefreshClaim, now: float, window: float, idle: float, *, rotate: bool) -> Presented:
+        args = (claim.generation, repr(now), repr(window), repr(idle), int(rotate))
+        answer = await self._redis.run(PRESENT, [session_key(claim.session)], args)
+        return Presented(answer.decode())
+
+    async def end(self, sessions: Sequence[str]) -> None:
+        """Delete the sessions; with its session every token dies."""
+        await asyncio.gather(*(self._redis.call("DEL", session_key(session)) for session in sessions))
+
+    async def blacklist(self, session: str, jti: str, *, until: float, now: float) -> None:
+        """Refuse one access token for the rest of its life."""
+        life = max(int((until - now) * 1000), 0) + _SLACK_MS
+        await self._redis.call("SET", blacklist_key(session, jti), 1, "PX", life)
+
+    async def adopt_epoch(self, session: str, epoch: int) -> None:
+        """Let one living session follow its user into a new epoch."""
+        await self._redis.run(ADOPT_EPOCH, [session_key(session)], [epoch])
+
+    async def put_user(self, user: UserState) -> None:
+        """Put a user's state in force unless a newer version is."""
+        await self._redis.run(PUT_USER, [user_key(user.id)], put_user_arguments(user, self._user_life))
+
+
+def put_user_arguments(user: UserState, life: float) -> list[str | int]:
+    """The arguments of ``put_user.lua``; ``life`` in seconds."""
+    fields = {
+        "locked": int(user.locked),
+        "roles": " ".join(user.roles),
+        "email": user.email,
+        "verified": int(user.email_verified),
+        "name": user.name or "",
+    }
+    pairs: list[str | int] = [part for pair in fields.items() for part in pair]
+    return [user.version, user.epoch, int(life * 1000), *pairs]
+
+
+def _settle(
+    waiting: Sequence[tuple[tuple[str, str, str], asyncio.Future[LiveRecord]]],
+    act: Callable[[asyncio.Future[LiveRecord], int], None],
+) -> None:
+    for index, (_, future) in enumerate(waiting):
+        if not future.done():  # a caller that left has cancelled its own future, and only that
+            act(future, index)
+
+
+def _session_pairs(session: Session) -> list[Any]:
+    values = (
+        session.user_id,
+        session.epoch,
+        session.generation,
+        repr(session.rotated_at),
+        repr(session.seen_at),
+        repr(session.expires_at),
+        repr(session.auth_time),
+        session.acr,
+        " ".join(session.amr),
+    )
+    return [part for pair in zip(_SESSION_FIELDS, values, strict=True) for part in pair]
+
+
+def _session(key: str, fields: Sequence[bytes | None]) -> Session | None:
+    uid, epoch, generation, rotated, seen, expires, auth, acr, amr = fields
+    if uid is None or epoch is None or generation is None or rotated is None or seen is None:
+        return None
+    if expires is None or auth is None or acr is None or amr is None:
+        return None
+    return Session(
+        id=key[6:-1],
+        user_id=uid.decode(),
+        epoch=int(epoch),
+        generation=int(generation),
+        rotated_at=float(rotated),
+        seen_at=float(seen),
+        expires_at=float(expires),
+        auth_time=float(auth),
+        acr=acr.decode(),
+        amr=tuple(amr.decode().split()),
+    )
+
+
+def _user(key: str, fields: Sequence[bytes | None]) -> UserState | None:
+    version, epoch, locked, roles, email, verified, name = fields
+    if version is None or epoch is None or locked is None or roles is None or email is None:
+        return None
+    return UserState(
+        id=key[8:-1],
+        email=email.decode(),
+        email_verified=verified == b"1",
+        name=name.decode() if name else None,
+        roles=tuple(roles.decode().split()),
+        locked=locked != b"0",
+        epoch=int(epoch),
+        version=int(version),
+    )

@@ -1,0 +1,299 @@
+"""Sessions: token families. Opened at login, rotated by refresh, ended by logout; asked about on every request.
+
+The live record is in Redis and decides; the durable record in PostgreSQL is for people and for replay
+after a Redis failover. Endings write both before they are answered.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Protocol
+
+from gatekeeper.errors import StoreUnavailable
+from gatekeeper.tokens.codec import AccessClaims, AccessTokens
+from gatekeeper.tokens.refresh import RefreshClaim, RefreshTokens
+from policies.model import Address, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class UserState:
+    """The part of a user that every request reads. ``version`` orders copies; ``epoch`` dates sessions."""
+
+    id: str
+    email: str
+    email_verified: bool
+    name: str | None
+    roles: tuple[str, ...]
+    locked: bool
+    epoch: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A token family as Redis keeps it; times in Unix seconds."""
+
+    id: str
+    user_id: str
+    epoch: int
+    generation: int
+    rotated_at: float
+    seen_at: float
+    expires_at: float
+    auth_time: float
+    acr: str
+    amr: tuple[str, ...]
+
+    def alive(self, now: float, idle_ttl: float) -> bool:
+        """Neither past its absolute end nor idle for too long."""
+        return now < self.expires_at and now < self.seen_at + idle_ttl
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRecord:
+    """What one request reads in its round trip."""
+
+    session: Session | None
+    blacklisted: bool
+    user: UserState | None
+
+
+class Presented(StrEnum):
+    """What became of a presented refresh token."""
+
+    ROTATED = "rotated"  # it was current; the generation moved on
+    CURRENT = "current"  # it is current (renewal, which does not rotate)
+    REPEATED = "repeated"  # it is the just-used parent; the same successor again
+    REUSED = "reused"  # it was used before; the family has ended
+    ENDED = "ended"  # there is no such family, or the token is not one of its generations
+
+
+class SessionStore(Protocol):
+    """The live records. Every method is one atomic step; all raise StoreUnavailable."""
+
+    async def read(self, session: str, jti: str, user: str) -> LiveRecord: ...
+
+    async def find(self, session: str) -> Session | None: ...
+
+    async def find_user(self, user: str) -> UserState | None: ...
+
+    async def open(self, session: Session, user: UserState, *, idle: float) -> None: ...
+
+    async def rotate(self, claim: RefreshClaim, *, now: float, window: float, idle: float) -> Presented: ...
+
+    async def renew(self, claim: RefreshClaim, *, now: float, window: float, idle: float) -> Presented: ...
+
+    async def end(self, sessions: Sequence[str]) -> None: ...
+
+    async def blacklist(self, session: str, jti: str, *, until: float, now: float) -> None: ...
+
+    async def adopt_epoch(self, session: str, epoch: int) -> None: ...
+
+    async def put_user(self, user: UserState) -> None:
+        """Unless a newer version is in force."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOrigin:
+    """Where a session was opened from."""
+
+    address: Address
+    country: str | None
+    user_agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRecord:
+    """The durable record, as people see it."""
+
+    id: str
+    user_id: str
+    started_at: float
+    expires_at: float
+    ended_at: float | None
+    end_reason: str | None
+    origin: SessionOrigin
+    amr: tuple[str, ...]
+
+
+class SessionRecords(Protocol):
+    """The durable records. All methods raise StoreUnavailable."""
+
+    async def started(self, session: Session, origin: SessionOrigin, now: float) -> None: ...
+
+    async def ended(self, sessions: Sequence[str], reason: str, now: float) -> None: ...
+
+    async def open_of(self, user: str, now: float) -> list[SessionRecord]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPair:
+    """What login, refresh and renewal hand out; lives in seconds."""
+
+    access: str
+    access_expires_in: int
+    session: Session
+    user: UserState
+    refresh: str | None = None
+    refresh_expires_in: int = 0
+
+
+def principal_claims(session: Session, user: UserState, *, now: float, ttl: float) -> AccessClaims:
+    """The claims of a fresh access token of ``session``; it never outlives the session."""
+    issued = int(now)
+    return AccessClaims(
+        subject=user.id,
+        session=session.id,
+        jti=secrets.token_urlsafe(12),
+        issued_at=issued,
+        not_before=issued,
+        expires_at=min(issued + int(ttl), int(session.expires_at)),
+        auth_time=int(session.auth_time),
+        acr=session.acr,
+        amr=session.amr,
+        email=user.email,
+        email_verified=user.email_verified,
+        roles=user.roles,
+    )
+
+
+class Sessions:
+    """The service over live and durable records."""
+
+    def __init__(
+        self,
+        store: SessionStore,
+        records: SessionRecords,
+        access: AccessTokens,
+        refresh: RefreshTokens,
+        *,
+        refresh_ttl: float,
+        idle_ttl: float,
+        reuse_window: float,
+    ) -> None:
+        self._store = store
+        self._records = records
+        self._access = access
+        self._refresh = refresh
+        self.refresh_ttl = refresh_ttl
+        self.idle_ttl = idle_ttl
+        self._window = reuse_window
+
+    async def open(
+        self, user: UserState, origin: SessionOrigin, *, amr: tuple[str, ...], acr: str, now: float
+    ) -> TokenPair:
+        """A new family, durable record first: what cannot be listed and ended must not live."""
+        session = Session(
+            id=secrets.token_urlsafe(18),
+            user_id=user.id,
+            epoch=user.epoch,
+            generation=1,
+            rotated_at=now,
+            seen_at=now,
+            expires_at=now + self.refresh_ttl,
+            auth_time=now,
+            acr=acr,
+            amr=amr,
+        )
+        await self._records.started(session, origin, now)
+        try:
+            await self._store.open(session, user, idle=self.idle_ttl)
+        except StoreUnavailable:
+            await self._records.ended([session.id], "never-live", now)
+            raise
+        return self._pair(session, user, now)
+
+    async def refresh(self, claim: RefreshClaim, now: float) -> TokenPair | Reason:
+        """Spend a refresh token (RFC 9700 4.14.2): the successor, or why not."""
+        found = await self._living(claim.session, now)
+        if isinstance(found, Reason):
+            return found
+        session, user = found
+        outcome = await self._store.rotate(claim, now=now, window=self._window, idle=self.idle_ttl)
+        match outcome:
+            case Presented.ROTATED | Presented.REPEATED:
+                moved = replace(session, generation=claim.generation + 1, seen_at=now)
+                return self._pair(moved, user, now)
+            case Presented.REUSED:
+                await self._records.ended([claim.session], Reason.REFRESH_REUSED, now)
+                return Reason.REFRESH_REUSED
+            case _:
+                return Reason.SESSION_ENDED
+
+    async def renew(self, claim: RefreshClaim, now: float) -> TokenPair | Reason:
+        """A fresh access token in passing; the refresh token stays as it is."""
+        found = await self._living(claim.session, now)
+        if isinstance(found, Reason):
+            return found
+        session, user = found
+        outcome = await self._store.renew(claim, now=now, window=self._window, idle=self.idle_ttl)
+        match outcome:
+            case Presented.CURRENT | Presented.REPEATED:
+                return self._pair(replace(session, seen_at=now), user, now, with_refresh=False)
+            case Presented.REUSED:
+                await self._records.ended([claim.session], Reason.REFRESH_REUSED, now)
+                return Reason.REFRESH_REUSED
+            case _:
+                return Reason.SESSION_ENDED
+
+    async def end(self, sessions: Sequence[str], reason: str, now: float) -> None:
+        """End families: in force on the next request everywhere, then durable."""
+        if not sessions:
+            return
+        await self._store.end(sessions)
+        await self._records.ended(sessions, reason, now)
+
+    async def end_token(self, session: str, jti: str, *, until: float, now: float) -> None:
+        """Blacklist one access token (by jti, never by text) for the rest of its life."""
+        await self._store.blacklist(session, jti, until=until, now=now)
+
+    async def open_of(self, user: str, now: float) -> list[SessionRecord]:
+        """The user's sessions that are alive in Redis, newest first, from the durable records."""
+        records = await self._records.open_of(user, now)
+        state = await self._store.find_user(user)
+        living = []
+        for record in records:
+            session = await self._store.find(record.id)
+            if session and state and session.epoch >= state.epoch and session.alive(now, self.idle_ttl):
+                living.append(record)
+        return living
+
+    async def follow(self, user: UserState, *, keep: str | None = None) -> None:
+        """Put a changed user in force; ``keep`` is the session that outlives a raised epoch."""
+        if keep is not None:
+            await self._store.adopt_epoch(keep, user.epoch)
+        await self._store.put_user(user)
+
+    def admits(self, live: LiveRecord, user: str, now: float) -> Reason | None:
+        """Whether a token of this user and session is still good, by what Redis says now."""
+        session, state = live.session, live.user
+        if session is None or state is None or live.blacklisted or session.user_id != user:
+            return Reason.SESSION_ENDED
+        if state.locked or session.epoch < state.epoch or not session.alive(now, self.idle_ttl):
+            return Reason.SESSION_ENDED
+        return None
+
+    async def _living(self, session_id: str, now: float) -> tuple[Session, UserState] | Reason:
+        session = await self._store.find(session_id)
+        if session is None:
+            return Reason.SESSION_ENDED
+        user = await self._store.find_user(session.user_id)
+        reason = self.admits(LiveRecord(session, blacklisted=False, user=user), session.user_id, now)
+        if reason is not None or user is None:
+            return reason or Reason.SESSION_ENDED
+        return session, user
+
+    def _pair(self, session: Session, user: UserState, now: float, *, with_refresh: bool = True) -> TokenPair:
+        claims = principal_claims(session, user, now=now, ttl=self._access.ttl)
+        life = int(min(session.expires_at, session.seen_at + self.idle_ttl) - now)
+        return TokenPair(
+            access=self._access.mint(claims, now),
+            access_expires_in=claims.expires_at - claims.issued_at,
+            session=session,
+            user=user,
+            refresh=self._refresh.make(session.id, session.generation) if with_refresh else None,
+            refresh_expires_in=life if with_refresh else 0,
+        )
