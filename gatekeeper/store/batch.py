@@ -33,37 +33,11 @@ _NOT_IN_CHARGE: Final = frozenset({"LOADING", "READONLY", "MASTERDOWN"})
 _UNABLE: Final = frozenset(
     {"BUSY", "OOM", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "NOAUTH", "NOPERM", "WRONGPASS", "NOPROTO"}
 )
-# These change the state of the connection or block it for everyone else on it.
-_NOT_SHARED: Final = frozenset(
-    [
-        "MULTI",
-        "EXEC",
-        "DISCARD",
-        "WATCH",
-        "UNWATCH",
-        "SUBSCRIBE",
-        "PSUBSCRIBE",
-        "SSUBSCRIBE",
-        "MONITOR",
-        "SELECT",
-        "AUTH",
-        "HELLO",
-        "RESET",
-        "QUIT",
-        "SYNC",
-        "PSYNC",
-        "BLPOP",
-        "BRPOP",
-        "BRPOPLPUSH",
-        "BLMOVE",
-        "BLMPOP",
-        "BZPOPMIN",
-        "BZPOPMAX",
-        "BZMPOP",
-        "WAIT",
-        "WAITAOF",
-    ]
-)
+# These change the state of the connection, or block it, for everyone else on it.
+_STATEFUL: Final = ("MULTI", "EXEC", "DISCARD", "WATCH", "UNWATCH", "SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "MONITOR")
+_OF_THE_CONNECTION: Final = ("SELECT", "AUTH", "HELLO", "RESET", "QUIT", "SYNC", "PSYNC", "WAIT", "WAITAOF")
+_BLOCKING: Final = ("BLPOP", "BRPOP", "BRPOPLPUSH", "BLMOVE", "BLMPOP", "BZPOPMIN", "BZPOPMAX", "BZMPOP")
+_NOT_SHARED: Final = frozenset((*_STATEFUL, *_OF_THE_CONNECTION, *_BLOCKING))
 
 
 class CommandRefused(RuntimeError):

@@ -1,0 +1,216 @@
+"""One connection to PostgreSQL: aiopg with its traps closed, and psycopg2's errors in our words. For ``postgres``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import select
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast
+
+import aiopg
+import psycopg2
+from psycopg2 import errors, extensions
+from psycopg2.extras import Json
+
+from gatekeeper.errors import Conflict, StoreUnavailable
+
+_IDLE_IN_TRANSACTION: Final = "60s"  # after which the server ends a transaction that its gate forgot
+_SERVER_SHARE: Final = 0.9  # of a deadline: the server gives up first, and says so, and the connection lives on
+
+
+def _to_bytes(value: Any, cursor: Any) -> bytes | None:
+    return None if value is None else bytes(psycopg2.BINARY(value, cursor))
+
+
+_BYTES = extensions.new_type((17,), "BYTES", _to_bytes)
+_BYTES_ARRAY = extensions.new_array_type((1001,), "BYTES[]", _BYTES)
+
+
+class QueryError(RuntimeError):
+    """PostgreSQL refuses a statement as such: a mistake in the gate, not an outage. ``sqlstate`` says which.
+
+    The text never quotes values: they may be secrets.
+    """
+
+    def __init__(self, sqlstate: str | None, detail: str) -> None:
+        super().__init__(f"{sqlstate or 'client'}: {detail}")
+        self.sqlstate = sqlstate
+
+
+class ConnectionBroken(StoreUnavailable):
+    """The connection died under the statement: on another one a read may be tried again."""
+
+
+class Connection(aiopg.Connection):
+    """An aiopg connection whose time-outs are time-outs and which works on any file descriptor."""
+
+    @staticmethod
+    def _ready(weak_self: Any) -> None:
+        try:
+            aiopg.Connection._ready(weak_self)  # noqa: SLF001  # our own base class
+        except ValueError as error:
+            # aiopg calls select() after every SQL error, and select() takes no descriptor above 1023: a busy
+            # gate has those. Without this the error is lost and the caller waits for its deadline.
+            connection = weak_self()
+            waiter, cause = connection._waiter, error.__context__  # noqa: SLF001  # ditto
+            if waiter is not None and not waiter.done() and isinstance(cause, psycopg2.Error):
+                waiter.set_exception(cause)
+            connection.close()
+
+    async def _poll(self, waiter: asyncio.Future[None], timeout: float) -> None:
+        # aiopg's own turns the server's statement_timeout into a CancelledError, which nobody can tell from a
+        # cancelled task for certain; this one lets it out as what it is.
+        self._ready(self._weakref)
+        try:
+            async with asyncio.timeout(timeout):
+                await waiter
+        except (asyncio.CancelledError, TimeoutError):
+            self.close()  # a reply may be under way: nobody may use this connection again
+            raise
+        finally:
+            self._waiter = None
+
+    def is_usable(self) -> bool:
+        """Not closed, not in a transaction, and nothing (a goodbye, an end of file) waiting in its socket."""
+        if self.closed or self.raw.get_transaction_status() != extensions.TRANSACTION_STATUS_IDLE:
+            return False
+        poll = select.poll()
+        poll.register(self.raw.fileno(), select.POLLIN)
+        return not poll.poll(0)
+
+    async def run(self, sql: str, params: Sequence[object] | Mapping[str, object]) -> tuple[list[dict[str, Any]], int]:
+        """One statement: its rows as dicts, and the count of rows it returned or changed.
+
+        Raises ``StoreUnavailable`` (``ConnectionBroken`` where that is it), ``Conflict`` or ``QueryError``.
+        """
+        try:
+            return await self._run(sql, _adapt(params))
+        except psycopg2.Error as error:
+            raise translate(error, broken=bool(self.closed)) from None  # the driver's text may hold values
+        except AssertionError:  # aiopg's way to say that the connection closed under it
+            self.close()
+            raise ConnectionBroken("postgres", "connection lost") from None
+        except (ValueError, TypeError, LookupError) as error:  # a NUL, too few parameters, a name that is not there
+            raise QueryError(None, f"parameters do not fit: {type(error).__name__}") from None
+
+    async def _run(self, sql: str, params: Any) -> tuple[list[dict[str, Any]], int]:
+        cursor = await self.cursor()
+        try:
+            await cursor.execute(sql, params)
+            rows: list[dict[str, Any]] = []
+            if cursor.description is not None:
+                names = [column.name for column in cursor.description]
+                rows = [dict(zip(names, row, strict=True)) for row in await cursor.fetchall()]
+            return rows, cursor.rowcount
+        finally:
+            with contextlib.suppress(psycopg2.Error):
+                cursor.close()
+
+
+async def connect(dsn: str, timeout: float) -> Connection:
+    """A connection fit for use within ``timeout`` seconds, or ``StoreUnavailable``."""
+    options = extensions.parse_dsn(dsn)
+    deadline = asyncio.get_running_loop().time() + timeout
+    problem = "no address"
+    places = await _places(options)
+    for index, place in enumerate(places):
+        share = max(deadline - asyncio.get_running_loop().time(), 0.0) / (len(places) - index)
+        try:
+            async with asyncio.timeout(share):
+                return await _connect(dsn, options, place, timeout)
+        except psycopg2.Error as error:
+            problem = _one_line(str(error))
+        except (TimeoutError, AssertionError, OSError):
+            problem = f"no connection within {timeout:g} s"
+    raise StoreUnavailable("postgres", problem)
+
+
+async def _connect(dsn: str, options: dict[str, str], place: dict[str, str], timeout: float) -> Connection:
+    defaults = {
+        "fallback_application_name": "gatekeeper",
+        "target_session_attrs": "read-write",  # after a failover the old primary must not answer as if it were one
+        "gssencmode": "disable",  # libpq would change sockets under aiopg's feet
+    }
+    settings = {name: value for name, value in defaults.items() if name not in options} | place
+    settings |= {"client_encoding": "UTF8"}
+    connection = cast("Connection", await Connection(dsn, timeout, enable_hstore=False, **cast("Any", settings)))
+    try:
+        for kind in (_BYTES, _BYTES_ARRAY):
+            extensions.register_type(kind, connection.raw)
+        session = {
+            "statement_timeout": str(int(timeout * _SERVER_SHARE * 1000)),
+            "idle_in_transaction_session_timeout": _IDLE_IN_TRANSACTION,
+            "TimeZone": "UTC",
+        }
+        if sys.platform == "linux" and connection.raw.server_version >= 140000:
+            session["client_connection_check_interval"] = "1s"  # else an abandoned query runs to its time-out
+        calls = ", ".join(["set_config(%s, %s, false)"] * len(session))
+        cursor = await connection.cursor()
+        await cursor.execute(f"SELECT {calls}", [part for pair in session.items() for part in pair])
+        cursor.close()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+async def _places(options: dict[str, str]) -> list[dict[str, str]]:
+    """Where to try in turn, names resolved: libpq's own look-up would block the loop, and its own moving on to
+    the next address changes the socket that aiopg watches.
+    """
+    if "host" not in options or "hostaddr" in options:
+        return [{}]
+    hosts, ports = options["host"].split(","), options.get("port", "").split(",")
+    ports = ports * len(hosts) if len(ports) == 1 else ports
+    if len(ports) != len(hosts):
+        return [{}]  # libpq says what is wrong
+    places: list[dict[str, str]] = []
+    for host, port in zip(hosts, ports, strict=True):
+        place = {"host": host} | ({"port": port} if port else {})
+        if not host or host.startswith(("/", "@")):
+            places.append(place)
+            continue
+        with contextlib.suppress(OSError):
+            found = await asyncio.get_running_loop().getaddrinfo(host, None)
+            addresses = dict.fromkeys(str(entry[4][0]) for entry in found)
+            places += [place | {"hostaddr": address} for address in addresses]
+    return places
+
+
+def translate(error: psycopg2.Error, *, broken: bool) -> Exception:
+    """What an error of the driver is to the rest of the gate; ``broken``: the connection is gone."""
+    state = error.pgcode
+    text = _one_line(error.diag.message_primary or str(error))
+    if broken or isinstance(error, psycopg2.InterfaceError) or (state or "").startswith(("08", "57P0")):
+        return ConnectionBroken("postgres", text)
+    if isinstance(error, errors.UniqueViolation | errors.ExclusionViolation):
+        return Conflict(error.diag.constraint_name or "a unique constraint")
+    if isinstance(error, psycopg2.OperationalError | errors.ReadOnlySqlTransaction) or state is None:
+        if isinstance(error, psycopg2.ProgrammingError):  # found by the client, such as a missing parameter
+            return QueryError(None, text)
+        return StoreUnavailable("postgres", text)
+    if state.startswith("22"):  # data exceptions quote the value
+        text = type(error).__name__
+    return QueryError(state, text)
+
+
+def _adapt(params: Sequence[object] | Mapping[str, object]) -> dict[str, object] | list[object] | None:
+    """Parameters as psycopg2 takes them. None when there are none: then ``%`` in the statement is just that."""
+    if isinstance(params, Mapping):
+        return {name: _value(value) for name, value in params.items()} or None
+    return [_value(value) for value in params] or None
+
+
+def _value(value: object) -> object:
+    if isinstance(value, dict):
+        return Json(value)
+    if isinstance(value, ipaddress.IPv4Address | ipaddress.IPv6Address | ipaddress.IPv4Network | ipaddress.IPv6Network):
+        return str(value)
+    return value
+
+
+def _one_line(text: str) -> str:
+    return (text.strip().splitlines() or ["no reason given"])[0]
