@@ -1,0 +1,221 @@
+"""Reads one answer from bytes, without I/O. One ``AnswerReader`` an exchange, owned by ``upstream.connection``.
+
+llhttp (no lenient flag) judges heads and chunks; where a head ends, how long a body is and what may follow it
+is decided here, so that no byte after an answer is ever taken for the next one.
+"""
+
+from __future__ import annotations
+
+from httptools import HttpParserError, HttpResponseParser
+
+from gatekeeper.upstream.framing import BodyKind, frame_answer
+from gatekeeper.upstream.headers import RawHeaders
+from gatekeeper.upstream.response import UpstreamResponse
+
+MAX_HEAD = 64 << 10
+"""Bytes of a head, interim (1xx) heads before it included; of chunk framing and trailers between body bytes too."""
+MAX_FIELDS = 200
+_BLANK_LINE = b"\r\n\r\n"
+_REASON_CONTROLS = bytes(code for code in [*range(32), 127] if code != 9)
+
+
+class BadAnswer(ValueError):
+    """What the upstream sent is no answer that can be trusted; says why without repeating its bytes."""
+
+
+class AnswerReader:
+    """Fed with what arrives, it makes the ``response``, fills its body, and knows when it is ``done``.
+
+    ``keep_alive`` counts once done: False also when more bytes came than the answer has.
+    """
+
+    __slots__ = (
+        "_asked_head", "_chunks_ended", "_fields", "_head_read", "_kind", "_overhead", "_parser", "_partial",
+        "_reason", "_remaining", "_size", "_start", "_tail", "done", "keep_alive", "response",
+    )  # fmt: skip
+
+    def __init__(self, *, asked_head: bool) -> None:
+        self.response: UpstreamResponse | None = None
+        self.done = False
+        self.keep_alive = False
+        self._asked_head = asked_head
+        self._size = 0
+        self._kind = BodyKind.NONE
+        self._remaining = 0
+        self._chunks_ended = False
+        self._expect_head()
+
+    @property
+    def started(self) -> bool:
+        """Whether a byte of the answer has arrived."""
+        return self._size > 0
+
+    def feed(self, data: bytes) -> None:
+        """Read on; raises BadAnswer, after which the connection is good for nothing."""
+        if self.response is None:
+            data = self._feed_head(data)
+            if self.response is None:
+                return
+        elif self.done:
+            self.keep_alive = False
+            return
+        self._feed_body(self.response, data)
+
+    def end_of_stream(self) -> bool:
+        """The upstream closed its side; whether that is the proper end of the answer."""
+        self.done = self.done or (self.response is not None and self._kind is BodyKind.CLOSE)
+        self.keep_alive = False
+        return self.done
+
+    # Callbacks of llhttp
+
+    def on_message_begin(self) -> None:
+        if self._chunks_ended:
+            raise BadAnswer("bytes after the last chunk")
+
+    def on_status(self, reason: bytes) -> None:
+        self._reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # After the head come trailers; they are dropped, since no rule was applied to them (RFC 9110 6.5.1).
+        if not self._head_read:
+            if len(self._fields) >= MAX_FIELDS:
+                raise BadAnswer("too many fields")
+            self._fields.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        self._head_read = True
+
+    def on_body(self, data: bytes) -> None:
+        self._overhead = 0
+        if self.response is not None:
+            self.response.feed(data)
+
+    def on_message_complete(self) -> None:
+        self._chunks_ended = self._kind is BodyKind.CHUNKED
+
+    # The head
+
+    def _expect_head(self) -> None:
+        self._fields: RawHeaders = []
+        self._reason = b""
+        self._head_read = False
+        self._start = b""
+        self._partial = bytearray()
+        self._parser: HttpResponseParser | None = HttpResponseParser(self)
+
+    def _feed_head(self, data: bytes) -> bytes:
+        """Read heads up to the final one; returns what follows it."""
+        while data:
+            cut = self._cut(data)
+            head, rest = (data, b"") if cut is None or cut == len(data) else (data[:cut], data[cut:])
+            self._size += len(head)
+            if self._size > MAX_HEAD:
+                raise BadAnswer("a head that is too large")
+            self._parse(head)
+            # llhttp and the blank line must agree on where the head ends.
+            if self._head_read is not (cut is not None):
+                raise BadAnswer("a malformed head")
+            if cut is None or self._finish_head():
+                return rest
+            data = rest
+        return b""
+
+    def _cut(self, data: bytes) -> int | None:
+        """How much of ``data`` belongs to this head; None when its end has not arrived."""
+        if len(self._start) < 9:
+            self._start += data[: 9 - len(self._start)]
+            # llhttp also speaks RTSP, ICE, HTTP/0.9 and 2.0, and skips empty lines.
+            if not (b"HTTP/1.1 ".startswith(self._start) or b"HTTP/1.0 ".startswith(self._start)):
+                raise BadAnswer("not HTTP/1")
+        partial = self._partial
+        if partial:
+            before = len(partial)
+            partial += data
+            end = partial.find(_BLANK_LINE, max(0, before - 3))
+            return None if end < 0 else end + 4 - before
+        end = data.find(_BLANK_LINE)
+        if end < 0:
+            partial += data
+            return None
+        return end + 4
+
+    def _parse(self, data: bytes) -> None:
+        parser = self._parser
+        if parser is None:
+            raise BadAnswer("bytes after the answer")
+        try:
+            parser.feed_data(data)
+        except HttpParserError:
+            # HttpParserUpgrade too: a 101 that was never asked for. A tunnel would take over from here.
+            raise BadAnswer("malformed HTTP") from None
+
+    def _finish_head(self) -> bool:
+        """Act on a complete head; False when it was interim (RFC 9110 15.2: 100 and 103 are not passed on)."""
+        parser = self._parser
+        assert parser is not None  # noqa: S101 - it has just read the head
+        status: int = parser.get_status_code()
+        if not 100 <= status <= 599 or len(self._reason.translate(None, _REASON_CONTROLS)) != len(self._reason):
+            raise BadAnswer("a bad status line")
+        if status < 200:
+            self._expect_head()
+            return False
+        http_1_1 = self._start == b"HTTP/1.1 "
+        try:
+            kind, length, keep_alive, headers = frame_answer(status, http_1_1, self._asked_head, self._fields)
+        except ValueError as error:
+            raise BadAnswer(str(error)) from None
+        self._kind = kind
+        self._remaining = length or 0
+        self.keep_alive = keep_alive
+        self._overhead = 0
+        self._tail = b""
+        if kind is not BodyKind.CHUNKED:
+            self._parser = None
+        self.response = UpstreamResponse(status, self._reason, headers, length)
+        return True
+
+    # The body
+
+    def _feed_body(self, response: UpstreamResponse, data: bytes) -> None:
+        kind = self._kind
+        if kind is BodyKind.LENGTH:
+            excess = len(data) - self._remaining
+            if excess < 0:
+                self._remaining = -excess
+                if data:
+                    response.feed(data)
+                return
+            if self._remaining:
+                response.feed(data if not excess else data[: self._remaining])
+            self._finish(clean=not excess)
+        elif kind is BodyKind.CHUNKED:
+            if data:
+                self._feed_chunks(data)
+        elif kind is BodyKind.CLOSE:
+            if data:
+                response.feed(data)
+        else:
+            self._finish(clean=not data)
+
+    def _feed_chunks(self, data: bytes) -> None:
+        self._overhead += len(data)
+        try:
+            self._parse(data)
+        except BadAnswer:
+            if not self._chunks_ended:
+                raise
+            self._finish(clean=False)
+            return
+        # llhttp skips empty lines after the last chunk without a word: the end must be exactly one.
+        self._tail = (self._tail + data[-5:])[-5:]
+        if self._chunks_ended:
+            self._finish(clean=self._tail.endswith(_BLANK_LINE) and self._tail[0] not in b"\r\n")
+        elif self._overhead > MAX_HEAD:
+            raise BadAnswer("chunk framing without end")
+
+    def _finish(self, *, clean: bool) -> None:
+        self.done = True
+        self.keep_alive = self.keep_alive and clean
+        # The parser holds this object's methods: without this each answer would wait for the cycle collector.
+        self._parser = None
