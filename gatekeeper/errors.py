@@ -17,6 +17,7 @@ class StoreUnavailable(GatekeeperError):
     def __init__(self, store: str, detail: str) -> None:
         super().__init__(f"{store}: {detail}")
         self.store = store
+        self.detail = detail
 
 
 class Conflict(GatekeeperError):

@@ -1,0 +1,1 @@
+"""Accounts and how one proves to own one: the services and their JSON endpoints."""

@@ -1,0 +1,1 @@
+"""What happened: login attempts and changes, one row each."""

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from gatekeeper.errors import StoreUnavailable
 from gatekeeper.store.redis import Redis, Script
 from gatekeeper.tokens.refresh import RefreshClaim
 from gatekeeper.tokens.sessions import LiveRecord, Presented, Session, UserState
@@ -70,8 +71,9 @@ class RedisSessions:
         keys = [key for triple, _ in waiting for key in triple]
         try:
             answers = await self._redis.run(READ_MANY, keys, ())
-        except Exception as fault:  # noqa: BLE001  # whatever it is belongs to the callers, each of them
-            _settle(waiting, lambda future, _: future.set_exception(fault))
+        except StoreUnavailable as fault:
+            detail = fault.detail
+            _settle(waiting, lambda future, _: future.set_exception(StoreUnavailable("redis", detail)))
             return
 
         def answer(future: asyncio.Future[LiveRecord], index: int) -> None:
@@ -135,7 +137,7 @@ class RedisSessions:
         await self._redis.run(PUT_USER, [user_key(user.id)], put_user_arguments(user, self._user_life))
 
 
-def put_user_arguments(user: UserState, life: float) -> list[str | int]:
+def put_user_arguments(user: UserState, life: float, *, only_known: bool = False) -> list[str | int]:
     """The arguments of ``put_user.lua``; ``life`` in seconds."""
     fields = {
         "locked": int(user.locked),
@@ -145,7 +147,7 @@ def put_user_arguments(user: UserState, life: float) -> list[str | int]:
         "name": user.name or "",
     }
     pairs: list[str | int] = [part for pair in fields.items() for part in pair]
-    return [user.version, user.epoch, int(life * 1000), *pairs]
+    return [user.version, user.epoch, int(life * 1000), int(only_known), *pairs]
 
 
 def _settle(

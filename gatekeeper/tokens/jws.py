@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from base64 import urlsafe_b64decode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from jwt.api_jwk import PyJWK
 from jwt.exceptions import PyJWTError
 
 MAX_TOKEN = 8192  # security 10: longer ones are refused before decoding
-_COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]+")
 _KNOWN_HEADER = frozenset({"alg", "typ", "kid", "cty"})
 _ALGORITHMS = get_default_algorithms()
 
@@ -54,7 +54,11 @@ def _may_verify(key_ops: object) -> bool:
 
 
 def _decode(segment: str) -> bytes:
-    return urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+    """Base64url without padding, in its one canonical form (RFC 4648 3.5). Raises ValueError."""
+    plain = urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+    if urlsafe_b64encode(plain).rstrip(b"=").decode() != segment:
+        raise ValueError("not canonical")
+    return plain
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -261,12 +261,6 @@ class Sessions:
                 living.append(record)
         return living
 
-    async def follow(self, user: UserState, *, keep: str | None = None) -> None:
-        """Put a changed user in force; ``keep`` is the session that outlives a raised epoch."""
-        if keep is not None:
-            await self._store.adopt_epoch(keep, user.epoch)
-        await self._store.put_user(user)
-
     def admits(self, live: LiveRecord, user: str, now: float) -> Reason | None:
         """Whether a token of this user and session is still good, by what Redis says now."""
         session, state = live.session, live.user

@@ -1,0 +1,167 @@
+"""The composition root: the only place that builds objects from a Config. Called by ``gatekeeper.worker``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from admin.app import Panel
+from gatekeeper.bootstrap import secret_of
+from gatekeeper.clock import Clock, SystemClock
+from gatekeeper.config.model import Config
+from gatekeeper.errors import StoreUnavailable
+from gatekeeper.gate import Authenticator, Gate
+from gatekeeper.health import Health
+from gatekeeper.identity.accounts import Accounts
+from gatekeeper.identity.endpoints import Identity, IdentitySettings
+from gatekeeper.identity.limits import LimitsCounter
+from gatekeeper.identity.login import PasswordLogin
+from gatekeeper.identity.openapi import OpenApi
+from gatekeeper.identity.passwords import OWASP, Argon2Cost, PasswordRules, Passwords
+from gatekeeper.identity.setup import FirstAdmin
+from gatekeeper.inbound import HostList, RequestReader, TrustedProxies
+from gatekeeper.observe.access import AccessLog
+from gatekeeper.pages.views import Pages
+from gatekeeper.store.accounts import PostgresAccounts, PostgresKeys, PostgresSetupLinks
+from gatekeeper.store.live import RedisSessions
+from gatekeeper.store.postgres import Postgres
+from gatekeeper.store.records import PostgresJournal, PostgresSessionRecords
+from gatekeeper.store.redis import Redis
+from gatekeeper.store.replay import Replay
+from gatekeeper.surfaces.entrance import Entrance
+from gatekeeper.surfaces.identity_headers import IdentityHeaders
+from gatekeeper.surfaces.proxy import Proxy, ProxySettings
+from gatekeeper.surfaces.verify import NginxVerify
+from gatekeeper.tokens.assertion import Assertions
+from gatekeeper.tokens.codec import AccessTokens
+from gatekeeper.tokens.cookies import Cookies
+from gatekeeper.tokens.keyring import KeyRing, derive, unseal
+from gatekeeper.tokens.refresh import RefreshTokens
+from gatekeeper.tokens.sessions import Sessions
+from gatekeeper.upstream.messages import TargetAddress
+from gatekeeper.upstream.pool import UpstreamPool
+from geo.lookup import PlaceFinder
+from policies.load import compile_rules
+
+KEYS_EVERY = 30.0  # seconds between looks for signing keys that other gates made
+_USER_LIFE_MARGIN = 86_400.0
+
+
+@dataclass(slots=True)
+class Gatekeeper:
+    """One worker's gate: the aiohttp application and the hold on its life."""
+
+    app: web.Application
+    health: Health
+
+    def begin_drain(self) -> None:
+        """SIGTERM came: readiness fails from now on."""
+        self.health.draining = True
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The drivers and what is built right on them."""
+
+    postgres: Postgres
+    redis: Redis
+    live: RedisSessions
+    records: PostgresSessionRecords
+    journal: PostgresJournal
+    accounts: PostgresAccounts
+    setup_links: PostgresSetupLinks
+    keys: PostgresKeys
+
+
+@dataclass(frozen=True, slots=True)
+class TokenParts:
+    """Everything that makes and reads tokens."""
+
+    ring: KeyRing
+    access: AccessTokens
+    refresh: RefreshTokens
+    sessions: Sessions
+    cookies: Cookies
+    authenticator: Authenticator
+
+
+def open_stores(config: Config, postgres_dsn: str, redis_url: str, clock: Clock) -> Stores:
+    """The stores, not yet connected."""
+    user_life = config.tokens.refresh_ttl + _USER_LIFE_MARGIN
+    postgres = Postgres(postgres_dsn)
+    records = PostgresSessionRecords(postgres)
+    redis = Redis(redis_url, on_new_server=Replay(records, clock, user_life=user_life))
+    return Stores(
+        postgres=postgres,
+        redis=redis,
+        live=RedisSessions(redis, user_life=user_life),
+        records=records,
+        journal=PostgresJournal(postgres),
+        accounts=PostgresAccounts(postgres),
+        setup_links=PostgresSetupLinks(postgres),
+        keys=PostgresKeys(postgres),
+    )
+
+
+def _tokens(config: Config, stores: Stores, secret: str) -> TokenParts:
+    ring = KeyRing([])
+    access = AccessTokens(
+        ring, issuer=config.public_url, audience=config.tokens.audience, ttl=config.tokens.access_ttl
+    )
+    refresh = RefreshTokens(derive(secret, "refresh-tokens"))
+    sessions = Sessions(
+        stores.live,
+        stores.records,
+        access,
+        refresh,
+        refresh_ttl=config.tokens.refresh_ttl,
+        idle_ttl=config.tokens.idle_ttl,
+        reuse_window=config.tokens.refresh_reuse_window,
+    )
+    cookies = Cookies(secure=config.public_url.startswith("https:"))
+    authenticator = Authenticator(access, refresh, stores.live, sessions, cookies)
+    return TokenParts(ring, access, refresh, sessions, cookies, authenticator)
+
+
+async def load_keys(tokens: TokenParts, store: PostgresKeys, secret: str) -> None:
+    """Take over the signing keys of the database; what a vanished key signed stops verifying."""
+    keys = [unseal(key, secret) for key in await store.load()]
+    tokens.access.forget(tokens.ring.replace(keys))
+
+
+async def _keep_keys(tokens: TokenParts, store: PostgresKeys, secret: str) -> None:
+    while True:
+        await asyncio.sleep(KEYS_EVERY)
+        # PostgreSQL away: the keys in hand stay in force.
+        with contextlib.suppress(StoreUnavailable):
+            await load_keys(tokens, store, secret)
+
+
+def _upstreams(config: Config) -> dict[str, UpstreamPool]:
+    return {
+        name: UpstreamPool(
+            name,
+            [TargetAddress.parse(target) for target in upstream.targets],
+            connect_timeout=config.timeouts.connect,
+            first_byte_timeout=upstream.timeout,
+            idle_timeout=config.timeouts.idle,
+        )
+        for name, upstream in config.upstreams.items()
+    }
+
+
+def is_loopback(public_url: str) -> bool:
+    """Whether only this machine can reach the gate by its public address."""
+    host = urlsplit(public_url).hostname or ""
+    return host == "localhost" or host == "::1" or host.startswith("127.")
+
+
+def _open_registration(config: Config) -> bool:
+    mode = config.registration.mode
+    return mode == "open" or (mode == "auto" and is_loopback(config.public_url))

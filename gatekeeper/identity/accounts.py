@@ -1,0 +1,141 @@
+"""Accounts: made, found, changed. Every change raises the version, a lock or log-out everywhere the epoch."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gatekeeper.tokens.sessions import UserState
+
+ROLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
+LONGEST_NAME = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A user with the password's hash; ``created_at`` in Unix seconds."""
+
+    state: UserState
+    created_at: float
+    password_hash: str | None = field(default=None, repr=False)
+
+
+class AccountStore(Protocol):
+    """Accounts in PostgreSQL. Each method is one statement or transaction; all raise StoreUnavailable."""
+
+    async def create(self, state: UserState, password_hash: str | None, now: float) -> None:
+        """Raises Conflict(``users_email_key``) where the e-mail is taken."""
+
+    async def find(self, user: str) -> Account | None: ...
+
+    async def find_by_email(self, email: str) -> Account | None: ...
+
+    async def all(self) -> list[Account]: ...
+
+    async def set_roles(self, user: str, roles: Sequence[str], now: float) -> UserState | None: ...
+
+    async def set_locked(self, user: str, *, locked: bool, now: float) -> UserState | None:
+        """A lock raises the epoch and ends the durable sessions in the same transaction."""
+
+    async def raise_epoch(self, user: str, now: float, *, keep: str | None = None) -> UserState | None:
+        """Log out everywhere but ``keep``: raises the epoch, ends the durable sessions."""
+
+    async def set_password(self, user: str, password_hash: str, now: float, *, keep: str | None) -> UserState | None:
+        """A new password; all sessions but ``keep`` end."""
+
+    async def rehash(self, user: str, old: str, new: str) -> None:
+        """Replace a hash by one of the same password, unless it has changed meanwhile."""
+
+    async def has_admin(self) -> bool: ...
+
+
+class LiveUsers(Protocol):
+    """The part of the live records that follows a change. Raises StoreUnavailable."""
+
+    async def adopt_epoch(self, session: str, epoch: int) -> None: ...
+
+    async def put_user(self, user: UserState) -> None: ...
+
+
+class Accounts:
+    """The service: what a change means for sessions is decided here."""
+
+    def __init__(self, store: AccountStore, live: LiveUsers) -> None:
+        self._store = store
+        self._live = live
+
+    async def create(
+        self,
+        email: str,
+        password_hash: str | None,
+        *,
+        name: str | None = None,
+        roles: Sequence[str] = (),
+        now: float,
+    ) -> UserState:
+        """A new account under a canonical e-mail. Raises Conflict where it is taken."""
+        state = UserState(
+            id=str(uuid.uuid4()),
+            email=email,
+            email_verified=False,
+            name=name,
+            roles=tuple(sorted(set(roles))),
+            locked=False,
+            epoch=1,
+            version=1,
+        )
+        await self._store.create(state, password_hash, now)
+        return state
+
+    async def find(self, user: str) -> Account | None:
+        """By id."""
+        return await self._store.find(user)
+
+    async def find_by_email(self, email: str) -> Account | None:
+        """By canonical e-mail."""
+        return await self._store.find_by_email(email)
+
+    async def all(self) -> list[Account]:
+        """Every account, oldest first."""
+        return await self._store.all()
+
+    async def set_roles(self, user: str, roles: Sequence[str], now: float) -> UserState | None:
+        """In force on the next request; sessions live on."""
+        return await self._follow(await self._store.set_roles(user, sorted(set(roles)), now))
+
+    async def lock(self, user: str, now: float) -> UserState | None:
+        """No login, and every session ends."""
+        return await self._follow(await self._store.set_locked(user, locked=True, now=now))
+
+    async def unlock(self, user: str, now: float) -> UserState | None:
+        """Logins again; ended sessions stay ended."""
+        return await self._follow(await self._store.set_locked(user, locked=False, now=now))
+
+    async def log_out(self, user: str, now: float, *, keep: str | None = None) -> UserState | None:
+        """End every session (but ``keep``)."""
+        return await self._follow(await self._store.raise_epoch(user, now, keep=keep), keep=keep)
+
+    async def set_password(
+        self, user: str, password_hash: str, now: float, *, keep: str | None = None
+    ) -> UserState | None:
+        """A new password; every other session ends."""
+        return await self._follow(await self._store.set_password(user, password_hash, now, keep=keep), keep=keep)
+
+    async def rehash(self, user: str, old: str, new: str) -> None:
+        """Keep the same password under stronger parameters."""
+        await self._store.rehash(user, old, new)
+
+    async def has_admin(self) -> bool:
+        """Whether anyone could open the panel."""
+        return await self._store.has_admin()
+
+    async def _follow(self, state: UserState | None, *, keep: str | None = None) -> UserState | None:
+        """Put a changed user in force; ``keep`` is the session that outlives a raised epoch."""
+        if state is not None:
+            if keep is not None:
+                await self._live.adopt_epoch(keep, state.epoch)
+            await self._live.put_user(state)
+        return state

@@ -1,0 +1,85 @@
+"""Limits on attempts: failed logins per address and account, registrations, refreshes.
+
+The grammar and the counting are those of the ``limits`` library (sliding-window counter in Redis). Policy when
+Redis is gone: the call that asked fails with StoreUnavailable, because login needs Redis anyway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import time
+from collections.abc import Awaitable
+from hashlib import sha256
+from typing import Protocol, TypeVar
+
+import limits
+from limits.aio.storage import Storage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
+
+from gatekeeper.errors import Problem, StoreUnavailable
+from policies.model import Address, Reason
+
+DEADLINE = 1.0  # seconds for one answer of the counter
+_Answer = TypeVar("_Answer")
+
+
+class AttemptCounter(Protocol):
+    """Counts attempts. Raises StoreUnavailable."""
+
+    async def take(self, limit: limits.RateLimitItem, *key: str) -> float | None:
+        """Count one; None where it is within the limit, else the seconds to wait."""
+
+    async def give_back(self, limit: limits.RateLimitItem, *key: str) -> None:
+        """Uncount one (it was a success after all)."""
+
+    async def clear(self, limit: limits.RateLimitItem, *key: str) -> None:
+        """Uncount all."""
+
+
+class LimitsCounter:
+    """The counter over the ``limits`` library."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._limiter = SlidingWindowCounterRateLimiter(storage)
+        base = storage.base_exceptions
+        self._faults = (OSError, TimeoutError, *(base if isinstance(base, tuple) else (base,)))
+
+    async def take(self, limit: limits.RateLimitItem, *key: str) -> float | None:
+        """Count first, judge after: parallel guesses cannot all pass on one reading."""
+        if await self._within(self._limiter.hit(limit, *key)):
+            return None
+        window = await self._within(self._limiter.get_window_stats(limit, *key))
+        # The library's own window ends are wall-clock times.
+        return float(max(window.reset_time - time.time(), 1.0))  # noqa: TID251
+
+    async def give_back(self, limit: limits.RateLimitItem, *key: str) -> None:
+        await self._within(self._limiter.hit(limit, *key, cost=-1))
+
+    async def clear(self, limit: limits.RateLimitItem, *key: str) -> None:
+        await self._within(self._limiter.clear(limit, *key))
+
+    async def _within(self, call: Awaitable[_Answer]) -> _Answer:
+        try:
+            async with asyncio.timeout(DEADLINE):
+                return await call
+        except self._faults as fault:
+            raise StoreUnavailable("redis", f"attempt counter: {type(fault).__name__}") from fault
+
+
+def account_key(secret: bytes, email: str) -> str:
+    """The counter's key for an e-mail that no account has: an HMAC, so that no addresses lie in Redis."""
+    return hmac.new(secret, f"account\0{email}".encode(), sha256).hexdigest()[:32]
+
+
+def address_key(address: Address) -> str:
+    """An address as counters take it: IPv6 per /64 (security 5)."""
+    return str(address) if address.version == 4 else f"{int(address) >> 64:x}-64"
+
+
+async def take_or_refuse(counter: AttemptCounter, limit: limits.RateLimitItem, *key: str) -> None:
+    """Count one attempt. Raises Problem (429) when the limit is reached."""
+    wait = await counter.take(limit, *key)
+    if wait is not None:
+        seconds = int(wait) + 1
+        raise Problem(429, Reason.RATE_LIMITED, "Too many attempts; try again later.", retry_after=seconds)

@@ -1,0 +1,137 @@
+"""``P/openapi.json``: OpenAPI 3.1 generated from the body models, so that it cannot drift from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from gatekeeper import __version__
+from gatekeeper.identity.bodies import (
+    ChangePasswordBody,
+    LoginBody,
+    LogoutBody,
+    RefreshBody,
+    RegisterBody,
+    SessionAnswer,
+    TokenAnswer,
+    UserAnswer,
+    WhoAmI,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One call: its path below the prefix, what it takes and answers."""
+
+    method: str
+    path: str
+    summary: str
+    answers: dict[int, type[BaseModel] | None]
+    body: type[BaseModel] | None = None
+    secured: bool = False
+    refusals: tuple[int, ...] = ()
+
+
+OPERATIONS = (
+    Operation(
+        "post", "/auth/register", "Make an account", {201: UserAnswer}, RegisterBody, refusals=(400, 403, 409, 422, 429)
+    ),
+    Operation("post", "/auth/login", "Log in with a password", {200: TokenAnswer}, LoginBody, refusals=(401, 422, 429)),
+    Operation("post", "/auth/refresh", "Rotate a refresh token", {200: TokenAnswer}, RefreshBody, refusals=(401, 429)),
+    Operation("post", "/auth/logout", "End sessions", {204: None}, LogoutBody, secured=True, refusals=(401,)),
+    Operation("get", "/auth/session", "Who am I", {200: WhoAmI}, secured=True, refusals=(401,)),
+    Operation("get", "/auth/sessions", "My sessions", {200: SessionAnswer}, secured=True, refusals=(401,)),
+    Operation("delete", "/auth/sessions/{sid}", "End one session", {204: None}, secured=True, refusals=(401, 404)),
+    Operation(
+        "post",
+        "/auth/password/change",
+        "Change my password; every other session ends",
+        {200: UserAnswer},
+        ChangePasswordBody,
+        secured=True,
+        refusals=(401, 422, 429),
+    ),
+    Operation("get", "/jwks.json", "Public signing keys (RFC 7517)", {200: None}),
+    Operation("get", "/health/live", "Whether the process lives", {200: None}),
+    Operation("get", "/health/ready", "Whether it should get requests", {200: None}, refusals=(503,)),
+)
+
+_PROBLEM = {
+    "type": "object",
+    "description": "RFC 9457",
+    "required": ["type", "title", "status"],
+    "properties": {
+        "type": {"type": "string", "examples": ["urn:gatekeeper:invalid-credentials"]},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "retry_after": {"type": "number"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"pointer": {"type": "string"}, "detail": {"type": "string"}},
+            },
+        },
+    },
+}
+
+
+def document(prefix: str, public_url: str) -> dict[str, Any]:
+    """The OpenAPI document of the gate's own calls."""
+    models = {model for operation in OPERATIONS for model in [operation.body, *operation.answers.values()] if model}
+    _, definitions = models_json_schema(
+        [(model, "validation") for model in sorted(models, key=lambda model: model.__name__)],
+        ref_template="#/components/schemas/{model}",
+    )
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in OPERATIONS:
+        paths.setdefault(f"{prefix}{operation.path}", {})[operation.method] = _operation(operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Gatekeeper", "version": __version__},
+        "servers": [{"url": public_url}],
+        "paths": paths,
+        "components": {
+            "schemas": {**definitions["$defs"], "Problem": _PROBLEM},
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+        },
+    }
+
+
+def _operation(operation: Operation) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "summary": operation.summary,
+        "responses": {
+            **{str(status): _answer(operation, model) for status, model in operation.answers.items()},
+            **{str(status): _refusal() for status in operation.refusals},
+        },
+    }
+    if operation.body is not None:
+        entry["requestBody"] = {"content": {"application/json": {"schema": _reference(operation.body)}}}
+    if operation.secured:
+        entry["security"] = [{"bearer": []}]
+    if "{sid}" in operation.path:
+        entry["parameters"] = [{"name": "sid", "in": "path", "required": True, "schema": {"type": "string"}}]
+    return entry
+
+
+def _answer(operation: Operation, model: type[BaseModel] | None) -> dict[str, Any]:
+    if model is None:
+        return {"description": operation.summary}
+    schema: dict[str, Any] = _reference(model)
+    if operation.path == "/auth/sessions":
+        schema = {"type": "object", "properties": {"sessions": {"type": "array", "items": schema}}}
+    return {"description": operation.summary, "content": {"application/json": {"schema": schema}}}
+
+
+def _refusal() -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {"description": "Refused", "content": {"application/problem+json": {"schema": schema}}}
+
+
+def _reference(model: type[BaseModel]) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{model.__name__}"}

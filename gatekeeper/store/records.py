@@ -1,0 +1,166 @@
+"""The durable records in PostgreSQL: sessions, login attempts, changes. Implements Protocols of tokens and journal."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from ipaddress import ip_address
+from typing import Any
+
+from gatekeeper.clock import as_datetime
+from gatekeeper.journal.attempts import Attempt, Result
+from gatekeeper.journal.audit import Change
+from gatekeeper.store.accounts import user_state
+from gatekeeper.store.postgres import Postgres
+from gatekeeper.tokens.sessions import Session, SessionOrigin, SessionRecord, UserState
+from policies.model import Reason
+
+_SESSION = (
+    "s.id, s.user_id, s.started_at, s.expires_at, s.ended_at, s.end_reason, host(s.address) AS address,"
+    " s.country, s.user_agent, s.amr"
+)
+_LONGEST_AGENT = 512
+
+
+def _text(value: str, longest: int) -> str:
+    """Client text as PostgreSQL takes it: no NUL, no lone surrogates, bounded."""
+    return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()[:longest]
+
+
+def _record(row: dict[str, Any]) -> SessionRecord:
+    return SessionRecord(
+        id=row["id"],
+        user_id=str(row["user_id"]),
+        started_at=row["started_at"].timestamp(),
+        expires_at=row["expires_at"].timestamp(),
+        ended_at=row["ended_at"].timestamp() if row["ended_at"] else None,
+        end_reason=row["end_reason"],
+        origin=SessionOrigin(ip_address(row["address"]), row["country"], row["user_agent"]),
+        amr=tuple(row["amr"]),
+    )
+
+
+class PostgresSessionRecords:
+    """Implements ``tokens.sessions.SessionRecords``, and what replay and the panel read."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+
+    async def started(self, session: Session, origin: SessionOrigin, now: float) -> None:
+        await self._postgres.execute(
+            "INSERT INTO sessions (id, user_id, started_at, expires_at, address, country, user_agent, amr)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+            (
+                session.id,
+                uuid.UUID(session.user_id),
+                as_datetime(now),
+                as_datetime(session.expires_at),
+                str(origin.address),
+                origin.country,
+                _text(origin.user_agent, _LONGEST_AGENT),
+                list(session.amr),
+            ),
+        )
+
+    async def ended(self, sessions: Sequence[str], reason: str, now: float) -> None:
+        await self._postgres.execute(
+            "UPDATE sessions SET ended_at = %s, end_reason = %s WHERE id = ANY (%s) AND ended_at IS NULL",
+            (as_datetime(now), reason, list(sessions)),
+        )
+
+    async def open_of(self, user: str, now: float) -> list[SessionRecord]:
+        rows = await self._postgres.fetch(
+            f"SELECT {_SESSION} FROM sessions s WHERE user_id = %s AND ended_at IS NULL AND expires_at > %s"  # noqa: S608
+            " ORDER BY started_at DESC LIMIT 200",
+            (uuid.UUID(user), as_datetime(now)),
+        )
+        return [_record(row) for row in rows]
+
+    async def latest_open(self, count: int, now: float) -> list[tuple[SessionRecord, str]]:
+        """The newest open sessions with their users' e-mails."""
+        rows = await self._postgres.fetch(
+            f"SELECT {_SESSION}, u.email FROM sessions s JOIN users u ON u.id = s.user_id"  # noqa: S608  # columns
+            " WHERE ended_at IS NULL AND expires_at > %s ORDER BY started_at DESC LIMIT %s",
+            (as_datetime(now), count),
+        )
+        return [(_record(row), row["email"]) for row in rows]
+
+    async def ended_and_unexpired(self, now: float) -> AsyncIterator[list[str]]:
+        """Ids of ended sessions whose tokens could still be tried, in batches (replay after a failover)."""
+        sql = "SELECT id FROM sessions WHERE ended_at IS NOT NULL AND expires_at > %s"
+        async for rows in self._postgres.stream(sql, (as_datetime(now),)):
+            yield [row["id"] for row in rows]
+
+    async def users_changed_since(self, since: float) -> AsyncIterator[list[UserState]]:
+        """Users whose state may differ from an old copy in Redis, in batches (replay after a failover)."""
+        sql = "SELECT id, email, email_verified, name, roles, locked, epoch, version FROM users WHERE updated_at > %s"
+        async for rows in self._postgres.stream(sql, (as_datetime(since),)):
+            yield [user_state(row) for row in rows]
+
+
+class PostgresJournal:
+    """Implements ``journal.attempts.AttemptLog`` and ``journal.audit.AuditLog``."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+
+    async def record_attempt(self, attempt: Attempt, key: uuid.UUID) -> None:
+        """One row, once."""
+        await self._postgres.execute(
+            "INSERT INTO login_logs (id, time, email, user_id, result, reason, method, address, country, user_agent,"
+            " session, request_id) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (id) DO NOTHING",
+            (
+                key,
+                as_datetime(attempt.time),
+                _text(attempt.email, 254),
+                uuid.UUID(attempt.user_id) if attempt.user_id else None,
+                attempt.result,
+                attempt.reason,
+                attempt.method,
+                str(attempt.address),
+                attempt.country,
+                _text(attempt.user_agent, _LONGEST_AGENT),
+                attempt.session,
+                attempt.request_id,
+            ),
+        )
+
+    async def latest_attempts(self, count: int) -> list[Attempt]:
+        """Newest first."""
+        rows = await self._postgres.fetch(
+            "SELECT *, host(address) AS host FROM login_logs ORDER BY time DESC, id LIMIT %s", (count,)
+        )
+        return [
+            Attempt(
+                time=row["time"].timestamp(),
+                email=row["email"],
+                user_id=str(row["user_id"]) if row["user_id"] else None,
+                result=Result(row["result"]),
+                reason=Reason(row["reason"]) if row["reason"] else None,
+                method=row["method"],
+                address=ip_address(row["host"]),
+                country=row["country"],
+                user_agent=row["user_agent"],
+                session=row["session"],
+                request_id=row["request_id"],
+            )
+            for row in rows
+        ]
+
+    async def record_change(self, change: Change) -> None:
+        """One entry of the audit log."""
+        await self._postgres.execute(
+            "INSERT INTO audit_log (time, actor, action, subject, before, after, address, request_id)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+            (
+                as_datetime(change.time),
+                change.actor,
+                change.action,
+                change.subject,
+                json.dumps(change.before) if change.before is not None else None,
+                json.dumps(change.after) if change.after is not None else None,
+                str(change.address) if change.address else None,
+                change.request_id,
+            ),
+        )

@@ -1,0 +1,50 @@
+"""Replay after a Redis restart or failover: what ended stays ended (security 14).
+
+A server that comes back from its own disk, or a replica that takes over, may lack the last second of writes. So
+before any request uses a server whose run is new, the endings and user states that PostgreSQL remembers are
+written again. A marker with the server's run id lets the other workers and gates skip it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from gatekeeper.clock import Clock
+from gatekeeper.store.batch import Executor
+from gatekeeper.store.live import PUT_USER, put_user_arguments, session_key, user_key
+from gatekeeper.store.records import PostgresSessionRecords
+from gatekeeper.tokens.sessions import UserState
+
+MARKER = "gate:replayed"
+
+
+class Replay:
+    """The hook of ``store.redis.Redis``; ``user_life`` in seconds as in ``RedisSessions``."""
+
+    def __init__(self, records: PostgresSessionRecords, clock: Clock, *, user_life: float) -> None:
+        self._records = records
+        self._clock = clock
+        self._user_life = user_life
+
+    async def __call__(self, redis: Executor) -> None:
+        """Make this server safe to use. Raises StoreUnavailable when PostgreSQL or Redis does not answer."""
+        run_id = _run_id(await redis.call("INFO", "server"))
+        if await redis.call("GET", MARKER) == run_id:
+            return
+        now = self._clock.now()
+        async for sessions in self._records.ended_and_unexpired(now):
+            await asyncio.gather(*(redis.call("DEL", session_key(session)) for session in sessions))
+        async for users in self._records.users_changed_since(now - self._user_life):
+            await asyncio.gather(*(self._follow(redis, user) for user in users))
+        await redis.call("SET", MARKER, run_id)
+
+    async def _follow(self, redis: Executor, user: UserState) -> Any:
+        return await redis.run(PUT_USER, [user_key(user.id)], put_user_arguments(user, self._user_life, only_known=True))
+
+
+def _run_id(info: bytes) -> bytes:
+    for line in info.split(b"\r\n"):
+        if line.startswith(b"run_id:"):
+            return line[7:]
+    raise ValueError("INFO names no run_id")

@@ -1,0 +1,181 @@
+"""The proxy surface: forward what the gate allows, say why it refuses the rest."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import assert_never
+from urllib.parse import quote
+
+from aiohttp import HttpVersion11, web
+
+from gatekeeper.answers import problem
+from gatekeeper.appkeys import DECISION, INBOUND
+from gatekeeper.browsers import is_navigation
+from gatekeeper.errors import Problem, UpstreamTimeout, UpstreamUnavailable
+from gatekeeper.gate import Gate
+from gatekeeper.inbound import InboundRequest, TrustedProxies
+from gatekeeper.surfaces.identity_headers import (
+    FORWARDING_NAMES,
+    IDENTITY_NAMES,
+    IdentityHeaders,
+    forwarding_fields,
+)
+from gatekeeper.surfaces.relay import RelayedAnswer
+from gatekeeper.tokens.cookies import Cookies
+from gatekeeper.upstream.headers import RawHeaders, request_headers_for_upstream, response_headers_for_client
+from gatekeeper.upstream.messages import OutboundRequest
+from gatekeeper.upstream.pool import UpstreamPool
+from policies.model import Decision, Reason, Verdict
+from policies.rules import Rule
+
+_COOKIE_NAMES = frozenset(name.encode() for name in Cookies.EVER)
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class ProxySettings:
+    """What the proxy needs of the configuration; ``body_limit`` in bytes."""
+
+    prefix: str
+    body_limit: int
+
+
+class Proxy:
+    """The catch-all handler."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        upstreams: Mapping[str, UpstreamPool],
+        identity: IdentityHeaders,
+        trusted: TrustedProxies,
+        settings: ProxySettings,
+    ) -> None:
+        self._gate = gate
+        self._upstreams = upstreams
+        self._identity = identity
+        self._trusted = trusted
+        self._settings = settings
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Decide, then forward or refuse."""
+        inbound = request[INBOUND]
+        decision = await self._gate.decide(inbound)
+        request[DECISION] = decision
+        match decision.verdict:
+            case Verdict.ALLOW:
+                return await self._forward(request, inbound, decision)
+            case Verdict.LOGIN if is_navigation(request.headers):
+                return self._to_login(inbound, decision)
+            case Verdict.DENY | Verdict.LOGIN | Verdict.STEP_UP:
+                return _with_cookie(problem(decision.reason or Reason.NO_RULE), decision)
+            case _:
+                assert_never(decision.verdict)
+
+    async def expect(self, request: web.Request) -> None:
+        """Hold back 100 Continue (RFC 9110 10.1.1) until the request is allowed and its body wanted."""
+        if request.headers["Expect"].lower() != "100-continue":
+            raise web.HTTPExpectationFailed
+
+    def _to_login(self, inbound: InboundRequest, decision: Decision) -> web.Response:
+        reason = decision.reason or Reason.CREDENTIALS_MISSING
+        back = quote(inbound.target.origin_form if inbound.method in {"GET", "HEAD"} else "/", safe="")
+        answer = web.Response(
+            status=302 if inbound.method in {"GET", "HEAD"} else 303,
+            headers={
+                "Location": f"{self._settings.prefix}/login?next={back}",
+                "Cache-Control": "no-store",
+                "X-Gate-Reason": str(reason),
+                "Vary": "Cookie, Sec-Fetch-Mode, Accept",
+            },
+        )
+        return _with_cookie(answer, decision)
+
+    async def _forward(self, request: web.Request, inbound: InboundRequest, decision: Decision) -> web.StreamResponse:
+        rule = decision.rule
+        if rule is None:  # an Allow without a rule cannot be forwarded anywhere
+            return problem(Reason.NO_RULE)
+        pool = self._upstreams[rule.upstream]
+        try:
+            outbound = self._outbound(request, inbound, decision, rule)
+        except ValueError:
+            return problem(Reason.VALIDATION, detail="A header field holds characters that may not be forwarded.")
+        try:
+            answer = await pool.send(outbound)
+        except UpstreamTimeout:
+            return self._upstream_fault(Reason.UPSTREAM_TIMEOUT, rule.upstream)
+        except UpstreamUnavailable:
+            return self._upstream_fault(Reason.UPSTREAM_UNAVAILABLE, rule.upstream)
+        try:
+            fields = response_headers_for_client(answer.headers, cookie_names=_COOKIE_NAMES)
+        except ValueError:
+            answer.release()
+            return self._upstream_fault(Reason.UPSTREAM_UNAVAILABLE, rule.upstream)
+        if decision.set_cookie is not None:
+            fields = [*_without_caching(fields), *_cookie_fields(decision.set_cookie)]
+        relayed = RelayedAnswer(answer, fields)
+        await relayed.send(request)
+        return relayed
+
+    def _outbound(self, request: web.Request, inbound: InboundRequest, decision: Decision, rule: Rule) -> OutboundRequest:
+        trusted = self._trusted.trusts(inbound.peer)
+        own = forwarding_fields(inbound, trusted=trusted)
+        own += self._identity.for_upstream(decision.principal, inbound, rule.upstream)
+        headers = request_headers_for_upstream(
+            list(inbound.raw_headers),
+            identity_names=IDENTITY_NAMES,
+            cookie_names=_COOKIE_NAMES,
+            pass_authorization=rule.pass_authorization and not _is_bearer(inbound),
+            drop=FORWARDING_NAMES,
+            set_fields=own,
+        )
+        body, length = self._body(request)
+        return OutboundRequest(inbound.method, inbound.target.origin_form, headers, body, length)
+
+    def _body(self, request: web.Request) -> tuple[AsyncIterator[bytes] | bytes | None, int | None]:
+        if not request.can_read_body:
+            return None, None
+        length = request.content_length
+        if length is not None and length > self._settings.body_limit:
+            raise Problem(413, Reason.TOO_LARGE, f"The body may have at most {self._settings.body_limit} bytes.")
+        if length is not None and request.content.is_eof():
+            whole = request.content.read_nowait()
+            return whole, len(whole)
+        return self._parts(request), length
+
+    async def _parts(self, request: web.Request) -> AsyncIterator[bytes]:
+        if request.version == HttpVersion11 and "Expect" in request.headers and request.transport is not None:
+            request.transport.write(_CONTINUE)
+        size = 0
+        async for part in request.content.iter_any():
+            size += len(part)
+            if size > self._settings.body_limit:
+                raise Problem(413, Reason.TOO_LARGE, f"The body may have at most {self._settings.body_limit} bytes.")
+            yield part
+
+    @staticmethod
+    def _upstream_fault(reason: Reason, upstream: str) -> web.Response:
+        return problem(reason, extra={"upstream": upstream})
+
+
+def _is_bearer(inbound: InboundRequest) -> bool:
+    return inbound.headers.get("Authorization", "").partition(" ")[0].lower() == "bearer"
+
+
+def _cookie_fields(value: str) -> RawHeaders:
+    return [(b"Set-Cookie", value.encode()), (b"Cache-Control", b"private, no-store"), (b"Vary", b"Cookie")]
+
+
+def _without_caching(fields: RawHeaders) -> RawHeaders:
+    return [field for field in fields if field[0].lower() not in {b"cache-control", b"expires", b"pragma"}]
+
+
+def _with_cookie(answer: web.Response, decision: Decision) -> web.Response:
+    if decision.set_cookie is not None:
+        answer.headers.add("Set-Cookie", decision.set_cookie)
+        answer.headers["Cache-Control"] = "private, no-store"
+        answer.headers.add("Vary", "Cookie")
+    return answer
+
+

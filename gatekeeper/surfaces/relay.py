@@ -1,0 +1,102 @@
+"""An upstream's answer on its way to the client: its own head, and a small body in the same write.
+
+Building a ``web.Response`` with its multidict costs more than the whole relay; so the head that came off the
+wire goes on as it is, less what does not cross the gate.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from aiohttp import HttpVersion10, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.helpers import rfc822_formatted_time
+from aiohttp.web_request import BaseRequest
+
+from gatekeeper.errors import UpstreamTimeout, UpstreamUnavailable
+from gatekeeper.upstream.headers import RawHeaders
+from gatekeeper.upstream.response import UpstreamResponse
+
+_PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
+_NO_BODY = frozenset({204, 304})
+
+
+class RelayedAnswer(web.StreamResponse):
+    """Sent whole by ``send``; aiohttp then finds it finished and only reads ``keep_alive``."""
+
+    def __init__(self, answer: UpstreamResponse, fields: RawHeaders) -> None:
+        super().__init__(status=answer.status)
+        self._answer = answer
+        self._fields = fields
+        self.sent = 0
+        self.broken = False
+
+    async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
+        """Nothing to prepare: ``send`` has written it all."""
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Nothing is left to write."""
+
+    async def send(self, request: web.Request) -> None:
+        """Write head and body. A body that breaks off closes the connection without its end."""
+        self._keep_alive = bool(request.keep_alive)
+        answer, writer = self._answer, request.writer
+        body = answer.complete_body
+        try:
+            if body is not None:
+                await writer.write(self._head(request, len(body), chunked=False) + self._own_body(request, body))
+                self.sent = len(body)
+            else:
+                await self._stream(request, writer)
+        finally:
+            answer.release()
+            self._eof_sent = True
+
+    def _own_body(self, request: web.Request, body: bytes) -> bytes:
+        return b"" if request.method == "HEAD" or self.status in _NO_BODY else body
+
+    async def _stream(self, request: web.Request, writer: AbstractStreamWriter) -> None:
+        length = self._answer.content_length
+        chunked = length is None and request.version != HttpVersion10
+        if length is None and not chunked:
+            self._keep_alive = False  # HTTP/1.0: the end of the connection is the end of the body
+        await writer.write(self._head(request, length, chunked=chunked))
+        if chunked:
+            writer.enable_chunking()
+        try:
+            while part := await self._answer.read():
+                self.sent += len(part)
+                await writer.write(part)
+        except (UpstreamUnavailable, UpstreamTimeout):
+            self.broken = True
+            self._keep_alive = False
+            if request.transport is not None:
+                request.transport.abort()
+            return
+        if chunked:
+            await writer.write_eof()
+
+    def _head(self, request: web.Request, length: int | None, *, chunked: bool) -> bytes:
+        status = self.status
+        reason = self._answer.reason or _PHRASES.get(status, b"")
+        lines = [b"HTTP/1.%d %d %b" % (request.version.minor, status, reason)]
+        dated = False
+        for name, value in self._fields:
+            lines.append(name + b": " + value)
+            dated = dated or (len(name) == 4 and name.lower() == b"date")
+        if not dated:
+            lines.append(b"Date: " + rfc822_formatted_time().encode())
+        if chunked:
+            lines.append(b"Transfer-Encoding: chunked")
+        elif status == 304 or request.method == "HEAD":
+            if self._answer.content_length is not None:
+                lines.append(b"Content-Length: %d" % self._answer.content_length)
+        elif length is not None and status != 204:
+            lines.append(b"Content-Length: %d" % length)
+        if not self._keep_alive:
+            lines.append(b"Connection: close")
+        elif request.version == HttpVersion10:
+            lines.append(b"Connection: keep-alive")
+        lines.append(b"\r\n")
+        return b"\r\n".join(lines)

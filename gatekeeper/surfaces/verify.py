@@ -1,0 +1,116 @@
+"""``P/verify``: nginx ``auth_request`` and ingress-nginx ask whether a request may pass.
+
+nginx knows 2xx, 401 and 403; anything else becomes a 500 there. So a limit, a lost store or a bad target is 403
+with X-Gate-Reason. What is asked comes in headers and counts only from a trusted proxy.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from urllib.parse import quote
+
+from aiohttp import web
+
+from gatekeeper.answers import STATUS, challenge
+from gatekeeper.appkeys import DECISION, INBOUND
+from gatekeeper.gate import Gate
+from gatekeeper.inbound import HostList, InboundRequest, TrustedProxies, canonical_target, derive_client, is_method
+from gatekeeper.surfaces.identity_headers import IDENTITY, IdentityHeaders
+from policies.model import Decision, Reason, RequestTarget, Verdict
+
+_ORIGINAL_URL = re.compile(r"(https?)://([^/?#\s]+)(/[^\s]*)?")
+
+
+class NginxVerify:
+    """The handler; any method."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        identity: IdentityHeaders,
+        trusted: TrustedProxies,
+        hosts: HostList,
+        *,
+        prefix: str,
+        public_url: str,
+    ) -> None:
+        self._gate = gate
+        self._identity = identity
+        self._trusted = trusted
+        self._hosts = hosts
+        self._prefix = prefix
+        self._public_url = public_url
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """200, 401 or 403, never another; at most one Set-Cookie."""
+        inbound = request[INBOUND]
+        if not self._trusted.trusts(inbound.peer):
+            return self._say(Decision(reason=Reason.UNTRUSTED_PROXY), inbound)
+        asked = self._asked(inbound)
+        if asked is None:
+            return self._say(Decision(reason=Reason.BAD_TARGET), inbound)
+        decision = await self._gate.decide(asked)
+        request[DECISION] = decision
+        return self._say(decision, asked)
+
+    def _asked(self, inbound: InboundRequest) -> InboundRequest | None:
+        """The request that nginx asks about; None where its description is missing, doubled or malformed."""
+        fields = inbound.headers
+        lines = {name: fields.getall(name, []) for name in ("X-Original-Method", "X-Forwarded-For")}
+        if any(len(values) != 1 for values in lines.values()):
+            return None
+        method = lines["X-Original-Method"][0]
+        client = derive_client(inbound.peer, lines["X-Forwarded-For"], self._trusted)
+        target = self._target(inbound)
+        if target is None or client is None or not is_method(method):
+            return None
+        return replace(inbound, method=method, target=target, client=client)
+
+    def _target(self, inbound: InboundRequest) -> RequestTarget | None:
+        urls = inbound.headers.getall("X-Original-URL", [])
+        uris = inbound.headers.getall("X-Original-URI", [])
+        if len(urls) + len(uris) != 1:
+            return None
+        if uris:
+            return canonical_target(uris[0], scheme=self._scheme(inbound), host_field=inbound.target.authority)
+        match = _ORIGINAL_URL.fullmatch(urls[0])
+        if match is None:
+            return None
+        target = canonical_target(match[3] or "/", scheme=match[1], host_field=match[2])
+        # A Host that disagrees with the URL would let one vhost be asked about and another be served.
+        return target if target is not None and target.host == inbound.target.host else None
+
+    def _scheme(self, inbound: InboundRequest) -> str:
+        lines = inbound.headers.getall("X-Forwarded-Proto", [])
+        return lines[0] if len(lines) == 1 and lines[0] in {"http", "https"} else inbound.target.scheme
+
+    def _say(self, decision: Decision, asked: InboundRequest) -> web.Response:
+        answer = web.Response(headers={"Cache-Control": "no-store"})
+        if decision.set_cookie is not None:
+            answer.headers["Set-Cookie"] = decision.set_cookie
+            answer.headers["Cache-Control"] = "private, no-store"
+        if decision.verdict is Verdict.ALLOW:
+            values = self._identity.values(decision.principal, asked, asked.target.host)
+            answer.headers.update(zip(IDENTITY, values, strict=True))
+            return answer
+        reason = decision.reason or Reason.NO_RULE
+        answer.headers["X-Gate-Reason"] = str(reason)
+        if STATUS[reason] == 401:
+            answer.set_status(401)
+            answer.headers["WWW-Authenticate"] = challenge(reason)
+            answer.headers["Location"] = self._login(asked)
+            return answer
+        answer.set_status(403)
+        if decision.retry_after is not None:
+            answer.headers["Retry-After"] = str(int(decision.retry_after) + 1)
+        return answer
+
+    def _login(self, asked: InboundRequest) -> str:
+        """The login page: on the asked host where it is served here, else under public_url."""
+        target = asked.target
+        back = target.origin_form if asked.method in {"GET", "HEAD"} else "/"
+        base = f"{target.scheme}://{target.authority}"
+        if not self._hosts.serves(target.host, target.port):
+            base, back = self._public_url, "/"
+        return f"{base}{self._prefix}/login?next={quote(back, safe='')}"

@@ -1,0 +1,69 @@
+"""What tests are made of: users, keys, tokens, sessions with sensible defaults."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from typing import Any
+
+from gatekeeper.tokens.codec import AccessTokens
+from gatekeeper.tokens.keyring import KeyRing, generate, unseal
+from gatekeeper.tokens.refresh import RefreshTokens
+from gatekeeper.tokens.sessions import Session, UserState
+
+SECRET = "a secret for tests that is long enough"
+NOW = 1_800_000_000.0
+ISSUER = "http://127.0.0.1:8080"
+PASSWORD = "correct horse battery 9"
+
+
+def key_ring(algorithm: str = "EdDSA", now: float = NOW) -> KeyRing:
+    """A ring with one access key and one assertion key."""
+    return KeyRing(
+        [
+            unseal(generate(algorithm, "access", SECRET, now), SECRET),
+            unseal(generate("EdDSA", "assertion", SECRET, now), SECRET),
+        ]
+    )
+
+
+def access_tokens(ring: KeyRing | None = None, **changes: Any) -> AccessTokens:
+    """A codec over ``ring``."""
+    return AccessTokens(ring or key_ring(), **{"issuer": ISSUER, "audience": "gate", "ttl": 900.0, **changes})
+
+
+def refresh_tokens() -> RefreshTokens:
+    """Refresh tokens under a fixed key."""
+    return RefreshTokens(b"k" * 32)
+
+
+def user(**changes: Any) -> UserState:
+    """A user."""
+    defaults: dict[str, Any] = {
+        "id": str(uuid.uuid4()),
+        "email": f"{secrets.token_hex(4)}@example.com",
+        "email_verified": False,
+        "name": "Ada",
+        "roles": ("staff",),
+        "locked": False,
+        "epoch": 1,
+        "version": 1,
+    }
+    return UserState(**{**defaults, **changes})
+
+
+def session(owner: UserState, **changes: Any) -> Session:
+    """A session of ``owner``."""
+    defaults: dict[str, Any] = {
+        "id": secrets.token_urlsafe(18),
+        "user_id": owner.id,
+        "epoch": owner.epoch,
+        "generation": 1,
+        "rotated_at": NOW,
+        "seen_at": NOW,
+        "expires_at": NOW + 30 * 86400,
+        "auth_time": NOW,
+        "acr": "1fa",
+        "amr": ("pwd",),
+    }
+    return Session(**{**defaults, **changes})
