@@ -1,0 +1,224 @@
+"""From the rules of a configuration to a ``RuleBook``, with every mistake at once.
+
+Called by ``gatekeeper.config.load`` (which adds file and line to each mistake) and by ``gatekeeper.app``.
+Knows the configuration's classes only by the Protocols below.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from policies.globs import Glob, parse_glob
+from policies.rules import Access, HostPattern, Rule, RuleBook
+
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+_LABEL: Final = r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?"
+_HOST: Final = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*")
+_IPV6: Final = re.compile(r"[0-9a-f:.]{2,45}")
+
+
+class Subjects(Protocol):
+    """Who is admitted, where it is not a single word."""
+
+    @property
+    def roles(self) -> Sequence[str]: ...
+
+
+class RuleSource(Protocol):
+    """A rule as the configuration gives it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def host(self) -> Sequence[str] | None: ...
+    @property
+    def path(self) -> Sequence[str]: ...
+    @property
+    def methods(self) -> Sequence[str] | None: ...
+    @property
+    def allow(self) -> str | Subjects: ...
+    @property
+    def upstream(self) -> str | None: ...
+    @property
+    def pass_authorization(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RuleFault:
+    """One mistake: ``position`` counts the rules from 0, ``key`` is the rule's key at fault."""
+
+    position: int
+    key: str
+    message: str
+
+
+class BadRules(Exception):
+    """Every mistake of the rules at once."""
+
+    def __init__(self, faults: Sequence[RuleFault]) -> None:
+        super().__init__("\n".join(f"rules[{fault.position}].{fault.key}: {fault.message}" for fault in faults))
+        self.faults = tuple(faults)
+
+
+def compile_rules(
+    rules: Sequence[RuleSource],
+    upstreams: Collection[str],
+    *,
+    prefix: str = "/_gate",
+    lines: Sequence[int | None] = (),
+) -> RuleBook:
+    """The book of these rules. ``lines`` are the file's lines of each rule, where known. Raises ``BadRules``."""
+    faults: list[RuleFault] = []
+    compiled: list[Rule] = []
+    for position, source in enumerate(rules):
+        line = lines[position] if position < len(lines) else None
+        rule = _Compiler(source, position, faults).compile(upstreams, prefix, line)
+        if rule is not None:
+            compiled.append(rule)
+    faults.extend(_doubled_names(rules))
+    faults.extend(_unreachable(compiled))
+    if faults:
+        raise BadRules(sorted(faults, key=lambda fault: fault.position))
+    return RuleBook(compiled)
+
+
+class _Compiler:
+    """One rule on its way from words to a ``Rule``."""
+
+    def __init__(self, source: RuleSource, position: int, faults: list[RuleFault]) -> None:
+        self._source = source
+        self._position = position
+        self._faults = faults
+
+    def _fault(self, key: str, message: str) -> None:
+        self._faults.append(RuleFault(self._position, key, message))
+
+    def compile(self, upstreams: Collection[str], prefix: str, line: int | None) -> Rule | None:
+        before = len(self._faults)
+        source = self._source
+        paths, hosts, methods = self._paths(prefix), self._hosts(), self._methods()
+        access, roles = self._access()
+        upstream = self._upstream(upstreams)
+        if len(self._faults) > before:
+            return None
+        return Rule(
+            name=source.name,
+            position=self._position,
+            paths=paths,
+            access=access,
+            upstream=upstream,
+            hosts=hosts,
+            methods=methods,
+            roles=roles,
+            pass_authorization=source.pass_authorization,
+            line=line,
+        )
+
+    def _paths(self, prefix: str) -> tuple[Glob, ...]:
+        reserved = tuple(prefix.strip("/").split("/"))
+        globs: list[Glob] = []
+        for text in self._source.path:
+            try:
+                glob = parse_glob(text)
+            except ValueError as fault:
+                self._fault("path", f"{text!r}: {fault}")
+                continue
+            if glob.segments[: len(reserved)] == reserved:
+                self._fault("path", f"{text!r} is under {prefix}, which the gate answers itself")
+            globs.append(glob)
+        if not self._source.path:
+            self._fault("path", "an empty list never matches; leave the key out for every path")
+        return tuple(globs)
+
+    def _hosts(self) -> tuple[HostPattern, ...] | None:
+        if self._source.host is None:
+            return None
+        if not self._source.host:
+            self._fault("host", "an empty list never matches; leave the key out for any host")
+        patterns: list[HostPattern] = []
+        for text in self._source.host:
+            try:
+                patterns.append(parse_host(text))
+            except ValueError as fault:
+                self._fault("host", f"{text!r}: {fault}")
+        return tuple(patterns)
+
+    def _methods(self) -> frozenset[str] | None:
+        if self._source.methods is None:
+            return None
+        if not self._source.methods:
+            self._fault("methods", "an empty list never matches; leave the key out for any method")
+        for method in self._source.methods:
+            if method not in METHODS:
+                known = f"write {method.upper()}" if method.upper() in METHODS else f"known are {', '.join(METHODS)}"
+                self._fault("methods", f"unknown method {method!r}; {known}")
+        methods = frozenset(self._source.methods)
+        return methods | {"HEAD"} if "GET" in methods else methods
+
+    def _access(self) -> tuple[Access, frozenset[str]]:
+        allow = self._source.allow
+        if not isinstance(allow, str):
+            return Access.ROLES, frozenset(allow.roles)
+        if allow not in {Access.ANYONE, Access.AUTHENTICATED}:
+            self._fault("allow", f"unknown word {allow!r}; write anyone, authenticated or {{roles: [...]}}")
+        return (Access.ANYONE if allow == Access.ANYONE else Access.AUTHENTICATED), frozenset()
+
+    def _upstream(self, upstreams: Collection[str]) -> str:
+        name, known = self._source.upstream, ", ".join(sorted(upstreams)) or "none"
+        if name is None:
+            if len(upstreams) == 1:
+                return next(iter(upstreams))
+            self._fault("upstream", f"which of several upstreams? Name one of: {known}")
+        elif name not in upstreams:
+            self._fault("upstream", f"there is no upstream {name!r}; known: {known}")
+        return name or ""
+
+
+def parse_host(text: str) -> HostPattern:
+    """A host of a rule, ``*.`` in front for every name below. Raises ValueError in words for an operator."""
+    if text != text.lower():
+        raise ValueError(f"write it in lower case: {text.lower()}")
+    if text.startswith("[") and text.endswith("]"):
+        text = text[1:-1]
+    if ":" in text and _IPV6.fullmatch(text):
+        return HostPattern(text)
+    if ":" in text:
+        raise ValueError("a rule's host has no scheme and no port; every port that the gate serves is meant")
+    if "*" in text.removeprefix("*."):
+        raise ValueError("* may only stand for whole leading labels, as in *.example.org")
+    if len(text) > 253 or not _HOST.fullmatch(text):
+        raise ValueError("a host such as app.example.org or *.example.org is needed (IDNA names as xn--...)")
+    return HostPattern(text, text[1:]) if text.startswith("*.") else HostPattern(text)
+
+
+def _doubled_names(rules: Sequence[RuleSource]) -> Iterator[RuleFault]:
+    seen: dict[str, int] = {}
+    for position, rule in enumerate(rules):
+        first = seen.setdefault(rule.name, position)
+        if first != position:
+            yield RuleFault(position, "name", f"rules[{first}] is named {rule.name!r} already")
+
+
+def _unreachable(rules: Sequence[Rule]) -> Iterator[RuleFault]:
+    """Rules that an earlier one shadows as a whole. Only rules whose paths begin alike are compared."""
+    by_beginning: dict[str, list[Rule]] = {}
+    for rule in rules:
+        beginnings = {_beginning(glob) for glob in rule.paths}
+        candidates = {
+            earlier.position: earlier for first in (*beginnings, "*") for earlier in by_beginning.get(first, ())
+        }
+        shadow = next((candidates[at] for at in sorted(candidates) if candidates[at].covers(rule)), None)
+        if shadow is not None:
+            where = f" (line {shadow.line})" if shadow.line else ""
+            message = f"never decides: rule {shadow.name!r}{where} comes first and matches all that this one does"
+            yield RuleFault(rule.position, "path", message)
+        for first in beginnings:
+            by_beginning.setdefault(first, []).append(rule)
+
+
+def _beginning(glob: Glob) -> str:
+    return "*" if "*" in glob.segments[0] else glob.segments[0]
