@@ -15,6 +15,7 @@ from gatekeeper.upstream.response import UpstreamResponse
 MAX_HEAD = 64 << 10
 """Bytes of a head, interim (1xx) heads before it included; of chunk framing and trailers between body bytes too."""
 MAX_FIELDS = 200
+_NONE, _LENGTH, _CHUNKED, _CLOSE = BodyKind
 _BLANK_LINE = b"\r\n\r\n"
 _REASON_CONTROLS = bytes(code for code in [*range(32), 127] if code != 9)
 
@@ -40,7 +41,7 @@ class AnswerReader:
         self.keep_alive = False
         self._asked_head = asked_head
         self._size = 0
-        self._kind = BodyKind.NONE
+        self._kind = _NONE
         self._remaining = 0
         self._chunks_ended = False
         self._expect_head()
@@ -63,7 +64,7 @@ class AnswerReader:
 
     def end_of_stream(self) -> bool:
         """The upstream closed its side; whether that is the proper end of the answer."""
-        self.done = self.done or (self.response is not None and self._kind is BodyKind.CLOSE)
+        self.done = self.done or (self.response is not None and self._kind is _CLOSE)
         self.keep_alive = False
         return self.done
 
@@ -92,7 +93,7 @@ class AnswerReader:
             self.response.feed(data)
 
     def on_message_complete(self) -> None:
-        self._chunks_ended = self._kind is BodyKind.CHUNKED
+        self._chunks_ended = self._kind is _CHUNKED
 
     # The head
 
@@ -170,7 +171,7 @@ class AnswerReader:
         self.keep_alive = keep_alive
         self._overhead = 0
         self._tail = b""
-        if kind is not BodyKind.CHUNKED:
+        if kind is not _CHUNKED:
             self._parser = None
         self.response = UpstreamResponse(status, self._reason, headers, length)
         return True
@@ -179,7 +180,7 @@ class AnswerReader:
 
     def _feed_body(self, response: UpstreamResponse, data: bytes) -> None:
         kind = self._kind
-        if kind is BodyKind.LENGTH:
+        if kind is _LENGTH:
             excess = len(data) - self._remaining
             if excess < 0:
                 self._remaining = -excess
@@ -189,10 +190,10 @@ class AnswerReader:
             if self._remaining:
                 response.feed(data if not excess else data[: self._remaining])
             self._finish(clean=not excess)
-        elif kind is BodyKind.CHUNKED:
+        elif kind is _CHUNKED:
             if data:
                 self._feed_chunks(data)
-        elif kind is BodyKind.CLOSE:
+        elif kind is _CLOSE:
             if data:
                 response.feed(data)
         else:

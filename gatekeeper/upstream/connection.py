@@ -70,6 +70,9 @@ class _Phase(Enum):
     CLOSED = "closed"
 
 
+_OPENING, _IDLE, _BUSY, _CLOSED = _Phase
+
+
 class Connection(asyncio.Protocol):
     """Carries one exchange at a time; ``name`` is the upstream's, for messages."""
 
@@ -79,7 +82,7 @@ class Connection(asyncio.Protocol):
         self._deadlines = deadlines
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._phase = _Phase.OPENING
+        self._phase = _OPENING
         self._adopted = False
         self._served = 0
         # The exchange under way; its waiter stands for it, also once the answer's head was delivered.
@@ -87,7 +90,8 @@ class Connection(asyncio.Protocol):
         self._answer: AnswerReader | None = None
         self._delivered = False
         self._sending = False
-        self._body_deadline = deadlines.body
+        self._first_byte = deadlines.first_byte
+        self._between = self._body_deadline = deadlines.body
         # Back-pressure
         self._reading_paused = False
         self._write_blocked = False
@@ -106,27 +110,27 @@ class Connection(asyncio.Protocol):
 
     def adopt(self) -> bool:
         """The dial succeeded. False when the connection ended, or the peer spoke, before it was asked."""
-        if self._phase is not _Phase.OPENING or self._transport is None or self._transport.is_closing():
+        if self._phase is not _OPENING or self._transport is None or self._transport.is_closing():
             self.abort()
             return False
         self._adopted = True
-        self._phase = _Phase.IDLE
+        self._phase = _IDLE
         self._timer = self._loop.call_later(self._tick, self._on_timer)
         return True
 
     @property
     def usable(self) -> bool:
         """Whether a request can be sent on it now."""
-        return self._phase is _Phase.IDLE and self._transport is not None and not self._transport.is_closing()
+        return self._phase is _IDLE and self._transport is not None and not self._transport.is_closing()
 
     def abort(self) -> None:
         """Close now, whatever is under way."""
         self._close(UpstreamUnavailable(f"{self._name}: connection closed"))
 
     def _close(self, error: GatekeeperError) -> None:
-        if self._phase is _Phase.CLOSED:
+        if self._phase is _CLOSED:
             return
-        self._phase = _Phase.CLOSED
+        self._phase = _CLOSED
         if self._timer is not None:
             self._timer.cancel()
         if self._transport is not None:
@@ -146,40 +150,40 @@ class Connection(asyncio.Protocol):
     def begin(self, data: bytes, *, asked_head: bool, sending: bool) -> asyncio.Future[UpstreamResponse]:
         """Send a request's head, with its body unless that is still ``sending``; the future gets the answer."""
         transport = self._transport
-        if transport is None or self._phase is not _Phase.IDLE:
+        if transport is None or self._phase is not _IDLE:
             raise RuntimeError("a connection carries one request at a time")
-        self._phase = _Phase.BUSY
+        self._phase = _BUSY
         self._answer = AnswerReader(asked_head=asked_head)
         self._delivered = False
         self._sending = sending
-        self._body_deadline = self._deadlines.body
-        self._deadline = math.inf if sending else self._loop.time() + self._deadlines.first_byte
+        self._body_deadline = self._between
+        self._deadline = math.inf if sending else self._loop.time() + self._first_byte
         self._waiter = waiter = self._loop.create_future()
         transport.write(data)
         return waiter
 
     def write(self, *parts: bytes) -> None:
         """More of the request's body; nothing once the connection is closed."""
-        if self._transport is not None and self._phase is _Phase.BUSY:
+        if self._transport is not None and self._phase is _BUSY:
             self._transport.writelines(parts)
 
     async def drained(self) -> None:
         """Wait until the upstream takes more; raises UpstreamUnavailable when it never will."""
-        if self._write_blocked and self._phase is _Phase.BUSY:
+        if self._write_blocked and self._phase is _BUSY:
             # Bounded by the stall deadline, which closes the connection.
             self._writable = self._loop.create_future()
             try:
                 await self._writable
             finally:
                 self._writable = None
-        if self._phase is not _Phase.BUSY:
+        if self._phase is not _BUSY:
             raise UpstreamUnavailable(f"{self._name}: closed while the request was being sent")
 
     def request_sent(self) -> None:
         """All of the body was written: the time for the answer runs from here."""
         self._sending = False
         if not self._delivered and not self._write_blocked:
-            self._deadline = self._loop.time() + self._deadlines.first_byte
+            self._deadline = self._loop.time() + self._first_byte
 
     def fail_request(self, waiter: asyncio.Future[UpstreamResponse], error: BaseException) -> None:
         """The request cannot be sent to its end: the caller gets ``error``, unless there is an answer already."""
@@ -196,7 +200,7 @@ class Connection(asyncio.Protocol):
     # For the response whose body is arriving
 
     def body_taken(self) -> None:
-        if self._reading_paused and self._transport is not None and self._phase is _Phase.BUSY:
+        if self._reading_paused and self._transport is not None and self._phase is _BUSY:
             self._reading_paused = False
             self._deadline = self._loop.time() + self._body_deadline
             self._transport.resume_reading()
@@ -245,8 +249,8 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._write_blocked = False
-        if not self._delivered and self._phase is _Phase.BUSY:
-            self._deadline = math.inf if self._sending else self._loop.time() + self._deadlines.first_byte
+        if not self._delivered and self._phase is _BUSY:
+            self._deadline = math.inf if self._sending else self._loop.time() + self._first_byte
         self._wake_writer()
 
     # Within
@@ -282,7 +286,7 @@ class Connection(asyncio.Protocol):
         if self._reading_paused and self._transport is not None:
             self._reading_paused = False
             self._transport.resume_reading()
-        self._phase = _Phase.IDLE
+        self._phase = _IDLE
         self._served += 1
         self._deadline = self._loop.time() + self._deadlines.idle
         self._owner.connection_ready(self)
@@ -319,7 +323,7 @@ class Connection(asyncio.Protocol):
         return True
 
     def _expire(self) -> None:
-        if self._phase is _Phase.IDLE:
+        if self._phase is _IDLE:
             self.abort()
         elif self._delivered:
             self._close(UpstreamTimeout(f"{self._name}: the answer stopped in the middle"))

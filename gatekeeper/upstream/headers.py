@@ -53,6 +53,9 @@ _KINDS: dict[bytes, int] = {
 }
 # Plain ints: an IntFlag's `&` costs a microsecond, this runs for every field of every request.
 HOP_BY_HOP, CONNECTION, FRAMING, HOST, COOKIE, SET_COOKIE, GATE_ONLY = (int(kind) for kind in FieldKind)
+PERSISTENCE = frozenset({b"close", b"keep-alive"})
+"""The Connection options that name no field to speak of."""
+_HANDLED_IN_REQUEST = HOP_BY_HOP | FRAMING | COOKIE
 _DROPPED_FROM_ANSWER = HOP_BY_HOP | FRAMING | GATE_ONLY
 
 NAMES: dict[bytes, tuple[bytes, int]] = {}
@@ -131,7 +134,7 @@ def request_headers_for_upstream(
         canonical, kind = NAMES.get(name) or learn(name)
         if canonical in removed or canonical in own:
             continue
-        if kind & (HOP_BY_HOP | FRAMING | COOKIE):
+        if kind & _HANDLED_IN_REQUEST:
             if kind & CONNECTION:
                 connection.append(value)
             elif kind & COOKIE:
@@ -142,7 +145,7 @@ def request_headers_for_upstream(
         kept.append(field)
     if connection:
         options = connection_options(connection)
-        if not options <= {b"close", b"keep-alive"}:
+        if not options <= PERSISTENCE:
             kept = without_named(kept, options)
     kept += set_fields
     refuse_controls(kept)

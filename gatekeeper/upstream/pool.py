@@ -124,13 +124,16 @@ class UpstreamPool:
         OPTIONS without a body and a kept-alive connection ended before the first byte of an answer.
         """
         head = encode_head(request)
-        connection = await self._lease()
+        place = self._place()
+        connection = place[1] if place is not None else None
+        if connection is None:
+            connection = await self._lease(place)
         try:
             return await exchange(connection, request, head)
         except StaleConnection:
             if not request.may_be_repeated:
                 raise
-        connection = await self._lease(fresh=True)
+        connection = await self._lease(self._place(fresh=True), fresh=True)
         return await exchange(connection, request, head)
 
     async def close(self) -> None:
@@ -213,17 +216,15 @@ class UpstreamPool:
                 return None
         return None
 
-    async def _lease(self, *, fresh: bool = False) -> Connection:
-        """A connection for one exchange, by rights of ``fresh`` a new one."""
+    def _place(self, *, fresh: bool = False) -> _Place | None:
+        """Room for one exchange, at once or not at all."""
         if self._closed:
             raise UpstreamUnavailable(f"{self.name}: shutting down")
         # Who waits comes first, else a newcomer could always be faster.
-        place = None if self._waiting else self._choose((), fresh=fresh)
-        if place is not None and place[1] is not None:
-            return place[1]
-        return await self._lease_slowly(place, fresh=fresh)
+        return None if self._waiting else self._choose((), fresh=fresh)
 
-    async def _lease_slowly(self, place: _Place | None, *, fresh: bool) -> Connection:
+    async def _lease(self, place: _Place | None, *, fresh: bool = False) -> Connection:
+        """A connection for one exchange, dialled or waited for; a ``fresh`` one unless it had to be waited for."""
         failed: list[_Target] = []
         # Several dead targets must not add up: two dials' time is all there is.
         give_up = self._loop.time() + 2 * self._deadlines.connect
