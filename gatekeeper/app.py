@@ -111,9 +111,7 @@ def open_stores(config: Config, postgres_dsn: str, redis_url: str, clock: Clock)
 
 def _tokens(config: Config, stores: Stores, secret: str) -> TokenParts:
     ring = KeyRing([])
-    access = AccessTokens(
-        ring, issuer=config.public_url, audience=config.tokens.audience, ttl=config.tokens.access_ttl
-    )
+    access = AccessTokens(ring, issuer=config.public_url, audience=config.tokens.audience, ttl=config.tokens.access_ttl)
     refresh = RefreshTokens(derive(secret, "refresh-tokens"))
     sessions = Sessions(
         stores.live,
@@ -159,7 +157,7 @@ def _upstreams(config: Config) -> dict[str, UpstreamPool]:
 def is_loopback(public_url: str) -> bool:
     """Whether only this machine can reach the gate by its public address."""
     host = urlsplit(public_url).hostname or ""
-    return host == "localhost" or host == "::1" or host.startswith("127.")
+    return host in {"localhost", "::1"} or host.startswith("127.")
 
 
 def _open_registration(config: Config) -> bool:

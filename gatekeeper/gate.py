@@ -19,7 +19,13 @@ from policies.rules import Rule, RuleBook, admits
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110 9.2.1, less TRACE, which is refused
 _LOGIN_HELPS = frozenset(
-    {Reason.CREDENTIALS_MISSING, Reason.TOKEN_INVALID, Reason.TOKEN_EXPIRED, Reason.SESSION_ENDED, Reason.REFRESH_REUSED}
+    {
+        Reason.CREDENTIALS_MISSING,
+        Reason.TOKEN_INVALID,
+        Reason.TOKEN_EXPIRED,
+        Reason.SESSION_ENDED,
+        Reason.REFRESH_REUSED,
+    }
 )
 
 
@@ -202,5 +208,3 @@ def principal_of(claims: AccessClaims, user: UserState) -> Principal:
         amr=claims.amr,
         auth_time=claims.auth_time,
     )
-
-

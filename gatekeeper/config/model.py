@@ -8,11 +8,23 @@ documentation: ``config template``, ``config schema`` and docs/config.md are mad
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, SecretStr, Tag, model_validator
 
-from gatekeeper.config.types import Cidr, Duration, Rate, Size
+from gatekeeper.config.types import (
+    Cidr,
+    Duration,
+    OneOrMore,
+    Rate,
+    RoleName,
+    RuleName,
+    Size,
+    UpstreamName,
+    Workers,
+)
+
+EMBEDDED = "embedded"
 
 
 class Section(BaseModel):
@@ -22,42 +34,62 @@ class Section(BaseModel):
 
 
 class Storage(Section):
-    """Where state lives. ``embedded`` starts private servers under ``data_dir``."""
+    """Where state lives; `embedded` starts private servers under `data_dir`."""
 
-    postgres: SecretStr = Field(SecretStr("embedded"), description="`embedded`, or postgresql://user:password@host:port/database.")
-    redis: SecretStr = Field(SecretStr("embedded"), description="`embedded`, or redis://, rediss:// or unix:// with password and database number.")
-    data_dir: Path = Field(Path("data"), description="Folder for the embedded servers' data, the secret and spooled records.")
-    secret: SecretStr | None = Field(None, description="The secret that keys at rest and refresh tokens derive from, at least 32 characters. Unset: made once in `data_dir/secret` (0600). Several gates that share a database need the same.")
+    postgres: SecretStr = Field(
+        SecretStr(EMBEDDED), description="`embedded`, or postgresql://user:password@host:port/database."
+    )
+    redis: SecretStr = Field(
+        SecretStr(EMBEDDED), description="`embedded`, or redis://, rediss:// or unix:// with password and database."
+    )
+    data_dir: Path = Field(
+        Path("data"), description="Folder for the embedded servers' data, the secret and spooled records."
+    )
+    secret: SecretStr | None = Field(
+        None,
+        description=(
+            "What keys at rest and refresh tokens derive from, at least 32 characters; gates that share a database"
+            " need the same one. Not set: made once in `data_dir/secret` (mode 600)."
+        ),
+    )
 
 
 class Tokens(Section):
     """Access and refresh tokens."""
 
-    algorithm: Literal["EdDSA", "ES256", "RS256", "HS256"] = Field("EdDSA", description="Algorithm of new signing keys.")
+    algorithm: Literal["EdDSA", "ES256", "RS256", "HS256"] = Field(
+        "EdDSA", description="Algorithm of new signing keys: EdDSA, ES256, RS256 or HS256."
+    )
     audience: str = Field("gate", min_length=1, max_length=255, description="The `aud` of access tokens.")
     access_ttl: Duration = Field(900.0, description="Life of an access token.")
     refresh_ttl: Duration = Field(30 * 86400.0, description="Life of a session from login, absolute.")
     idle_ttl: Duration = Field(7 * 86400.0, description="Life of a session since its last refresh or renewal.")
-    refresh_reuse_window: Duration = Field(10.0, description="How long the just-used refresh token gets its successor again (a lost answer, two tabs).")
+    refresh_reuse_window: Duration = Field(
+        10.0, description="How long the just-used refresh token gets its successor again (a lost answer, two tabs)."
+    )
 
 
 class Registration(Section):
     """Who may make an account."""
 
-    mode: Literal["auto", "open", "closed"] = Field("auto", description="`auto` is open on a loopback public_url, else closed.")
+    mode: Literal["auto", "open", "closed"] = Field(
+        "auto", description="open, closed, or `auto`: open on a loopback public_url, else closed."
+    )
 
 
 class Passwords(Section):
     """What a password must be (NIST SP 800-63B-4: length and a blocklist, no composition rules)."""
 
-    min_length: int = Field(12, ge=8, le=128, description="Fewest characters.")
+    min_length: int = Field(12, ge=8, le=128, description="Fewest characters, 8 to 128.")
     block_common: bool = Field(True, description="Refuse the commonest passwords.")
 
 
 class Limits(Section):
     """Attempts allowed before 429."""
 
-    login_per_ip: Rate = Field("20/minute", validate_default=True, description="Failed logins from one address (IPv6: one /64).")
+    login_per_ip: Rate = Field(
+        "20/minute", validate_default=True, description="Failed logins from one address (IPv6: one /64)."
+    )
     login_per_account: Rate = Field("5/15minutes", validate_default=True, description="Failed logins for one e-mail.")
     register_per_ip: Rate = Field("20/hour", validate_default=True, description="Registrations from one address.")
     refresh_per_session: Rate = Field("60/minute", validate_default=True, description="Refreshes of one session.")
@@ -77,7 +109,7 @@ class Timeouts(Section):
 class Sizes(Section):
     """Bounds of what a client may send."""
 
-    headers: int = Field(100, ge=8, le=128, description="Header fields a request.")
+    headers: int = Field(100, ge=8, le=128, description="Header fields a request, 8 to 128.")
     head: Size = Field(32 << 10, description="A request's line and header fields.")
     body: Size = Field(100 << 20, description="A forwarded request body.")
     json_body: Size = Field(64 << 10, alias="json", description="A body sent to the gate's own API.")
@@ -86,51 +118,102 @@ class Sizes(Section):
 class Geo(Section):
     """Which place an address is in."""
 
-    database: str = Field("bundled", min_length=1, description="`bundled`, or the path of an mmdb file (MaxMind or flat schema).")
+    database: str = Field(
+        "bundled", min_length=1, description="`bundled`, or the path of an mmdb file (MaxMind or flat schema)."
+    )
 
 
 class Logs(Section):
     """The gate's own log lines."""
 
-    format: Literal["auto", "json", "text"] = Field("auto", description="`auto` is text on a terminal, else JSON.")
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level written.")
+    format: Literal["auto", "json", "text"] = Field(
+        "auto", description="json, text, or `auto`: text on a terminal, else json."
+    )
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe level written: debug, info, warning or error."
+    )
     access: bool = Field(True, description="One line a request.")
 
 
 class Upstream(Section):
     """A service behind the gate."""
 
-    targets: list[str] = Field(min_length=1, description="Base addresses, http://host:port; several are used in turn.")
+    targets: list[str] = Field(
+        min_length=1,
+        description="Addresses, http://host:port, https://host:port or unix:/path; several are used in turn.",
+    )
     timeout: Duration = Field(30.0, description="From the end of a request to the head of the answer.")
 
 
 class AllowSubjects(Section):
     """Who a rule admits, when not simply `anyone` or `authenticated`."""
 
-    roles: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$")]] = Field(min_length=1, description="Admits whoever has one of these roles.")
+    roles: list[RoleName] = Field(min_length=1, description="Admits whoever has one of these roles.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_word_beside_subjects(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            words = {"anyone", "authenticated"}.intersection(map(str, value))
+            if words:
+                word = min(words)
+                raise ValueError(f"`{word}` stands alone (allow: {word}); a subject beside it would mean nothing")
+        return value
+
+
+def _kind_of_allow(value: Any) -> str:
+    return "(subjects)" if isinstance(value, dict | AllowSubjects) else "(word)"
+
+
+Allow = Annotated[
+    Annotated[Literal["anyone", "authenticated"], Tag("(word)")] | Annotated[AllowSubjects, Tag("(subjects)")],
+    Discriminator(_kind_of_allow),
+]
 
 
 class RuleConfig(Section):
     """One rule; the first that matches decides."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", description="Unique; shown in logs, metrics and `explain`.")
-    host: str | list[str] | None = Field(None, description="Hosts (`*.` allowed); none means any.")
-    path: str | list[str] = Field("/**", description="Path globs: `*` within a segment, `**` any number of segments.")
-    methods: list[str] | None = Field(None, description="Methods; none means any. GET includes HEAD.")
-    allow: Literal["anyone", "authenticated"] | AllowSubjects = Field(description="`anyone`, `authenticated` or `{roles: [...]}`.")
-    upstream: str | None = Field(None, description="Which upstream; needed where there are several.")
+    name: RuleName = Field(description="Unique; shown in logs, metrics and `explain`.")
+    host: OneOrMore | None = Field(None, description="Host or list of hosts (`*.` allowed); not given: any.")
+    path: OneOrMore = Field(
+        ["/**"], description="Path glob or list: `*` within a segment, `**` any number of segments."
+    )
+    methods: list[str] | None = Field(None, description="Methods; not given: any. GET includes HEAD.")
+    allow: Allow = Field(description="`anyone`, `authenticated` or `{roles: [...]}`.")
+    upstream: str | None = Field(None, description="Name of the upstream; needed where there are several.")
     pass_authorization: bool = Field(False, description="Forward an Authorization field that is not the gate's own.")
+
+
+def _example_upstreams() -> dict[str, Upstream]:
+    return {"api": Upstream(targets=["http://127.0.0.1:9000"])}
+
+
+def _example_rules() -> list[RuleConfig]:
+    return [
+        RuleConfig(name="health", path="/health", methods=["GET"], allow="anyone"),
+        RuleConfig(name="api", path="/**", allow="authenticated"),
+    ]
 
 
 class Config(Section):
     """The whole of config.yaml."""
 
-    listen: list[str] = Field(["127.0.0.1:8080"], min_length=1, description="Addresses to listen on, host:port.")
-    public_url: str = Field("http://127.0.0.1:8080", description="Where clients reach the gate: issuer, cookie scope, links. http only on loopback.")
-    hosts: list[str] = Field([], description="Further hosts served (host or host:port, `*.` allowed); others get 421.")
-    prefix: str = Field("/_gate", description="Where the gate's own endpoints live.")
-    workers: Literal["auto"] | Annotated[int, Field(ge=1, le=256)] = Field("auto", description="Worker processes on one port; `auto` is one a core.")
-    trusted_proxies: list[Cidr] = Field([], description="Networks whose X-Forwarded-* and X-Original-* are believed.")
+    listen: list[str] = Field(
+        ["127.0.0.1:8080"], min_length=1, description="Addresses to listen on: host:port, [IPv6]:port."
+    )
+    public_url: str = Field(
+        "http://127.0.0.1:8080",
+        description="Where clients reach the gate: issuer, cookie scope, links. http only on loopback.",
+    )
+    hosts: list[str] = Field(
+        [], description="Further hosts served: host (any port) or host:port, `*.` allowed; others get 421."
+    )
+    prefix: str = Field("/_gate", description="Path under which the gate's own endpoints live.")
+    workers: Workers = Field("auto", description="Worker processes on one port; `auto` is one a core.")
+    trusted_proxies: list[Cidr] = Field(
+        [], description="Networks whose X-Forwarded-* and X-Original-* fields are believed."
+    )
     storage: Storage = Field(default_factory=Storage)
     tokens: Tokens = Field(default_factory=Tokens)
     registration: Registration = Field(default_factory=Registration)
@@ -140,15 +223,11 @@ class Config(Section):
     sizes: Sizes = Field(default_factory=Sizes)
     geo: Geo = Field(default_factory=Geo)
     logs: Logs = Field(default_factory=Logs)
-    upstreams: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")], Upstream] = Field(
-        default_factory=lambda: {"api": Upstream(targets=["http://127.0.0.1:9000"])}, min_length=1, description="Services behind the gate, by name."
+    upstreams: dict[UpstreamName, Upstream] = Field(
+        default_factory=_example_upstreams, min_length=1, description="Services behind the gate, by name."
     )
     rules: list[RuleConfig] = Field(
-        default_factory=lambda: [
-            RuleConfig(name="health", path="/health", methods=["GET"], allow="anyone"),
-            RuleConfig(name="api", path="/**", allow="authenticated"),
-        ],
-        description="The first rule that matches decides; no match denies.",
+        default_factory=_example_rules, description="The first rule that matches decides; no match denies."
     )
 
     def with_storage(self, storage: Storage) -> Self:

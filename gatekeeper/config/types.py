@@ -7,12 +7,14 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any
 
 import limits
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
 
 _DURATION = re.compile(r"(?P<amount>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|h|d|w)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _SIZE = re.compile(r"(?P<amount>\d+)\s*(?P<unit>B|KiB|MiB|GiB)?")
 _BYTES = {None: 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+
+MOST_WORKERS = 256
 
 Network = IPv4Network | IPv6Network
 
@@ -30,7 +32,7 @@ def parse_duration(value: Any) -> float:
 
 def say_duration(seconds: float) -> str:
     """Seconds as the shortest exact duration, the inverse of ``parse_duration``."""
-    for unit in ("w", "d", "h", "m", "s"):
+    for unit in ("d", "h", "m", "s"):
         amount = seconds / _SECONDS[unit]
         if amount >= 1 and amount == int(amount):
             return f"{int(amount)}{unit}"
@@ -60,9 +62,7 @@ def parse_rate(value: Any) -> limits.RateLimitItem:
     if isinstance(value, limits.RateLimitItem):
         return value
     try:
-        if not isinstance(value, str):
-            raise ValueError
-        return limits.parse(value)
+        return limits.parse(value if isinstance(value, str) else "")
     except ValueError:
         raise ValueError("a rate such as 100/minute, 5/15minutes or 20/hour is needed") from None
 
@@ -78,20 +78,68 @@ def parse_network(value: Any) -> Network:
     if isinstance(value, IPv4Network | IPv6Network):
         return value
     try:
-        if not isinstance(value, str):
-            raise ValueError
-        return ip_network(value)
+        return ip_network(value if isinstance(value, str) else "")
     except ValueError:
         raise ValueError("a network in CIDR such as 10.0.0.0/8 or an address is needed") from None
 
 
-def _as_text(pattern_hint: str) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "examples": [pattern_hint]})
+def parse_workers(value: Any) -> int | str:
+    """``auto`` or a number of processes. Raises ValueError."""
+    text = str(value).strip()
+    if text == "auto":
+        return "auto"
+    if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= MOST_WORKERS:
+        raise ValueError(f"auto or a number from 1 to {MOST_WORKERS} is needed")
+    return int(text)
 
+
+def as_list(value: Any) -> Any:
+    """One text as a list of one; everything else as it is."""
+    return [value] if isinstance(value, str) else value
+
+
+def _named(pattern: str, words: str) -> AfterValidator:
+    expression = re.compile(pattern)
+
+    def check(value: str) -> str:
+        if not expression.fullmatch(value):
+            raise ValueError(words)
+        return value
+
+    return AfterValidator(check)
+
+
+def _as_text(example: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "examples": [example]})
+
+
+_TEXTS = {"type": "array", "items": {"type": "string"}}
 
 Duration = Annotated[float, BeforeValidator(parse_duration), PlainSerializer(say_duration), _as_text("15m")]
-Size = Annotated[int, BeforeValidator(parse_size), PlainSerializer(say_size), _as_text("64KiB")]
-Rate = Annotated[
-    Any, BeforeValidator(parse_rate), PlainSerializer(say_rate), _as_text("100/minute")
-]  # a limits.RateLimitItem; pydantic cannot name the type
+Size = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    PlainSerializer(say_size),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 0}], "examples": ["64KiB"]}),
+]
+#: A limits.RateLimitItem; pydantic cannot name the type.
+Rate = Annotated[Any, BeforeValidator(parse_rate), PlainSerializer(say_rate), _as_text("100/minute")]
 Cidr = Annotated[Any, BeforeValidator(parse_network), PlainSerializer(str), _as_text("10.0.0.0/8")]
+Workers = Annotated[
+    Any,
+    BeforeValidator(parse_workers),
+    WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": MOST_WORKERS}]}),
+]
+OneOrMore = Annotated[list[str], BeforeValidator(as_list), WithJsonSchema({"anyOf": [{"type": "string"}, _TEXTS]})]
+RuleName = Annotated[
+    str,
+    _named(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", "a name has 1 to 64 letters, digits, dots, dashes or underscores"),
+]
+UpstreamName = Annotated[
+    str,
+    _named(r"[a-z0-9][a-z0-9_-]{0,62}", "a name has 1 to 63 lower-case letters, digits, dashes or underscores"),
+]
+RoleName = Annotated[
+    str,
+    _named(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}", "a role has 1 to 64 letters, digits and any of _ . : -"),
+]

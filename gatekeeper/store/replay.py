@@ -40,7 +40,9 @@ class Replay:
         await redis.call("SET", MARKER, run_id)
 
     async def _follow(self, redis: Executor, user: UserState) -> Any:
-        return await redis.run(PUT_USER, [user_key(user.id)], put_user_arguments(user, self._user_life, only_known=True))
+        return await redis.run(
+            PUT_USER, [user_key(user.id)], put_user_arguments(user, self._user_life, only_known=True)
+        )
 
 
 def _run_id(info: bytes) -> bytes:

@@ -118,7 +118,9 @@ class Proxy:
         await relayed.send(request)
         return relayed
 
-    def _outbound(self, request: web.Request, inbound: InboundRequest, decision: Decision, rule: Rule) -> OutboundRequest:
+    def _outbound(
+        self, request: web.Request, inbound: InboundRequest, decision: Decision, rule: Rule
+    ) -> OutboundRequest:
         trusted = self._trusted.trusts(inbound.peer)
         own = forwarding_fields(inbound, trusted=trusted)
         own += self._identity.for_upstream(decision.principal, inbound, rule.upstream)
@@ -177,5 +179,3 @@ def _with_cookie(answer: web.Response, decision: Decision) -> web.Response:
         answer.headers["Cache-Control"] = "private, no-store"
         answer.headers.add("Vary", "Cookie")
     return answer
-
-

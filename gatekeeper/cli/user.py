@@ -1,0 +1,229 @@
+"""``gatekeeper user``: accounts from the command line. Every change is in the audit log as ``cli:<user>``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import getpass
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from gatekeeper.cli.stores import attached
+from gatekeeper.cli.tables import print_rows
+from gatekeeper.clock import SystemClock, as_datetime
+from gatekeeper.config.load import LoadedConfig
+from gatekeeper.errors import Conflict, GatekeeperError
+from gatekeeper.identity.accounts import ROLE, Account, Accounts
+from gatekeeper.identity.emails import InvalidEmail, canonical_email
+from gatekeeper.identity.passwords import PasswordRules, Passwords
+from gatekeeper.journal.audit import Change
+from gatekeeper.store.accounts import PostgresAccounts
+from gatekeeper.store.live import RedisSessions
+from gatekeeper.store.postgres import Postgres
+from gatekeeper.store.records import PostgresJournal
+from gatekeeper.store.redis import Redis
+from gatekeeper.tokens.sessions import UserState
+
+
+class Refused(GatekeeperError):
+    """The command cannot be done; ``str()`` says why in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a user command works with."""
+
+    accounts: Accounts
+    passwords: Passwords
+    journal: PostgresJournal
+    now: float
+
+    async def find(self, email: str) -> Account:
+        """The account of a typed e-mail. Raises Refused."""
+        account = await self.accounts.find_by_email(_email(email))
+        if account is None:
+            raise Refused(f"there is no user {email}")
+        return account
+
+    async def note(
+        self, action: str, subject: str, before: dict[str, object] | None, after: dict[str, object] | None
+    ) -> None:
+        """The entry in the audit log."""
+        await self.journal.record_change(Change(self.now, f"cli:{_whoami()}", action, subject, before, after))
+
+
+Command = Callable[[Desk, argparse.Namespace], Awaitable[None]]
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the group to the command line."""
+    group = subparsers.add_parser("user", help="accounts: add, list, show, passwd, role, lock, unlock, logout")
+    commands = group.add_subparsers(dest="user_command", required=True, metavar="COMMAND")
+    add = _command(commands, "add", _add, "add a user; the password is asked for, or one line on standard input")
+    add.add_argument("--role", action="append", default=[], metavar="ROLE", help="a role; may be given again")
+    add.add_argument("--name", help="the person's name")
+    listing = commands.add_parser("list", help="every user")
+    listing.add_argument("--json", action="store_true", help="JSON lines")
+    listing.set_defaults(run=run, command=_list)
+    show = _command(commands, "show", _show, "one user")
+    show.add_argument("--json", action="store_true", help="JSON lines")
+    _command(commands, "passwd", _passwd, "set a new password; every session ends")
+    role = _command(commands, "role", _role, "set the roles, in force on the next request; none takes all away")
+    role.add_argument("role", nargs="*", metavar="ROLE")
+    _command(commands, "lock", _lock, "no login, and every session ends")
+    _command(commands, "unlock", _unlock, "logins again")
+    _command(commands, "logout", _logout, "end every session")
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, command: Command, summary: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=summary, description=summary)
+    parser.add_argument("email", metavar="EMAIL")
+    parser.set_defaults(run=run, command=command)
+    return parser
+
+
+def run(args: argparse.Namespace, loaded: LoadedConfig) -> int:
+    """Carry out one user command; 0 good. Faults are raised for ``main`` to print."""
+    with attached(loaded) as addresses:
+        asyncio.run(_run(args, loaded, addresses.postgres, addresses.redis))
+    return 0
+
+
+async def _run(args: argparse.Namespace, loaded: LoadedConfig, postgres: str, redis: str) -> None:
+    async with _desk(loaded, postgres, redis) as desk:
+        await args.command(desk, args)
+
+
+@asynccontextmanager
+async def _desk(loaded: LoadedConfig, postgres_dsn: str, redis_url: str) -> AsyncIterator[Desk]:
+    config = loaded.config
+    postgres, redis = Postgres(postgres_dsn, size=2), Redis(redis_url, timeout=2.0)
+    rules = PasswordRules(min_length=config.passwords.min_length, block_common=config.passwords.block_common)
+    passwords = Passwords(rules)
+    try:
+        await postgres.open()
+        await redis.open()
+        live = RedisSessions(redis, user_life=config.tokens.refresh_ttl + 86_400)
+        accounts = Accounts(PostgresAccounts(postgres), live)
+        yield Desk(accounts, passwords, PostgresJournal(postgres), SystemClock.now())
+    finally:
+        passwords.close()
+        await redis.close()
+        await postgres.close()
+
+
+async def _add(desk: Desk, args: argparse.Namespace) -> None:
+    email, roles = _email(args.email), _roles(args.role)
+    if await desk.accounts.find_by_email(email) is not None:
+        raise Refused(f"there is a user {email} already")
+    hashed = await _new_password(desk)
+    try:
+        user = await desk.accounts.create(email, hashed, name=args.name, roles=roles, now=desk.now)
+    except Conflict:
+        raise Refused(f"there is a user {email} already") from None
+    await desk.note("user.add", user.id, None, {"email": user.email, "roles": list(user.roles)})
+    print(f"added {user.email} ({user.id})")
+
+
+async def _list(desk: Desk, args: argparse.Namespace) -> None:
+    print_rows([_row(account) for account in await desk.accounts.all()], as_json=args.json)
+
+
+async def _show(desk: Desk, args: argparse.Namespace) -> None:
+    print_rows([_row(await desk.find(args.email))], as_json=args.json)
+
+
+async def _passwd(desk: Desk, args: argparse.Namespace) -> None:
+    account = await desk.find(args.email)
+    hashed = await _new_password(desk)
+    user = await desk.accounts.set_password(account.state.id, hashed, desk.now)
+    await _done(desk, "user.password", account, user, "has a new password; every session has ended")
+
+
+async def _role(desk: Desk, args: argparse.Namespace) -> None:
+    account = await desk.find(args.email)
+    user = await desk.accounts.set_roles(account.state.id, _roles(args.role), desk.now)
+    await _done(desk, "user.role", account, user, f"has the roles: {', '.join(sorted(set(args.role))) or 'none'}")
+
+
+async def _lock(desk: Desk, args: argparse.Namespace) -> None:
+    account = await desk.find(args.email)
+    user = await desk.accounts.lock(account.state.id, desk.now)
+    await _done(desk, "user.lock", account, user, "is locked; every session has ended")
+
+
+async def _unlock(desk: Desk, args: argparse.Namespace) -> None:
+    account = await desk.find(args.email)
+    user = await desk.accounts.unlock(account.state.id, desk.now)
+    await _done(desk, "user.unlock", account, user, "may log in again")
+
+
+async def _logout(desk: Desk, args: argparse.Namespace) -> None:
+    account = await desk.find(args.email)
+    user = await desk.accounts.log_out(account.state.id, desk.now)
+    await _done(desk, "user.logout", account, user, "is logged out everywhere")
+
+
+async def _done(desk: Desk, action: str, before: Account, after: UserState | None, sentence: str) -> None:
+    if after is None:
+        raise Refused(f"the user {before.state.email} has just been deleted")
+    await desk.note(action, after.id, _facts(before.state), _facts(after))
+    print(f"{after.email} {sentence}")
+
+
+def _facts(user: UserState) -> dict[str, object]:
+    return {"roles": list(user.roles), "locked": user.locked, "epoch": user.epoch}
+
+
+def _row(account: Account) -> dict[str, object]:
+    user = account.state
+    return {
+        "email": user.email,
+        "id": user.id,
+        "roles": list(user.roles),
+        "locked": user.locked,
+        "verified": user.email_verified,
+        "created": as_datetime(account.created_at).isoformat(timespec="seconds"),
+        "name": user.name,
+    }
+
+
+def _email(text: str) -> str:
+    try:
+        return canonical_email(text)
+    except InvalidEmail as fault:
+        raise Refused(f"{text!r} {fault}") from None
+
+
+def _roles(roles: list[str]) -> list[str]:
+    for role in roles:
+        if ROLE.fullmatch(role) is None:
+            raise Refused(f"{role!r} is no role name: letters, digits and _ . : - are taken, 64 at most")
+    return roles
+
+
+async def _new_password(desk: Desk) -> str:
+    """Asked twice at a terminal, else one line of standard input; never an argument (others could read it)."""
+    if sys.stdin.isatty():
+        password = getpass.getpass("Password: ")
+        if getpass.getpass("Again: ") != password:
+            raise Refused("the two passwords differ")
+    else:
+        password = sys.stdin.readline().rstrip("\n")
+        if not password:
+            raise Refused("a password is expected as one line on standard input")
+    fault = desk.passwords.rules.fault(password)
+    if fault:
+        raise Refused(f"the password {fault}")
+    return await desk.passwords.hash(password)
+
+
+def _whoami() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
