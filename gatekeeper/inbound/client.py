@@ -1,0 +1,102 @@
+"""Who is calling: the address behind trusted proxies. Used by ``inbound.request``, verify, bans and limits.
+
+The peer is who holds the socket, the client whom trusted peers speak for. Nothing that a client sends moves the
+result: only an unbroken chain of ``trusted_proxies``, walked from the right, is believed (security 5).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Final
+
+from policies.model import Address
+
+Network = IPv4Network | IPv6Network
+
+_REMEMBERED: Final = 4096
+_V4_PORT: Final = re.compile(r"([0-9.]{7,15})(?::[0-9]{1,5})?")
+_BRACKETED: Final = re.compile(r"\[([0-9A-Fa-f:.]{2,45}(?:%[A-Za-z0-9._~-]{1,32})?)\](?::[0-9]{1,5})?")
+_LOWER_HALF: Final = (1 << 64) - 1
+_MAPPED: Final = IPv6Network("::ffff:0:0/96")
+
+
+def parse_address(text: str) -> Address | None:
+    """An IPv4 or IPv6 address in its one form: ``::ffff:`` mapped to IPv4, without a zone; None if it is neither."""
+    try:
+        if ":" not in text:
+            return IPv4Address(text)
+        address = IPv6Address(text.partition("%")[0])
+    except AddressValueError:
+        return None
+    return address.ipv4_mapped or address
+
+
+class TrustedProxies:
+    """The networks whose word on scheme, host and client counts."""
+
+    def __init__(self, networks: Sequence[Network] = ()) -> None:
+        self._v4 = tuple((int(net.netmask), int(net.network_address)) for net in networks if net.version == 4)
+        self._v6 = tuple((int(net.netmask), int(net.network_address)) for net in networks if net.version == 6)
+        self._v4 += tuple(_unmapped(net) for net in networks if net.version == 6 and net.subnet_of(_MAPPED))
+        self._peers: dict[str, tuple[Address, bool]] = {}
+
+    def trusts(self, address: Address) -> bool:
+        """Whether this (normalised) address is one of them."""
+        value = int(address)
+        for mask, network in self._v4 if address.version == 4 else self._v6:  # noqa: SIM110 - a generator costs more
+            if value & mask == network:
+                return True
+        return False
+
+    def peer(self, text: str) -> tuple[Address, bool] | None:
+        """Address and trust of a socket's other end, or None where it has no IP address (a unix socket)."""
+        known = self._peers.get(text)
+        if known is not None:
+            return known
+        address = parse_address(text)
+        if address is None:
+            return None
+        if len(self._peers) >= _REMEMBERED:
+            self._peers.clear()
+        found = self._peers[text] = (address, self.trusts(address))
+        return found
+
+
+def _unmapped(network: Network) -> tuple[int, int]:
+    """Mask and address of the IPv4 network that ``::ffff:a.b.c.d/n`` stands for."""
+    return int(network.netmask) & 0xFFFFFFFF, int(network.network_address) & 0xFFFFFFFF
+
+
+def derive_client(peer: Address, lines: Sequence[str], trusted: TrustedProxies) -> Address | None:
+    """The client's address from the X-Forwarded-For lines, or None where a trusted peer sent what nobody can read.
+
+    An untrusted peer is its own client, whatever it sends; so is a trusted one without the field. Elements left
+    of the first that is not trusted were written by a stranger and are not even looked at. Where the whole
+    chain is trusted, its far end is the client.
+    """
+    if not lines or not trusted.trusts(peer):
+        return peer
+    client = peer
+    for line in reversed(lines):  # RFC 9110 5.2: several lines are one list
+        for element in reversed(line.split(",")):
+            address = _element(element.strip(" \t"))
+            if address is None:
+                return None
+            client = address
+            if not trusted.trusts(address):
+                return client
+    return client
+
+
+def _element(text: str) -> Address | None:
+    bare = _V4_PORT.fullmatch(text) or _BRACKETED.fullmatch(text)
+    return parse_address(bare[1] if bare is not None else text)
+
+
+def rate_key(address: Address) -> str:
+    """What limits count: an IPv4 address, or the /64 of an IPv6 one, which is what one subscriber gets."""
+    if address.version == 4:
+        return str(address)
+    return f"{IPv6Address(int(address) & ~_LOWER_HALF)}/64"
