@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from admin.app import Panel
 from gatekeeper.bootstrap import secret_of
+from gatekeeper.answers import json_answer
 from gatekeeper.clock import Clock, SystemClock
 from gatekeeper.config.model import Config
 from gatekeeper.errors import StoreUnavailable
@@ -22,7 +22,7 @@ from gatekeeper.identity.accounts import Accounts
 from gatekeeper.identity.endpoints import Identity, IdentitySettings
 from gatekeeper.identity.limits import LimitsCounter
 from gatekeeper.identity.login import PasswordLogin
-from gatekeeper.identity.openapi import OpenApi
+from gatekeeper.identity.openapi import document
 from gatekeeper.identity.passwords import OWASP, Argon2Cost, PasswordRules, Passwords
 from gatekeeper.identity.setup import FirstAdmin
 from gatekeeper.inbound import HostList, RequestReader, TrustedProxies
@@ -163,3 +163,44 @@ def is_loopback(public_url: str) -> bool:
 def _open_registration(config: Config) -> bool:
     mode = config.registration.mode
     return mode == "open" or (mode == "auto" and is_loopback(config.public_url))
+
+
+def _login(config: Config, stores: Stores, tokens: TokenParts, passwords: Passwords, accounts: Accounts, secret: str) -> PasswordLogin:
+    return PasswordLogin(
+        accounts,
+        passwords,
+        tokens.sessions,
+        stores.journal,
+        LimitsCounter(stores.redis.limits_storage),
+        per_address=config.limits.login_per_ip,
+        per_account=config.limits.login_per_account,
+        counter_secret=derive(secret, "attempt-counters"),
+    )
+
+
+def _identity(
+    config: Config, stores: Stores, tokens: TokenParts, passwords: Passwords, places: PlaceFinder, secret: str
+) -> tuple[Identity, PasswordLogin]:
+    accounts = Accounts(stores.accounts, stores.live)
+    login = _login(config, stores, tokens, passwords, accounts, secret)
+    settings = IdentitySettings(
+        open_registration=_open_registration(config),
+        register_per_address=config.limits.register_per_ip,
+        refresh_per_session=config.limits.refresh_per_session,
+        json_limit=config.sizes.json_body,
+    )
+    identity = Identity(
+        settings=settings,
+        accounts=accounts,
+        passwords=passwords,
+        login=login,
+        sessions=tokens.sessions,
+        authenticator=tokens.authenticator,
+        cookies=tokens.cookies,
+        refresh_tokens=tokens.refresh,
+        counter=LimitsCounter(stores.redis.limits_storage),
+        keys=tokens.ring,
+        places=places,
+        audit=stores.journal,
+    )
+    return identity, login

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import secrets
 import uuid
+from ipaddress import ip_address
 from typing import Any
 
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from gatekeeper.config.model import RuleConfig
+from gatekeeper.inbound import InboundRequest
 from gatekeeper.tokens.codec import AccessTokens
 from gatekeeper.tokens.keyring import KeyRing, generate, unseal
 from gatekeeper.tokens.refresh import RefreshTokens
 from gatekeeper.tokens.sessions import Session, UserState
+from policies.load import compile_rules
+from policies.model import RequestTarget
+from policies.rules import RuleBook
 
 SECRET = "a secret for tests that is long enough"
 NOW = 1_800_000_000.0
@@ -67,3 +75,28 @@ def session(owner: UserState, **changes: Any) -> Session:
         "amr": ("pwd",),
     }
     return Session(**{**defaults, **changes})
+
+
+def inbound(method: str = "GET", path: str = "/things", **changes: Any) -> InboundRequest:
+    """A request; ``headers`` is a dict or a list of pairs, ``now`` the time it came in."""
+    pairs = changes.pop("headers", {})
+    pairs = list(pairs.items()) if isinstance(pairs, dict) else pairs
+    headers = CIMultiDict([("Host", "127.0.0.1:8080"), *pairs])
+    path, mark, query = path.partition("?")
+    defaults: dict[str, Any] = {
+        "method": method,
+        "target": RequestTarget("http", "127.0.0.1", 8080, path, query if mark else None),
+        "client": ip_address("192.0.2.1"),
+        "peer": ip_address("192.0.2.1"),
+        "headers": CIMultiDictProxy(headers),
+        "raw_headers": tuple((name.encode(), value.encode()) for name, value in headers.items()),
+        "request_id": "test-request",
+        "received": changes.pop("now", NOW),
+    }
+    return InboundRequest(**{**defaults, **changes})
+
+
+def rule_book(*rules: dict[str, Any]) -> RuleBook:
+    """Rules as config.yaml has them, over one upstream called api."""
+    configs = [RuleConfig.model_validate({"name": f"rule-{place}", **rule}) for place, rule in enumerate(rules)]
+    return compile_rules(configs, ["api"])

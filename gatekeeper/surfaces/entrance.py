@@ -1,23 +1,125 @@
-"""The two outermost layers of every request: the error boundary and the access log.
+"""The outermost layer of every request: read it once, catch what goes wrong, write the access log's line.
 
-The boundary also reads the request once into an ``InboundRequest`` and refuses what is not one, so that no
-handler ever sees a target that is not canonical.
+No handler sees a request that is not canonical, and no fault leaves as a traceback (security 28).
 """
 
 from __future__ import annotations
 
 import logging
-import time
+from asyncio import get_running_loop
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from gatekeeper.answers import detail_of, problem, say
-from gatekeeper.appkeys import INBOUND
+from gatekeeper.answers import problem, say
+from gatekeeper.appkeys import DECISION, INBOUND
 from gatekeeper.errors import Problem, StoreUnavailable
-from gatekeeper.inbound import Refused, RequestReader
-from gatekeeper.observe.access import AccessLog
+from gatekeeper.inbound import HostList, InboundRequest, Refused, RequestReader
+from gatekeeper.observe.access import AccessEntry, AccessLog
 from policies.model import Reason
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _log = logging.getLogger("gatekeeper.entrance")
+
+
+class Entrance:
+    """The one middleware."""
+
+    def __init__(self, reader: RequestReader, hosts: HostList, access: AccessLog | None, *, prefix: str) -> None:
+        self._reader = reader
+        self._hosts = hosts
+        self._access = access
+        self._own = f"{prefix}/"
+        self._health = f"{prefix}/health/"
+        self._verify = f"{prefix}/verify"
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Around every handler."""
+        begun = get_running_loop().time()
+        read = self._read(request)
+        if isinstance(read, Refused):
+            return self._refuse(request, read)
+        request[INBOUND] = read
+        try:
+            answer = await self._guarded(request, read, handler)
+        except BaseException:
+            self._record(request, read, 499, 0, begun)  # the client left, or the worker is ending
+            raise
+        self._record(request, read, answer.status, answer.body_length, begun)
+        return answer
+
+    async def _guarded(self, request: web.Request, read: InboundRequest, handler: Handler) -> web.StreamResponse:
+        try:
+            refusal = self._misdirected(request, read)
+            return refusal if refusal is not None else await handler(request)
+        except Problem as fault:
+            return say(fault)
+        except StoreUnavailable as fault:
+            _log.warning("request %s: %s", read.request_id, fault)
+            return problem(Reason.STORE_UNAVAILABLE)
+        except web.HTTPException as answer:
+            return _plain(answer)
+
+    def _read(self, request: web.Request) -> InboundRequest | Refused:
+        peer = request.transport.get_extra_info("peername") if request.transport is not None else None
+        return self._reader.read(
+            request.method, request.raw_path, request.headers, request.raw_headers, peer[0] if peer else None
+        )
+
+    def _misdirected(self, request: web.Request, read: InboundRequest) -> web.Response | None:
+        """The gate's own endpoints: only on served hosts, and only where aiohttp routed what was canonical."""
+        path = read.target.path
+        if not path.startswith(self._own):
+            return None
+        if path != request.rel_url.raw_path and path != request.path:
+            return problem(Reason.NOT_FOUND)
+        if path.startswith((self._health, self._verify)):
+            return None
+        return None if self._hosts.serves(read.target.host, read.target.port) else problem(Reason.UNKNOWN_HOST)
+
+    def _refuse(self, request: web.Request, refused: Refused) -> web.Response:
+        if request.raw_path.startswith(self._verify):  # nginx knows no 400 from a subrequest
+            answer = problem(Reason.BAD_TARGET, status=403)
+            answer.headers["X-Gate-Reason"] = str(refused.reason)
+            return answer
+        return problem(refused.reason, status=refused.status)
+
+    def _record(self, request: web.Request, read: InboundRequest, status: int, size: int, begun: float) -> None:
+        if self._access is None:
+            return
+        decision = request.get(DECISION)
+        self._access.write(
+            AccessEntry(
+                time=read.received,
+                request_id=read.request_id,
+                client=str(read.client),
+                method=read.method,
+                host=read.target.authority,
+                path=read.target.path,
+                status=status,
+                size=size,
+                seconds=get_running_loop().time() - begun,
+                user=decision.principal.subject if decision and decision.principal else None,
+                reason=decision.reason if decision else None,
+                rule=decision.rule.name if decision and decision.rule else None,
+                upstream=decision.rule.upstream if decision and decision.rule else None,
+            )
+        )
+
+
+def _plain(answer: web.HTTPException) -> web.StreamResponse:
+    """aiohttp's own refusals (no such route, wrong method) in our words."""
+    match answer.status:
+        case 404:
+            return problem(Reason.NOT_FOUND)
+        case 405:
+            refusal = problem(Reason.METHOD_NOT_ALLOWED)
+            refusal.headers["Allow"] = answer.headers.get("Allow", "")
+            return refusal
+        case 413:
+            return problem(Reason.TOO_LARGE)
+        case status if 400 <= status:
+            return problem(Reason.VALIDATION, status=status)
+        case _:
+            return web.Response(status=answer.status, headers=answer.headers)

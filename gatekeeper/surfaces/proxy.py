@@ -61,6 +61,8 @@ class Proxy:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Decide, then forward or refuse."""
         inbound = request[INBOUND]
+        if f"{inbound.target.path}/".startswith(f"{self._settings.prefix}/"):
+            return problem(Reason.NOT_FOUND)  # the gate's own: whatever no route took is not forwarded
         decision = await self._gate.decide(inbound)
         request[DECISION] = decision
         match decision.verdict:

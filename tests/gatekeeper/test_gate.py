@@ -1,0 +1,254 @@
+"""The straight line: every refusal in its order, every kind of credential (security 8, 12, 14)."""
+
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+
+import pytest
+from factories import ISSUER, NOW, access_tokens, inbound, key_ring, refresh_tokens, rule_book, session, user
+from fakes import MemoryRecords, MemorySessions
+
+from gatekeeper.gate import Authenticator, Gate
+from gatekeeper.inbound import HostList
+from gatekeeper.tokens.codec import AccessTokens
+from gatekeeper.tokens.cookies import Cookies
+from gatekeeper.tokens.sessions import Session, SessionOrigin, Sessions, TokenPair, UserState
+from policies.model import Reason, Verdict
+
+ORIGIN = SessionOrigin(ip_address("192.0.2.1"), None, "test")
+SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
+
+
+@dataclass
+class Scene:
+    gate: Gate
+    store: MemorySessions
+    sessions: Sessions
+    tokens: AccessTokens
+
+    async def login(self, owner: UserState, now=NOW) -> TokenPair:
+        return await self.sessions.open(owner, ORIGIN, amr=("pwd",), acr="1fa", now=now)
+
+    async def ask(self, *args, **kwargs):
+        return await self.gate.decide(inbound(*args, **kwargs))
+
+
+@pytest.fixture
+def scene() -> Scene:
+    rules = rule_book(
+        {"path": "/health", "allow": "anyone"},
+        {"path": "/admin/**", "allow": {"roles": ["admin"]}},
+        {"path": "/things/**", "allow": "authenticated"},
+    )
+    store, tokens, refresh, cookies = MemorySessions(), access_tokens(key_ring()), refresh_tokens(), Cookies(secure=False)
+    sessions = Sessions(
+        store, MemoryRecords(), tokens, refresh, refresh_ttl=30 * 86400, idle_ttl=7 * 86400, reuse_window=10
+    )
+    authenticator = Authenticator(tokens, refresh, store, sessions, cookies)
+    return Scene(Gate(rules, HostList(ISSUER), authenticator, cookies), store, sessions, tokens)
+
+
+def _bearer(pair: TokenPair) -> dict[str, str]:
+    return {"Authorization": f"Bearer {pair.access}"}
+
+
+async def test_a_good_token_passes_and_names_the_rule_and_the_principal(scene):
+    owner = user()
+    decision = await scene.ask(headers=_bearer(await scene.login(owner)))
+    assert (decision.verdict, decision.rule.name, decision.principal.subject) == (Verdict.ALLOW, "rule-2", owner.id)
+
+
+async def test_a_decision_built_without_arguments_denies():
+    from policies.model import Decision
+
+    assert Decision().verdict is Verdict.DENY
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "reason", "verdict"),
+    [
+        ("/things", {}, Reason.CREDENTIALS_MISSING, Verdict.LOGIN),
+        ("/admin/x", {}, Reason.CREDENTIALS_MISSING, Verdict.LOGIN),
+        ("/elsewhere", {}, Reason.NO_RULE, Verdict.DENY),
+        ("/things", {"Authorization": "Bearer x"}, Reason.TOKEN_INVALID, Verdict.LOGIN),
+        ("/things", {"Authorization": "Bearer "}, Reason.TOKEN_INVALID, Verdict.LOGIN),
+        ("/things", {"Authorization": "bearer"}, Reason.TOKEN_INVALID, Verdict.LOGIN),
+        ("/elsewhere", {"Authorization": "Bearer x"}, Reason.TOKEN_INVALID, Verdict.LOGIN),
+        ("/things", {"X-Api-Key": "gk_live_x"}, Reason.TOKEN_INVALID, Verdict.LOGIN),
+        ("/things", {"Authorization": "Basic eDp5"}, Reason.CREDENTIALS_MISSING, Verdict.LOGIN),
+        ("/things", {"Cookie": "gate=x"}, Reason.TOKEN_INVALID, Verdict.LOGIN),
+        ("/things", {"Cookie": "gate-refresh=x"}, Reason.TOKEN_INVALID, Verdict.LOGIN),
+        ("/things", {"Cookie": "gate=x; gate=y"}, Reason.TOKEN_INVALID, Verdict.LOGIN),
+    ],
+)
+async def test_each_kind_of_missing_or_bad_credentials_has_its_reason(scene, path, headers, reason, verdict):
+    decision = await scene.ask(path=path, headers=headers)
+    assert (decision.reason, decision.verdict) == (reason, verdict)
+
+
+async def test_an_unknown_host_is_refused_before_anything_else(scene):
+    pair = await scene.login(user())
+    target = replace(inbound().target, host="evil.example")
+    decision = await scene.ask(headers=_bearer(pair), target=target)
+    assert decision.reason is Reason.UNKNOWN_HOST
+
+
+async def test_a_bad_bearer_never_falls_back_to_a_good_cookie(scene):
+    pair = await scene.login(user())
+    headers = {"Authorization": "Bearer x", "Cookie": f"gate={pair.access}"}
+    assert (await scene.ask(headers=headers)).reason is Reason.TOKEN_INVALID
+
+
+async def test_a_role_rule_denies_who_lacks_the_role_and_roles_are_read_live(scene):
+    """security 12: a role change is in force on the next request, the token's own roles do not count"""
+    owner = user(roles=())
+    pair = await scene.login(owner)
+    assert (await scene.ask(path="/admin/x", headers=_bearer(pair))).reason is Reason.RULE_DENIED
+    await scene.store.put_user(replace(owner, roles=("admin",), version=2))
+    assert (await scene.ask(path="/admin/x", headers=_bearer(pair))).verdict is Verdict.ALLOW
+
+
+async def _ended(scene: Scene, pair: TokenPair, owner: UserState, how: str) -> None:
+    family: Session = pair.session
+    match how:
+        case "logout":
+            await scene.store.end([family.id])
+        case "blacklist":
+            claims = scene.tokens.read(pair.access, NOW)
+            await scene.store.blacklist(family.id, claims.jti, until=NOW + 900, now=NOW)
+        case "lock":
+            await scene.store.put_user(replace(owner, locked=True, epoch=2, version=2))
+        case "lock-without-epoch":
+            await scene.store.put_user(replace(owner, locked=True, version=2))
+        case "log out everywhere":
+            await scene.store.put_user(replace(owner, epoch=2, version=2))
+        case "flush":
+            scene.store.sessions.clear()
+            scene.store.users.clear()
+        case "lost user":
+            scene.store.users.clear()
+        case "another's session":
+            scene.store.sessions[family.id] = session(user(), id=family.id)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "logout",
+        "blacklist",
+        "lock",
+        "lock-without-epoch",
+        "log out everywhere",
+        "flush",
+        "lost user",
+        "another's session",
+    ],
+)
+async def test_every_way_a_session_ends_denies_the_next_request(scene, how):
+    """security 12, 14"""
+    owner = user()
+    pair = await scene.login(owner)
+    assert (await scene.ask(headers=_bearer(pair))).verdict is Verdict.ALLOW
+    await _ended(scene, pair, owner, how)
+    assert (await scene.ask(headers=_bearer(pair))).reason is Reason.SESSION_ENDED
+
+
+async def test_an_idle_session_has_ended(scene):
+    pair = await scene.login(user())
+    scene.store.sessions[pair.session.id] = replace(pair.session, seen_at=NOW - 7 * 86400)
+    assert (await scene.ask(headers=_bearer(pair))).reason is Reason.SESSION_ENDED
+
+
+async def test_with_redis_gone_tokens_are_refused_and_public_routes_go_on(scene):
+    """security 23"""
+    pair = await scene.login(user())
+    scene.store.down = True
+    assert (await scene.ask(headers=_bearer(pair))).reason is Reason.STORE_UNAVAILABLE
+    public = await scene.ask(path="/health", headers=_bearer(pair))
+    assert (public.verdict, public.principal) == (Verdict.ALLOW, None)
+
+
+async def test_bad_credentials_on_a_public_rule_mean_anonymous(scene):
+    decision = await scene.ask(path="/health", headers={"Authorization": "Bearer x"})
+    assert (decision.verdict, decision.principal) == (Verdict.ALLOW, None)
+
+
+async def test_good_credentials_on_a_public_rule_are_known_to_the_upstream(scene):
+    owner = user()
+    decision = await scene.ask(path="/health", headers=_bearer(await scene.login(owner)))
+    assert decision.principal.subject == owner.id
+
+
+def _cookies(pair: TokenPair) -> dict[str, str]:
+    return {"Cookie": f"theme=dark; gate={pair.access}; gate-refresh={pair.refresh}"}
+
+
+async def test_an_expired_access_cookie_is_renewed_in_passing(scene):
+    pair = await scene.login(user())
+    decision = await scene.ask(headers=_cookies(pair), now=NOW + 901)
+    assert decision.verdict is Verdict.ALLOW
+    assert decision.set_cookie.startswith("gate=ey")
+    assert "gate-refresh" not in decision.set_cookie
+    assert scene.store.sessions[pair.session.id].generation == 1
+
+
+async def test_an_absent_access_cookie_is_renewed_in_passing(scene):
+    pair = await scene.login(user())
+    decision = await scene.ask(headers={"Cookie": f"gate-refresh={pair.refresh}"})
+    assert decision.set_cookie is not None
+
+
+async def test_a_good_access_cookie_is_not_renewed(scene):
+    pair = await scene.login(user())
+    assert (await scene.ask(headers=_cookies(pair))).set_cookie is None
+
+
+async def test_an_expired_bearer_token_is_not_renewed(scene):
+    pair = await scene.login(user())
+    headers = _bearer(pair) | {"Cookie": f"gate-refresh={pair.refresh}"}
+    assert (await scene.ask(headers=headers, now=NOW + 901)).reason is Reason.TOKEN_EXPIRED
+
+
+async def test_an_access_token_is_no_refresh_cookie_nor_the_other_way_round(scene):
+    """security 10"""
+    pair = await scene.login(user())
+    assert (await scene.ask(headers={"Cookie": f"gate={pair.refresh}"})).reason is Reason.TOKEN_INVALID
+    assert (await scene.ask(headers={"Cookie": f"gate-refresh={pair.access}"})).reason is Reason.TOKEN_INVALID
+    assert (await scene.ask(headers={"Authorization": f"Bearer {pair.refresh}"})).reason is Reason.TOKEN_INVALID
+
+
+@pytest.mark.parametrize(
+    ("headers", "passes"),
+    [
+        ({}, False),
+        ({"Origin": "http://127.0.0.1:8080"}, True),
+        ({"Origin": "http://127.0.0.1:8081"}, False),
+        ({"Origin": "https://127.0.0.1:8080"}, False),
+        ({"Origin": "null"}, False),
+        ({"Sec-Fetch-Site": "same-origin"}, True),
+        ({"Sec-Fetch-Site": "same-site"}, False),
+        ({"Sec-Fetch-Site": "none"}, False),
+        ({"Sec-Fetch-Site": "cross-site"}, False),
+        ({"Origin": "http://127.0.0.1:8080", "Sec-Fetch-Site": "cross-site"}, False),
+        ({"Origin": "http://evil.example", "Sec-Fetch-Site": "same-origin"}, False),
+    ],
+)
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+async def test_a_cookie_acts_only_from_the_same_origin(scene, method, headers, passes):
+    """security 8"""
+    pair = await scene.login(user())
+    decision = await scene.ask(method, headers=_cookies(pair) | headers)
+    assert (decision.reason is None) == passes
+    assert passes or decision.reason is Reason.CSRF
+
+
+async def test_a_bearer_token_needs_no_origin(scene):
+    pair = await scene.login(user())
+    assert (await scene.ask("POST", headers=_bearer(pair))).verdict is Verdict.ALLOW
+
+
+async def test_a_websocket_with_a_cookie_needs_the_same_origin(scene):
+    """security 7, 8"""
+    pair = await scene.login(user())
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
+    assert (await scene.ask(headers=_cookies(pair) | upgrade)).reason is Reason.CSRF
+    assert (await scene.ask(headers=_cookies(pair) | upgrade | SAME_ORIGIN)).verdict is Verdict.ALLOW
