@@ -6,7 +6,7 @@ is decided here, so that no byte after an answer is ever taken for the next one.
 
 from __future__ import annotations
 
-from httptools import HttpParserError, HttpResponseParser
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from gatekeeper.upstream.framing import BodyKind, frame_answer
 from gatekeeper.upstream.headers import RawHeaders
@@ -147,8 +147,10 @@ class AnswerReader:
             raise BadAnswer("bytes after the answer")
         try:
             parser.feed_data(data)
+        except HttpParserUpgrade:
+            # The one place where a tunnel would take over; none was asked for, so the 101 is a lie.
+            raise BadAnswer("a switch of protocols that nobody asked for") from None
         except HttpParserError:
-            # HttpParserUpgrade too: a 101 that was never asked for. A tunnel would take over from here.
             raise BadAnswer("malformed HTTP") from None
 
     def _finish_head(self) -> bool:
