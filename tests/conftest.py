@@ -1,0 +1,121 @@
+"""Fixtures for all tests: real servers once a session, an empty database and an empty Valkey for each test."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import psycopg2
+import pytest
+import redis
+import servers
+
+_PROGRAMS = {"nginx": ("nginx",), "chromium": ("chromium", "chromium-browser", "google-chrome")}
+_numbers = itertools.count(1)
+_deselected = pytest.StashKey[list[str]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="also run what takes long (make test-full)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_deselected] = []
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out, and say so: the long ones without ``--full``; outside CI, those whose program is missing."""
+    reasons: dict[str, str] = {}
+    if not config.getoption("--full"):
+        reasons["full"] = "takes long; make test-full runs it"
+    for marker in _missing():
+        if not os.environ.get("CI"):
+            reasons[marker] = f"{marker} is not installed"
+    counts = dict.fromkeys(reasons, 0)
+    kept, left_out = [], []
+    for item in items:
+        marker = next((name for name in reasons if item.get_closest_marker(name)), None)
+        if marker:
+            counts[marker] += 1
+        (left_out if marker else kept).append(item)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = kept
+    lines = [f"{counts[name]} not run: {reason}" for name, reason in reasons.items() if counts[name]]
+    config.stash[_deselected].extend(lines)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Where CI lacks a program, its tests fail rather than vanish."""
+    for marker in _missing():
+        if item.get_closest_marker(marker):
+            pytest.fail(f"{marker} is not installed", pytrace=False)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for line in config.stash[_deselected]:
+        terminalreporter.write_line(line)
+
+
+def _missing() -> list[str]:
+    return [marker for marker, names in _PROGRAMS.items() if not any(map(shutil.which, names))]
+
+
+@pytest.fixture
+def short_tmp() -> Iterator[Path]:
+    """A 0700 folder of the servers' user, with a path short enough for unix sockets."""
+    with servers.short_folder() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[servers.Server]:
+    """The session's PostgreSQL, with the migrated database ``template``."""
+    with servers.short_folder() as folder, servers.postgres_server(folder) as server:
+        from gatekeeper.store.migrate import migrate  # what it imports is under test
+
+        _execute(server.url, "CREATE DATABASE template")
+        with ThreadPoolExecutor(1) as other:  # the fixture may be asked for inside a running loop
+            other.submit(asyncio.run, migrate(_database(server, "template"))).result(servers.PATIENCE)
+        yield server
+
+
+@pytest.fixture
+def postgres_dsn(postgres: servers.Server) -> Iterator[str]:
+    """The libpq URL of a migrated, empty database of the test's own."""
+    name = f"test_{next(_numbers)}"
+    _execute(postgres.url, f"CREATE DATABASE {name} TEMPLATE template")
+    yield _database(postgres, name)
+    _execute(postgres.url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def valkey_of_session() -> Iterator[servers.Server]:
+    """The session's Valkey."""
+    with servers.short_folder() as folder, servers.valkey_server(folder) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(valkey_of_session: servers.Server) -> str:
+    """The URL, as redis-py takes it, of an empty Valkey."""
+    with closing(redis.Redis.from_url(valkey_of_session.url)) as client:
+        client.flushall()
+    return valkey_of_session.url
+
+
+def _database(server: servers.Server, name: str) -> str:
+    return server.url.replace("@/postgres?", f"@/{name}?")
+
+
+def _execute(dsn: str, statement: str) -> None:
+    with closing(psycopg2.connect(dsn)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
