@@ -1,0 +1,134 @@
+"""The page behind the first admin's link: a form that works once. Routed by ``views``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from gatekeeper.appkeys import INBOUND
+from gatekeeper.errors import Conflict, Problem, StoreUnavailable
+from gatekeeper.identity.bodies import RegisterBody
+from gatekeeper.identity.endpoints import Identity
+from gatekeeper.identity.passwords import Passwords
+from gatekeeper.identity.setup import FirstAdmin
+from gatekeeper.pages.forms import read_form, see_other
+from gatekeeper.pages.theme import Theme, stamped
+from gatekeeper.tokens.sessions import Sessions
+from policies.model import Reason
+
+_LABELS: Mapping[str, str] = {"email": "The e-mail", "password": "The password", "name": "The name"}
+_TAKEN = (
+    "There is an account with this e-mail already. Use another, or make that one an admin with “gatekeeper user role”."
+)
+
+
+class SetupPage:
+    """The handlers of ``P/setup/<token>``; ``form_limit`` in bytes."""
+
+    def __init__(
+        self,
+        *,
+        theme: Theme,
+        identity: Identity,
+        sessions: Sessions,
+        passwords: Passwords,
+        setup: FirstAdmin,
+        form_limit: int,
+    ) -> None:
+        self._theme = theme
+        self._identity = identity
+        self._sessions = sessions
+        self._passwords = passwords
+        self._setup = setup
+        self._form_limit = form_limit
+
+    async def form(self, request: web.Request) -> web.Response:
+        """GET: the form; the link stays good. Raises Problem (404) for a link that is not."""
+        if not await self._setup.good(request.match_info["token"], request[INBOUND].received):
+            raise _not_good()
+        return self._page(request, {}, {})
+
+    async def make_admin(self, request: web.Request) -> web.Response:
+        """POST: the admin, signed in; or the form again with every field's fault."""
+        fields = await read_form(request, self._form_limit)
+        inbound, token = request[INBOUND], request.match_info["token"]
+        if not await self._setup.good(token, inbound.received):
+            raise _not_good()
+        wanted = self._check(fields)
+        if not isinstance(wanted, RegisterBody):
+            return self._page(request, fields, wanted, Problem(422, Reason.VALIDATION))
+        hashed = await self._passwords.hash(wanted.password)
+        try:
+            admin = await self._setup.consume(
+                token,
+                wanted.email,
+                hashed,
+                wanted.name,
+                inbound.received,
+                address=inbound.client,
+                request_id=inbound.request_id,
+            )
+        except Conflict:
+            return self._page(request, fields, {"email": _TAKEN}, Problem(409, Reason.EMAIL_TAKEN))
+        if admin is None:
+            raise _not_good()
+        origin = self._identity.caller(inbound).origin()
+        try:
+            pair = await self._sessions.open(admin, origin, amr=("pwd",), acr="1fa", now=inbound.received)
+        except StoreUnavailable:  # the account is made, so it can sign in once sessions work again
+            return see_other(f"{self._theme.prefix}/login")
+        answer = see_other(f"{self._theme.prefix}/admin/")
+        self._identity.set_cookies(answer, pair, inbound.received)
+        return answer
+
+    def _check(self, fields: Mapping[str, str]) -> RegisterBody | dict[str, str]:
+        typed = {
+            "email": fields.get("email", "").strip(),
+            "password": fields.get("password", ""),
+            "name": fields.get("name", "").strip() or None,
+        }
+        faults = {}
+        password_fault = self._passwords.rules.fault(typed["password"] or "")
+        if password_fault is not None:
+            faults["password"] = f"{_LABELS['password']} {password_fault}."
+        if not typed["email"]:
+            faults["email"] = "Enter your e-mail."
+        try:
+            body = RegisterBody.model_validate(typed)
+        except ValidationError as fault:
+            for error in fault.errors(include_url=False, include_input=False):
+                field = str(error["loc"][0])
+                faults.setdefault(field, _sentence(field, error["type"], error["msg"]))
+            return faults
+        return faults or body
+
+    def _page(
+        self, request: web.Request, typed: Mapping[str, str], faults: Mapping[str, str], fault: Problem | None = None
+    ) -> web.Response:
+        context = {
+            "email": typed.get("email", ""),
+            "name": typed.get("name", ""),
+            "faults": faults,
+            "min_length": self._passwords.rules.min_length,
+        }
+        page = self._theme.page(request, "setup.html", context, status=fault.status if fault else 200)
+        return stamped(page, fault) if fault else page
+
+
+def _sentence(field: str, kind: str, message: str) -> str:
+    match kind:
+        case "string_too_long":
+            return f"{_LABELS[field]} is too long."
+        case _:
+            return f"{_LABELS[field]} {message}."
+
+
+def _not_good() -> Problem:
+    return Problem(
+        404,
+        Reason.NOT_FOUND,
+        "This setup link has been used, has expired, or never was. Each start of the gate prints a new one while"
+        " there is no admin.",
+    )
