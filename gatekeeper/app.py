@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -27,8 +27,11 @@ from gatekeeper.identity.passwords import OWASP, Argon2Cost, PasswordRules, Pass
 from gatekeeper.identity.setup import FirstAdmin
 from gatekeeper.inbound import HostList, RequestReader, TrustedProxies
 from gatekeeper.observe.access import AccessLog
+from gatekeeper.pages.next import origins_of
+from gatekeeper.pages.theme import Theme
 from gatekeeper.pages.views import Pages
 from gatekeeper.store.accounts import PostgresAccounts, PostgresKeys, PostgresSetupLinks
+from gatekeeper.store.addresses import StoreAddresses
 from gatekeeper.store.live import RedisSessions
 from gatekeeper.store.postgres import Postgres
 from gatekeeper.store.records import PostgresJournal, PostgresSessionRecords
@@ -48,6 +51,7 @@ from gatekeeper.upstream.messages import TargetAddress
 from gatekeeper.upstream.pool import UpstreamPool
 from geo.lookup import PlaceFinder
 from policies.load import compile_rules
+from policies.rules import RuleBook
 
 KEYS_EVERY = 30.0  # seconds between looks for signing keys that other gates made
 _USER_LIFE_MARGIN = 86_400.0
@@ -165,34 +169,61 @@ def _open_registration(config: Config) -> bool:
     return mode == "open" or (mode == "auto" and is_loopback(config.public_url))
 
 
-def _login(config: Config, stores: Stores, tokens: TokenParts, passwords: Passwords, accounts: Accounts, secret: str) -> PasswordLogin:
+@dataclass(slots=True)
+class Running:
+    """What lives as long as the worker and is opened and closed with it."""
+
+    stores: Stores
+    rules: RuleBook
+    passwords: Passwords
+    places: PlaceFinder
+    clock: Clock
+    secret: str
+    upstreams: dict[str, UpstreamPool] = field(default_factory=dict)
+
+    async def redis_answers(self) -> None:
+        """Raises StoreUnavailable unless Redis answers."""
+        await self.stores.redis.call("PING")
+
+    async def postgres_answers(self) -> None:
+        """Raises StoreUnavailable unless PostgreSQL answers."""
+        await self.stores.postgres.fetch_one("SELECT 1 AS one")
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        self.passwords.close()
+        for pool in self.upstreams.values():
+            await pool.close()
+        await self.stores.redis.close()
+        await self.stores.postgres.close()
+        self.places.close()
+
+
+def _login(config: Config, tokens: TokenParts, accounts: Accounts, running: Running) -> PasswordLogin:
     return PasswordLogin(
         accounts,
-        passwords,
+        running.passwords,
         tokens.sessions,
-        stores.journal,
-        LimitsCounter(stores.redis.limits_storage),
+        running.stores.journal,
+        LimitsCounter(running.stores.redis.limits_storage),
         per_address=config.limits.login_per_ip,
         per_account=config.limits.login_per_account,
-        counter_secret=derive(secret, "attempt-counters"),
+        counter_secret=derive(running.secret, "attempt-counters"),
     )
 
 
-def _identity(
-    config: Config, stores: Stores, tokens: TokenParts, passwords: Passwords, places: PlaceFinder, secret: str
-) -> tuple[Identity, PasswordLogin]:
+def _identity(config: Config, stores: Stores, tokens: TokenParts, running: Running) -> tuple[Identity, PasswordLogin]:
     accounts = Accounts(stores.accounts, stores.live)
-    login = _login(config, stores, tokens, passwords, accounts, secret)
-    settings = IdentitySettings(
-        open_registration=_open_registration(config),
-        register_per_address=config.limits.register_per_ip,
-        refresh_per_session=config.limits.refresh_per_session,
-        json_limit=config.sizes.json_body,
-    )
+    login = _login(config, tokens, accounts, running)
     identity = Identity(
-        settings=settings,
+        settings=IdentitySettings(
+            open_registration=_open_registration(config),
+            register_per_address=config.limits.register_per_ip,
+            refresh_per_session=config.limits.refresh_per_session,
+            json_limit=config.sizes.json_body,
+        ),
         accounts=accounts,
-        passwords=passwords,
+        passwords=running.passwords,
         login=login,
         sessions=tokens.sessions,
         authenticator=tokens.authenticator,
@@ -200,7 +231,127 @@ def _identity(
         refresh_tokens=tokens.refresh,
         counter=LimitsCounter(stores.redis.limits_storage),
         keys=tokens.ring,
-        places=places,
+        places=running.places,
         audit=stores.journal,
     )
     return identity, login
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """What handles requests."""
+
+    identity: Identity
+    pages: Pages
+    panel: Panel
+    proxy: Proxy
+    verify: NginxVerify
+    entrance: Entrance
+    health: Health
+    theme: Theme
+
+
+def _edge(config: Config, stores: Stores, tokens: TokenParts, running: Running, access: AccessLog | None) -> Edge:
+    hosts = HostList(config.public_url, config.hosts)
+    trusted = TrustedProxies(config.trusted_proxies)
+    gate = Gate(running.rules, hosts, tokens.authenticator, tokens.cookies)
+    headers = IdentityHeaders(Assertions(tokens.ring, config.public_url), running.places)
+    identity, login = _identity(config, stores, tokens, running)
+    theme = Theme(prefix=config.prefix, public_url=config.public_url, packages=("gatekeeper.pages", "admin"))
+    pages = Pages(
+        theme=theme,
+        identity=identity,
+        login=login,
+        authenticator=tokens.authenticator,
+        sessions=tokens.sessions,
+        cookies=tokens.cookies,
+        passwords=running.passwords,
+        setup=FirstAdmin(stores.setup_links, stores.accounts, stores.journal),
+        origins=origins_of(config.public_url, config.hosts),
+        form_limit=config.sizes.json_body,
+    )
+    scheme = "https" if config.public_url.startswith("https:") else "http"
+    return Edge(
+        identity=identity,
+        pages=pages,
+        panel=Panel(theme=theme, authenticator=tokens.authenticator, sessions=stores.records, attempts=stores.journal),
+        proxy=Proxy(gate, running.upstreams, headers, trusted, ProxySettings(config.prefix, config.sizes.body)),
+        verify=NginxVerify(gate, headers, trusted, hosts, prefix=config.prefix, public_url=config.public_url),
+        entrance=Entrance(RequestReader(trusted, running.clock, scheme=scheme), hosts, access, prefix=config.prefix),
+        health=Health({"redis": running.redis_answers, "postgres": running.postgres_answers}),
+        theme=theme,
+    )
+
+
+def _application(config: Config, edge: Edge) -> web.Application:
+    prefix = config.prefix
+    app = web.Application(middlewares=[edge.entrance.middleware], client_max_size=config.sizes.json_body)
+    edge.theme.setup(app)
+    app.add_routes(edge.identity.routes(prefix))
+    app.add_routes(edge.pages.routes(prefix))
+    app.add_routes(edge.panel.routes(prefix))
+    app.add_routes(edge.health.routes(prefix))
+    openapi = document(prefix, config.public_url)
+
+    async def openapi_json(_request: web.Request) -> web.Response:
+        return json_answer(openapi)
+
+    app.router.add_get(f"{prefix}/openapi.json", openapi_json)
+    app.router.add_route("*", f"{prefix}/verify", edge.verify.handle)
+    app.router.add_route("*", "/{target:.*}", edge.proxy.handle, expect_handler=edge.proxy.expect)
+    return app
+
+
+async def build(
+    config: Config,
+    addresses: StoreAddresses,
+    *,
+    access: AccessLog | None = None,
+    clock: Clock | None = None,
+    argon2: Argon2Cost = OWASP,
+) -> Gatekeeper:
+    """One worker's gate over running, migrated and prepared stores. Raises StartupError or StoreUnavailable."""
+    clock = clock or SystemClock()
+    stores = open_stores(config, addresses.postgres, addresses.redis, clock)
+    running = Running(
+        stores=stores,
+        rules=compile_rules(config.rules, list(config.upstreams), prefix=config.prefix),
+        passwords=Passwords(
+            PasswordRules(min_length=config.passwords.min_length, block_common=config.passwords.block_common),
+            cost=argon2,
+        ),
+        places=_places(config),
+        clock=clock,
+        secret=secret_of(config.storage),
+        upstreams=_upstreams(config),
+    )
+    tokens = _tokens(config, stores, running.secret)
+    edge = _edge(config, stores, tokens, running, access)
+    app = _application(config, edge)
+    app.cleanup_ctx.append(_life(running, tokens))
+    return Gatekeeper(app, edge.health)
+
+
+def _life(running: Running, tokens: TokenParts) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def life(_app: web.Application) -> AsyncIterator[None]:
+        keys = running.stores.keys
+        try:
+            await running.stores.postgres.open()
+            await load_keys(tokens, keys, running.secret)
+            # Redis away at the start: the worker serves public routes and answers 503 until it is there.
+            with contextlib.suppress(StoreUnavailable):
+                await running.stores.redis.open()
+            keeper = asyncio.create_task(_keep_keys(tokens, keys, running.secret))
+            yield
+            keeper.cancel()
+            await asyncio.wait({keeper})
+        finally:
+            await running.close()
+
+    return life
+
+
+def _places(config: Config) -> PlaceFinder:
+    if config.geo.database == "bundled":
+        return PlaceFinder.bundled()
+    return PlaceFinder.open(config.geo.database)

@@ -1,0 +1,91 @@
+"""A whole gate in the test's own process, over real stores, on a real socket."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from factories import NOW, PASSWORD, SECRET
+
+from gatekeeper.app import Gatekeeper, build
+from gatekeeper.bootstrap import prepare_stores
+from gatekeeper.clock import ManualClock
+from gatekeeper.config.model import Config
+from gatekeeper.identity.passwords import Argon2Cost
+from gatekeeper.server import make_runner
+from gatekeeper.store.addresses import StoreAddresses
+
+CHEAP = Argon2Cost(time=1, memory=8, lanes=1)
+
+
+@dataclass
+class RunningGate:
+    """A gate that answers at ``url``."""
+
+    url: str
+    config: Config
+    clock: ManualClock
+    gatekeeper: Gatekeeper
+    client: aiohttp.ClientSession
+    setup_token: str | None
+
+    async def call(self, method: str, path: str, **kwargs: Any) -> aiohttp.ClientResponse:
+        """One request; the answer's body is read."""
+        async with self.client.request(method, self.url + path, allow_redirects=False, **kwargs) as answer:
+            await answer.read()
+            return answer
+
+    async def post(self, path: str, body: Any = None, **kwargs: Any) -> aiohttp.ClientResponse:
+        """POST JSON to ``P/auth``."""
+        return await self.call("POST", f"/_gate/auth/{path}", json=body, **kwargs)
+
+    async def register(self, email: str, password: str = PASSWORD) -> dict[str, Any]:
+        """A new account."""
+        answer = await self.post("register", {"email": email, "password": password})
+        assert answer.status == 201, await answer.text()
+        return await answer.json()
+
+    async def login(self, email: str, password: str = PASSWORD) -> dict[str, Any]:
+        """A token answer."""
+        answer = await self.post("login", {"email": email, "password": password})
+        assert answer.status == 200, await answer.text()
+        return await answer.json()
+
+    async def newcomer(self, email: str = "ada@example.com") -> dict[str, Any]:
+        """Register and log in."""
+        await self.register(email)
+        return await self.login(email)
+
+
+def bearer(tokens: dict[str, Any] | str) -> dict[str, str]:
+    """The Authorization field of a token answer or of an access token."""
+    token = tokens if isinstance(tokens, str) else tokens["access_token"]
+    return {"Authorization": f"Bearer {token}"}
+
+
+@asynccontextmanager
+async def running_gate(
+    postgres: str, redis: str, data_dir: Path, *, clock: ManualClock | None = None, **settings: Any
+) -> AsyncIterator[RunningGate]:
+    """A gate over migrated stores; ``settings`` are those of config.yaml."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    storage = {"data_dir": data_dir, "secret": SECRET}
+    config = Config.model_validate({"public_url": url, "storage": storage, **settings})
+    clock = clock or ManualClock(NOW)
+    prepared = await prepare_stores(config, postgres, clock)
+    gate = await build(config, StoreAddresses(postgres, redis), clock=clock, argon2=CHEAP)
+    runner = make_runner(gate.app, timeouts=config.timeouts, sizes=config.sizes)
+    await runner.setup()
+    await aiohttp.web.SockSite(runner, listener).start()
+    jar = aiohttp.DummyCookieJar()
+    async with aiohttp.ClientSession(cookie_jar=jar, auto_decompress=False) as client:
+        try:
+            yield RunningGate(url, config, clock, gate, client, prepared.setup_token)
+        finally:
+            await runner.cleanup()
