@@ -37,7 +37,7 @@ _UNABLE: Final = frozenset(
 _STATEFUL: Final = ("MULTI", "EXEC", "DISCARD", "WATCH", "UNWATCH", "SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "MONITOR")
 _OF_THE_CONNECTION: Final = ("SELECT", "AUTH", "HELLO", "RESET", "QUIT", "SYNC", "PSYNC", "WAIT", "WAITAOF")
 _BLOCKING: Final = ("BLPOP", "BRPOP", "BRPOPLPUSH", "BLMOVE", "BLMPOP", "BZPOPMIN", "BZPOPMAX", "BZMPOP")
-_NOT_SHARED: Final = frozenset((*_STATEFUL, *_OF_THE_CONNECTION, *_BLOCKING))
+NOT_SHARED: Final = frozenset((*_STATEFUL, *_OF_THE_CONNECTION, *_BLOCKING))
 
 
 class CommandRefused(RuntimeError):
@@ -234,12 +234,6 @@ class Pipeline(asyncio.Protocol):
                 return
             self._graced, left = last, _GRACE
         self._timer = self._loop.call_later(left, self._on_timer)
-
-
-def refuse_unshared(command: Sequence[object]) -> None:
-    """Raise ``ValueError`` for a command that must not go over a connection shared with others."""
-    if str(command[0]).upper() in _NOT_SHARED:
-        raise ValueError(f"{command[0]} needs a connection of its own")
 
 
 def _fail(future: asyncio.Future[Any], error: Exception) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import os
 import select
 import sys
 from collections.abc import Mapping, Sequence
@@ -45,20 +46,75 @@ class ConnectionBroken(StoreUnavailable):
 
 
 class Connection(aiopg.Connection):
-    """An aiopg connection whose time-outs are time-outs and which works on any file descriptor."""
+    """An aiopg connection whose time-outs are time-outs, and which watches its socket safely.
+
+    aiopg has the loop watch libpq's own descriptor, which libpq closes (or swaps for another) in the middle of a
+    call: on uvloop that leaves a dead entry under the number, and whoever gets the number next fails. It also calls
+    ``select()``, which takes no descriptor above 1023. Here the loop watches a duplicate that is ours to close.
+    """
+
+    def __init__(self, dsn: str, timeout: float, **settings: Any) -> None:
+        super().__init__(dsn, timeout, enable_hstore=False, **settings)
+        self._loop.remove_reader(self._conn.fileno())
+        self._fileno = None
+        self._socket = 0
+        self._watch()
+
+    def _watch(self) -> None:
+        """Watch the socket that libpq uses now."""
+        number = os.fstat(self._conn.fileno()).st_ino
+        if number != self._socket:
+            self._unwatch()
+            self._socket = number
+            self._fileno = os.dup(self._conn.fileno())
+            self._loop.add_reader(self._fileno, self._ready, self._weakref)
+
+    def _unwatch(self) -> None:
+        descriptor, self._fileno = self._fileno, None
+        if descriptor is not None:
+            self._loop.remove_reader(descriptor)
+            self._loop.remove_writer(descriptor)
+            self._writing = False
+            os.close(descriptor)
 
     @staticmethod
     def _ready(weak_self: Any) -> None:
+        connection: Connection | None = weak_self()
+        if connection is not None:
+            connection._advance()  # noqa: SLF001  # one of us: aiopg passes itself like this
+
+    def _advance(self) -> None:
+        """Let libpq read and write what it can."""
         try:
-            aiopg.Connection._ready(weak_self)  # noqa: SLF001  # our own base class
-        except ValueError as error:
-            # aiopg calls select() after every SQL error, and select() takes no descriptor above 1023: a busy
-            # gate has those. Without this the error is lost and the caller waits for its deadline.
-            connection = weak_self()
-            waiter, cause = connection._waiter, error.__context__  # noqa: SLF001  # ditto
-            if waiter is not None and not waiter.done() and isinstance(cause, psycopg2.Error):
-                waiter.set_exception(cause)
-            connection.close()
+            state = self._conn.poll()
+            if self._conn.status == extensions.STATUS_SETUP:  # it may yet turn to another socket
+                self._watch()
+        except psycopg2.Error as error:
+            self._settle(error)
+            if self._conn.closed:
+                self._close()
+            return
+        if self._fileno is not None and (state == extensions.POLL_WRITE) != self._writing:
+            self._writing = not self._writing
+            if self._writing:
+                self._loop.add_writer(self._fileno, self._ready, self._weakref)
+            else:
+                self._loop.remove_writer(self._fileno)
+        if state == extensions.POLL_OK:
+            self._settle(None)
+
+    def _settle(self, error: psycopg2.Error | None) -> None:
+        waiter = self._waiter
+        if waiter is None or waiter.done():
+            return
+        if error is None:
+            waiter.set_result(None)
+        else:
+            waiter.set_exception(error)
+
+    def _close(self) -> None:
+        self._unwatch()
+        super()._close()
 
     async def _poll(self, waiter: asyncio.Future[None], timeout: float) -> None:
         # aiopg's own turns the server's statement_timeout into a CancelledError, which nobody can tell from a
@@ -89,7 +145,7 @@ class Connection(aiopg.Connection):
         try:
             return await self._run(sql, _adapt(params))
         except psycopg2.Error as error:
-            raise translate(error, broken=bool(self.closed)) from None  # the driver's text may hold values
+            raise translate(error, closed=bool(self.closed)) from None  # the driver's text may hold values
         except AssertionError:  # aiopg's way to say that the connection closed under it
             self.close()
             raise ConnectionBroken("postgres", "connection lost") from None
@@ -136,7 +192,7 @@ async def _connect(dsn: str, options: dict[str, str], place: dict[str, str], tim
     }
     settings = {name: value for name, value in defaults.items() if name not in options} | place
     settings |= {"client_encoding": "UTF8"}
-    connection = cast("Connection", await Connection(dsn, timeout, enable_hstore=False, **cast("Any", settings)))
+    connection = cast("Connection", await Connection(dsn, timeout, **settings))
     try:
         for kind in (_BYTES, _BYTES_ARRAY):
             extensions.register_type(kind, connection.raw)
@@ -180,11 +236,12 @@ async def _places(options: dict[str, str]) -> list[dict[str, str]]:
     return places
 
 
-def translate(error: psycopg2.Error, *, broken: bool) -> Exception:
-    """What an error of the driver is to the rest of the gate; ``broken``: the connection is gone."""
+def translate(error: psycopg2.Error, *, closed: bool) -> Exception:
+    """What an error of the driver is to the rest of the gate; ``closed``: the connection is."""
     state = error.pgcode
     text = _one_line(error.diag.message_primary or str(error))
-    if broken or isinstance(error, psycopg2.InterfaceError) or (state or "").startswith(("08", "57P0")):
+    ended_by_server = error.diag.severity_nonlocalized in {"FATAL", "PANIC"} or (state or "").startswith("08")
+    if ended_by_server or isinstance(error, psycopg2.InterfaceError) or (closed and state is None):
         return ConnectionBroken("postgres", text)
     if isinstance(error, errors.UniqueViolation | errors.ExclusionViolation):
         return Conflict(error.diag.constraint_name or "a unique constraint")

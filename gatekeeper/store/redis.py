@@ -18,7 +18,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from gatekeeper.errors import StoreUnavailable
-from gatekeeper.store.batch import CommandRefused, Executor, Pipeline, Script, refuse_unshared
+from gatekeeper.store.batch import NOT_SHARED, CommandRefused, Executor, Pipeline, Script
 from gatekeeper.store.breaker import Breaker, Hook, Server, info_fields
 from gatekeeper.store.limits_storage import PipelinedStorage
 
@@ -72,7 +72,8 @@ class Redis:
     @property
     def healthy(self) -> bool:
         """Whether calls go out at the moment."""
-        return self._breaker.pipeline is not None
+        pipeline = self._breaker.pipeline
+        return pipeline is not None and not pipeline.lost.done()
 
     def _live(self) -> Pipeline:
         pipeline = self._breaker.pipeline
@@ -87,8 +88,12 @@ class Redis:
         ``StoreUnavailable``, or ``CommandRefused`` for a command that is wrong in itself. May be cancelled at any
         time; the command may still take effect.
         """
-        refuse_unshared(command)
-        return await self._live().submit(command)
+        if command[0] in NOT_SHARED:
+            raise ValueError(f"{command[0]} needs a connection of its own")
+        pipeline = self._breaker.pipeline
+        if pipeline is None:
+            raise StoreUnavailable("redis", self._breaker.reason)
+        return await pipeline.submit(command)
 
     async def run(self, script: Script, keys: Sequence[str], args: Sequence[object]) -> Any:
         """A script by its hash, in the same batch; loaded first where the server does not know it. As ``call``."""
