@@ -15,11 +15,19 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, SecretStr, Tag
 from gatekeeper.config.types import (
     Cidr,
     Duration,
+    Host,
+    Listen,
+    LongSecret,
     OneOrMore,
+    PostgresUrl,
+    Prefix,
+    PublicUrl,
     Rate,
+    RedisUrl,
     RoleName,
     RuleName,
     Size,
+    Target,
     UpstreamName,
     Workers,
 )
@@ -36,16 +44,16 @@ class Section(BaseModel):
 class Storage(Section):
     """Where state lives; `embedded` starts private servers under `data_dir`."""
 
-    postgres: SecretStr = Field(
+    postgres: PostgresUrl = Field(
         SecretStr(EMBEDDED), description="`embedded`, or postgresql://user:password@host:port/database."
     )
-    redis: SecretStr = Field(
+    redis: RedisUrl = Field(
         SecretStr(EMBEDDED), description="`embedded`, or redis://, rediss:// or unix:// with password and database."
     )
     data_dir: Path = Field(
         Path("data"), description="Folder for the embedded servers' data, the secret and spooled records."
     )
-    secret: SecretStr | None = Field(
+    secret: LongSecret | None = Field(
         None,
         description=(
             "What keys at rest and refresh tokens derive from, at least 32 characters; gates that share a database"
@@ -138,11 +146,13 @@ class Logs(Section):
 class Upstream(Section):
     """A service behind the gate."""
 
-    targets: list[str] = Field(
+    targets: list[Target] = Field(
         min_length=1,
         description="Addresses, http://host:port, https://host:port or unix:/path; several are used in turn.",
     )
-    timeout: Duration = Field(30.0, description="From the end of a request to the head of the answer.")
+    timeout: Duration = Field(
+        30.0, description="From the end of a request to the head of the answer; not given: timeouts.first_byte."
+    )
 
 
 class AllowSubjects(Section):
@@ -199,17 +209,17 @@ def _example_rules() -> list[RuleConfig]:
 class Config(Section):
     """The whole of config.yaml."""
 
-    listen: list[str] = Field(
+    listen: list[Listen] = Field(
         ["127.0.0.1:8080"], min_length=1, description="Addresses to listen on: host:port, [IPv6]:port."
     )
-    public_url: str = Field(
+    public_url: PublicUrl = Field(
         "http://127.0.0.1:8080",
         description="Where clients reach the gate: issuer, cookie scope, links. http only on loopback.",
     )
-    hosts: list[str] = Field(
+    hosts: list[Host] = Field(
         [], description="Further hosts served: host (any port) or host:port, `*.` allowed; others get 421."
     )
-    prefix: str = Field("/_gate", description="Path under which the gate's own endpoints live.")
+    prefix: Prefix = Field("/_gate", description="Path under which the gate's own endpoints live.")
     workers: Workers = Field("auto", description="Worker processes on one port; `auto` is one a core.")
     trusted_proxies: list[Cidr] = Field(
         [], description="Networks whose X-Forwarded-* and X-Original-* fields are believed."

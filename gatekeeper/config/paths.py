@@ -5,7 +5,8 @@ from __future__ import annotations
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Union, get_args, get_origin
+from pathlib import Path
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
@@ -30,6 +31,13 @@ class Key:
         return found if isinstance(found, type) and issubclass(found, Section) else None
 
     @property
+    def choice_section(self) -> type[Section] | None:
+        """The model of the mapping that may stand here instead of a word (allow)."""
+        members = _members(self.field.annotation)
+        found = [member for member in members if isinstance(member, type) and issubclass(member, Section)]
+        return found[0] if found and len(members) > 1 else None
+
+    @property
     def named_section(self) -> type[Section] | None:
         """The model of each value, where names of the operator's choice stand here (upstreams)."""
         return _section_within(self.field.annotation, dict)
@@ -48,7 +56,7 @@ class Key:
     def text(self) -> bool:
         """Whether any text is a value: from the environment it is taken as it stands."""
         members = [member for member in _members(self.field.annotation) if member is not type(None)]
-        return all(member is str or member is SecretStr or _is_path(member) for member in members)
+        return all(member in {str, SecretStr, Path} for member in members)
 
     @property
     def listed(self) -> bool:
@@ -82,7 +90,9 @@ def show_path(path: KeyPath) -> str:
 
 
 def _members(annotation: Any) -> tuple[Any, ...]:
-    return get_args(annotation) if get_origin(annotation) in {Union, types.UnionType} else (annotation,)
+    """The members of a union, each without its metadata; anything else as the only one."""
+    members = get_args(annotation) if get_origin(annotation) in {Union, types.UnionType} else (annotation,)
+    return tuple(get_args(member)[0] if get_origin(member) is Annotated else member for member in members)
 
 
 def _section_within(annotation: Any, container: type) -> type[Section] | None:
@@ -90,9 +100,3 @@ def _section_within(annotation: Any, container: type) -> type[Section] | None:
         return None
     inner = get_args(annotation)[-1]
     return inner if isinstance(inner, type) and issubclass(inner, Section) else None
-
-
-def _is_path(member: Any) -> bool:
-    from pathlib import Path
-
-    return member is Path

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any
 
 import limits
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, SecretStr, WithJsonSchema
+
+from gatekeeper.config import forms
 
 _DURATION = re.compile(r"(?P<amount>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|h|d|w)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
@@ -109,6 +112,14 @@ def _named(pattern: str, words: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _secret(check: Callable[[str], str]) -> AfterValidator:
+    def check_hidden(value: SecretStr) -> SecretStr:
+        check(value.get_secret_value())
+        return value
+
+    return AfterValidator(check_hidden)
+
+
 def _as_text(example: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "examples": [example]})
 
@@ -143,3 +154,11 @@ RoleName = Annotated[
     str,
     _named(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}", "a role has 1 to 64 letters, digits and any of _ . : -"),
 ]
+PublicUrl = Annotated[str, AfterValidator(forms.check_public_url)]
+Host = Annotated[str, AfterValidator(forms.check_host)]
+Prefix = Annotated[str, AfterValidator(forms.check_prefix)]
+Listen = Annotated[str, AfterValidator(forms.check_listen)]
+Target = Annotated[str, AfterValidator(forms.check_target)]
+PostgresUrl = Annotated[SecretStr, _secret(forms.check_postgres)]
+RedisUrl = Annotated[SecretStr, _secret(forms.check_redis)]
+LongSecret = Annotated[SecretStr, _secret(forms.check_secret)]

@@ -1,0 +1,76 @@
+"""What single values cannot tell: keys that contradict each other, rules that can never decide.
+
+Called by ``config.load`` once every value by itself is good. Each check yields key path and message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+
+from gatekeeper.config.forms import is_loopback, listen_place, target_place
+from gatekeeper.config.model import Config
+from gatekeeper.config.paths import KeyPath
+from gatekeeper.config.types import say_duration
+from policies.load import BadRules, compile_rules
+from policies.rules import RuleBook
+
+Mistake = tuple[KeyPath, str]
+
+_SMALLEST_HEAD = 1 << 10
+
+
+def contradictions(config: Config) -> Iterator[Mistake]:
+    """Mistakes between keys other than the rules."""
+    return chain(_lives(config), _sizes(config), _doubled(config), _loops(config))
+
+
+def check_rules(config: Config, lines: Sequence[int | None] = ()) -> tuple[RuleBook | None, Iterable[Mistake]]:
+    """The compiled rules, or None and what is wrong with them."""
+    try:
+        book = compile_rules(config.rules, config.upstreams, prefix=config.prefix, lines=lines)
+    except BadRules as bad:
+        return None, [(("rules", fault.position, fault.key), fault.message) for fault in bad.faults]
+    return book, ()
+
+
+def _lives(config: Config) -> Iterator[Mistake]:
+    tokens = config.tokens
+    longest = say_duration(tokens.refresh_ttl)
+    if tokens.access_ttl >= tokens.refresh_ttl:
+        yield ("tokens", "access_ttl"), f"must be shorter than tokens.refresh_ttl ({longest})"
+    if tokens.idle_ttl > tokens.refresh_ttl:
+        yield ("tokens", "idle_ttl"), f"must not be longer than tokens.refresh_ttl ({longest})"
+    if tokens.refresh_reuse_window >= tokens.refresh_ttl:
+        yield ("tokens", "refresh_reuse_window"), f"must be shorter than tokens.refresh_ttl ({longest})"
+
+
+def _sizes(config: Config) -> Iterator[Mistake]:
+    for name, size in (("head", config.sizes.head), ("json", config.sizes.json_body)):
+        if size < _SMALLEST_HEAD:
+            yield ("sizes", name), "must be at least 1KiB"
+
+
+def _doubled(config: Config) -> Iterator[Mistake]:
+    lists: list[tuple[KeyPath, Sequence[str]]] = [(("listen",), config.listen), (("hosts",), config.hosts)]
+    lists += [(("upstreams", name, "targets"), upstream.targets) for name, upstream in config.upstreams.items()]
+    for path, values in lists:
+        for index, value in enumerate(values):
+            if value in values[:index]:
+                yield (*path, index), f"{value} stands in this list twice"
+
+
+def _loops(config: Config) -> Iterator[Mistake]:
+    """An upstream that is the gate itself would forward a request round and round."""
+    listening = [listen_place(address) for address in config.listen]
+    for name, upstream in config.upstreams.items():
+        for index, target in enumerate(upstream.targets):
+            place = target_place(target)
+            if place is not None and any(_same_place(place, other) for other in listening):
+                yield ("upstreams", name, "targets", index), f"{target} is where the gate itself listens"
+
+
+def _same_place(target: tuple[str, int], listening: tuple[str, int]) -> bool:
+    if target[1] != listening[1] or not is_loopback(target[0]):
+        return target == listening
+    return listening[0] in {target[0], "0.0.0.0", "::", "localhost"}  # noqa: S104  # compared, not bound

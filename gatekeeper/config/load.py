@@ -1,0 +1,177 @@
+"""From config.yaml, the environment and secret files to a ``Config``, or to every fault at once.
+
+Called by the command line at start and by a reload. Precedence: environment, file, default; a secret may be given
+only once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from gatekeeper.config.checks import check_rules, contradictions
+from gatekeeper.config.document import MAX_BYTES, Document, parse
+from gatekeeper.config.environment import read_environment
+from gatekeeper.config.layers import Layers
+from gatekeeper.config.model import Config
+from gatekeeper.config.paths import KeyPath, show_path
+from gatekeeper.config.secret_files import resolve_secrets
+from gatekeeper.config.words import mistakes
+from gatekeeper.errors import ConfigError, Fault
+from policies.rules import RuleBook
+
+DEFAULT_FILE: Final = Path("config.yaml")
+BUNDLED: Final = "bundled"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedConfig:
+    """A configuration that holds, with its rules compiled.
+
+    ``sources`` says by key path (``rules[2].path``) where each value that is no default comes from. ``file`` is
+    None where there is none; ``warnings`` are worth an operator's look but keep nothing from starting.
+    """
+
+    config: Config
+    rules: RuleBook
+    sources: Mapping[str, str] = field(default_factory=dict)
+    file: Path | None = None
+    warnings: tuple[Fault, ...] = ()
+
+    def source_of(self, path: KeyPath) -> str:
+        """``default``, ``config.yaml:12``, ``environment GATEKEEPER__...`` or ``secret file ...``."""
+        return self.sources.get(show_path(path), "default")
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> LoadedConfig:
+    """The configuration of the file (for None: ``./config.yaml``, if it exists) and the environment.
+
+    Relative paths in the file, and those of defaults, start at the file's folder; those from the environment at the
+    current one. Raises ConfigError with every fault.
+    """
+    file = path if path is not None else (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
+    layers = _layers(file, environ)
+    base = (Path() if file is None else file.parent).absolute()
+    resolve_secrets(layers, base)
+    layers.lay_environment_over()
+    partial = _validated(layers)
+    rules = None if partial is None else _cross_checked(partial, layers)
+    if partial is None or rules is None or layers.faults:
+        raise ConfigError(sorted(layers.faults, key=lambda fault: (fault.file or "", fault.line or 0)))
+    return LoadedConfig(
+        config=_completed(partial.config, layers, base),
+        rules=rules,
+        sources=layers.sources(),
+        file=file,
+        warnings=tuple(layers.warnings),
+    )
+
+
+def _layers(file: Path | None, environ: Mapping[str, str]) -> Layers:
+    document = Document(None) if file is None else _read(file)
+    raw = {} if document.value is None else document.value
+    if not isinstance(raw, dict):
+        raise ConfigError([Fault("", "must hold `key: value` lines", 1, str(file))])
+    faults: list[Fault] = []
+    upstreams = raw.get("upstreams")
+    given = read_environment(environ, list(upstreams) if isinstance(upstreams, dict) else [], faults)
+    layers = Layers(file, document, raw, {one.path: one for one in given}, faults)
+    layers.fill_empty_sections()
+    return layers
+
+
+def _read(file: Path) -> Document:
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+        return parse(content.decode("utf-8-sig"), str(file))
+    except UnicodeDecodeError:
+        raise ConfigError([Fault("", "is not UTF-8 text", file=str(file))]) from None
+    except OSError as fault:
+        raise ConfigError([Fault("", fault.strerror or "cannot be read", file=str(file))]) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Partial:
+    """What holds of a configuration: ``rules`` are the positions of its rules in the file."""
+
+    config: Config
+    rules: tuple[int, ...]
+    faulty: frozenset[str | int]  # top-level keys with a mistake in them
+
+
+def _validated(layers: Layers) -> _Partial | None:
+    """The configuration; values that are wrong by themselves are noted and left out, so that the rest is still
+    checked. None where even that fails.
+    """
+    try:
+        config = Config.model_validate(layers.raw)
+    except ValidationError as error:
+        found = list(mistakes(error))
+    else:
+        return _Partial(config, tuple(range(len(config.rules))), frozenset())
+    for path, message in found:
+        layers.fault(path, message)
+    paths = {path for path, _ in found}
+    kept, rules = _without(layers.raw, paths)
+    try:
+        return _Partial(Config.model_validate(kept), rules, frozenset(path[0] for path in paths))
+    except ValidationError:
+        return None
+
+
+def _without(raw: Mapping[str, Any], faulty: set[KeyPath]) -> tuple[dict[str, Any], tuple[int, ...]]:
+    """``raw`` less the rules, the keys of sections and the other values that hold a mistake; the rules left."""
+    wrong = {path[:length] for path in faulty for length in (1, 2)}
+    kept: dict[str, Any] = {}
+    rules: tuple[int, ...] = ()
+    for name, value in raw.items():
+        if (name,) not in wrong or (name == "rules" and isinstance(value, list)):
+            kept[name] = value
+        elif isinstance(value, dict) and name != "upstreams":
+            kept[name] = {inner: what for inner, what in value.items() if (name, inner) not in wrong}
+    if isinstance(kept.get("rules"), list):
+        rules = tuple(index for index in range(len(kept["rules"])) if ("rules", index) not in wrong)
+        kept["rules"] = [kept["rules"][index] for index in rules]
+    return kept, rules
+
+
+def _cross_checked(partial: _Partial, layers: Layers) -> RuleBook | None:
+    for path, message in contradictions(partial.config):
+        if path[0] not in partial.faulty:
+            layers.fault(path, message)
+    if "upstreams" in partial.faulty:
+        return None  # every rule would be blamed for them
+    lines = [layers.line_of(("rules", index)) for index in partial.rules or range(len(partial.config.rules))]
+    rules, wrong = check_rules(partial.config, lines)
+    for path, message in wrong:
+        position = partial.rules[int(path[1])] if partial.rules else path[1]
+        layers.fault((path[0], position, *path[2:]), message)
+    return rules
+
+
+def _completed(config: Config, layers: Layers, base: Path) -> Config:
+    """The same with absolute paths and with the time-outs that upstreams take from the general ones."""
+
+    def whole(path: KeyPath, value: Path) -> Path:
+        return (value if path in layers.given else base / value).absolute()
+
+    data_dir = whole(("storage", "data_dir"), config.storage.data_dir)
+    upstreams = {
+        name: upstream
+        if "timeout" in upstream.model_fields_set
+        else upstream.model_copy(update={"timeout": config.timeouts.first_byte})
+        for name, upstream in config.upstreams.items()
+    }
+    updates: dict[str, Any] = {
+        "storage": config.storage.model_copy(update={"data_dir": data_dir}),
+        "upstreams": upstreams,
+    }
+    if config.geo.database != BUNDLED:
+        database = whole(("geo", "database"), Path(config.geo.database))
+        updates["geo"] = config.geo.model_copy(update={"database": str(database)})
+    return config.model_copy(update=updates)

@@ -1,0 +1,190 @@
+"""The documentation of config.yaml, made from the models: a commented file, a reference, a JSON Schema.
+
+Called by ``gatekeeper config template`` and ``config schema``; config.yaml and docs/config.md are its output.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from pydantic.json_schema import GenerateJsonSchema
+
+from gatekeeper.config.document import parse
+from gatekeeper.config.model import EMBEDDED, Config, Section
+from gatekeeper.config.paths import Key, KeyPath, keys, show_path
+from gatekeeper.errors import ConfigError
+
+_HEAD: Final = """\
+# Gatekeeper's configuration: every key with its default. Made by `gatekeeper config template`.
+# Durations: 30s, 15m, 12h, 30d. Sizes: 64KiB, 10MiB. Rates: 100/minute, 5/15minutes. Networks: 10.0.0.0/8.
+# Any value can come from the environment, GATEKEEPER__TOKENS__ACCESS_TTL=15m, and any secret from a file:
+# `secret_file: /run/gate-secret` here, or GATEKEEPER__STORAGE__SECRET_FILE. Paths start at this file's folder.
+"""
+
+_INTRODUCTION: Final = """\
+# Configuration
+
+Made by `gatekeeper config template --markdown`; do not edit. `gatekeeper config template` writes a commented file,
+`gatekeeper config show` says what is in force and where each value comes from, `gatekeeper check` tries it out.
+
+- **File.** `./config.yaml`, or the one named by `--config FILE`. Without a file every default holds. Relative paths
+  in it start at the file's folder.
+- **Values.** Durations `500ms`, `30s`, `15m`, `12h`, `30d`; sizes `512`, `64KiB`, `10MiB`, `1GiB`; rates
+  `100/minute`, `5/15minutes`, `20/hour`; networks in CIDR, `10.0.0.0/8`.
+- **Environment.** Any value as `GATEKEEPER__SECTION__KEY`, which precedes the file:
+  `GATEKEEPER__TOKENS__ACCESS_TTL=15m`, `GATEKEEPER__UPSTREAMS__API__TARGETS='[http://10.0.0.5:9000]'`. Lists and
+  mappings are YAML in flow style; a list of plain values may also be separated by commas. In the name of an upstream
+  `_` stands for `-` too.
+- **Secrets.** A key marked *secret* can be put into a file of its own: `KEY_file: /path` in config.yaml, or
+  `GATEKEEPER__SECTION__KEY_FILE=/path`. The file holds one line. A secret that is given twice is refused.
+- **Mistakes** are said all at once, each in one line with file, line and key.
+- **YAML** is taken as plain data: no tags, no key twice in a mapping, and only `true`, `false`, `null` and numbers
+  are anything but text.
+"""
+
+_RULES: Final = """\
+The first rule whose `host`, `path` and `methods` match decides; where none matches the request is refused with 403
+`no-rule`. Try it with `gatekeeper explain METHOD URL`.
+
+- **Paths** are compared as a whole, case-sensitive, without the query, in canonical form: `%XX` of letters, digits
+  and `-._~` decoded. `*` stands for any characters within a segment (none, too), `**` for any number of segments:
+  `/r/**` matches `/r`, `/r/` and `/r/a/b`. A path that the gate refuses anyway (`//`, `..`, `;`, `%2f`) is a mistake
+  in a rule, and so is one under `prefix`.
+- **Hosts** are names or addresses without a port; `*.example.org` is every name below `example.org`, at any depth,
+  and not `example.org` itself.
+- **Methods** are GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS; GET admits HEAD.
+- `allow: anyone` needs no login, `authenticated` any login, `{roles: [staff]}` one of the roles: 401 without a
+  login, 403 without the role.
+- A rule that an earlier one shadows as a whole is a mistake.
+"""
+
+
+def template() -> str:
+    """A commented config.yaml with every key at its default."""
+    lines = [_HEAD.rstrip()]
+    defaults = default_values()
+    for key in keys(Config):
+        lines += ["", *_entry(key, defaults[key.name], "")]
+    return "\n".join(lines) + "\n"
+
+
+def default_values() -> dict[str, Any]:
+    """Every key with its default as it is written in the file."""
+    values: dict[str, Any] = Config().model_dump(mode="json", by_alias=True)
+    values["storage"] |= {"postgres": EMBEDDED, "redis": EMBEDDED, "data_dir": "./data"}
+    values["rules"] = [written_rule(rule) for rule in values["rules"]]
+    return values
+
+
+def written_rule(rule: dict[str, Any]) -> dict[str, Any]:
+    """A dumped rule as one would write it: without what is not set, one path as text."""
+    kept = {name: value for name, value in rule.items() if value is not None and value is not False}
+    return {name: _single(name, value) for name, value in kept.items()}
+
+
+def _single(name: str, value: Any) -> Any:
+    return value[0] if name in {"path", "host"} and isinstance(value, list) and len(value) == 1 else value
+
+
+def _entry(key: Key, value: Any, indent: str, *, comments: bool = True) -> Iterator[str]:
+    if comments:
+        yield f"{indent}# {_line(key.description)}"
+    if key.section is not None:
+        yield f"{indent}{key.name}:"
+        for inner in keys(key.section):
+            yield from _entry(inner, value[inner.name], indent + "  ")
+    elif key.named_section is not None:
+        yield f"{indent}{key.name}:"
+        for name, entry in value.items():
+            yield f"{indent}  {name}:"
+            for inner in keys(key.named_section):
+                yield from _entry(inner, entry[inner.name], indent + "    ", comments=comments)
+    elif key.listed_section is not None:
+        for inner in keys(key.listed_section) if comments else ():
+            yield f"{indent}#   {inner.name}: {_line(inner.description)}"
+        yield f"{indent}{key.name}:"
+        yield from (f"{indent}  - {flow(element)}" for element in value)
+    else:
+        yield f"{indent}{key.name}: {flow(value)}"
+
+
+def flow(value: Any) -> str:
+    """A value in one line of YAML."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {flow(inner)}" for name, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(flow, value)) + "]"
+    if isinstance(value, str) and _plain(value):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _plain(text: str) -> bool:
+    try:
+        return parse(f"[{text}]").value == [text] and text == text.strip()
+    except ConfigError:
+        return False
+
+
+def reference() -> str:
+    """docs/config.md."""
+    defaults = default_values()
+    parts = [_INTRODUCTION, "## Top level\n", *_table(Config, (), defaults)]
+    for key in keys(Config):
+        section = key.section or key.named_section or key.listed_section
+        if section is None:
+            continue
+        parts += [f"\n## {key.name}\n", f"{_line(key.description)}\n"]
+        if key.section is not None:
+            parts += _table(section, (key.name,), defaults[key.name])
+            continue
+        if key.listed_section is not None:
+            parts.append(_RULES)
+        around = (key.name, "NAME") if key.named_section is not None else (key.name, 0)
+        parts += [*_table(section, around, _defaults_of(section)), "\nThe default, to be replaced by yours:\n"]
+        parts.append("```yaml\n" + "\n".join(_entry(key, defaults[key.name], "", comments=False)) + "\n```")
+    return "\n".join(parts) + "\n"
+
+
+def _defaults_of(section: type[Section]) -> dict[str, Any]:
+    return section.model_construct().model_dump(mode="json", by_alias=True, warnings="none")
+
+
+def _table(section: type[Section], around: KeyPath, defaults: Mapping[str, Any]) -> Iterator[str]:
+    yield "| key | default | what |"
+    yield "|---|---|---|"
+    for key in keys(section):
+        if key.section or key.named_section or key.listed_section:
+            continue
+        name = show_path((*around, key.name)).replace("[0]", "[]")
+        value = _single(key.name, defaults.get(key.name))
+        default = "needed" if key.field.is_required() else ("not set" if value is None else f"`{flow(value)}`")
+        yield f"| `{name}` | {default} | {_line(key.description)}{' *Secret.*' if key.secret else ''} |"
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of config.yaml, for editors; it knows the keys that name files of secrets too."""
+    made = Config.model_json_schema(by_alias=True)
+    defaults = default_values()
+    for key in keys(Config):
+        section = key.section or key.named_section or key.listed_section
+        if section is not None:
+            values = defaults[key.name] if key.section is not None else _defaults_of(section)
+            _complete(section, made["$defs"][section.__name__]["properties"], values)
+    return {"$schema": GenerateJsonSchema.schema_dialect, **made, "title": "Gatekeeper configuration"}
+
+
+def _complete(section: type[Section], properties: dict[str, Any], defaults: Mapping[str, Any]) -> None:
+    """Defaults as they are written (pydantic gives a duration's in seconds), and files of secrets."""
+    for key in keys(section):
+        if "default" in properties[key.name]:
+            properties[key.name]["default"] = defaults[key.name]
+        if key.secret:
+            words = f"File that holds `{key.name}`, in one line."
+            properties[f"{key.name}_file"] = {"type": "string", "description": words}
