@@ -1,0 +1,26 @@
+"""The panel's pages on the gate's theme. Used by ``admin.views``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from admin import wording
+from admin.guard import Visit
+from gatekeeper.pages.theme import Theme
+
+
+class Renderer:
+    """Renders a panel page: the frame needs to know who looks, when, and which page it is."""
+
+    def __init__(self, theme: Theme) -> None:
+        self._theme = theme
+
+    def page(
+        self, request: web.Request, visit: Visit, template: str, context: Mapping[str, Any], *, here: str
+    ) -> web.Response:
+        """``here`` is the page's name in the navigation."""
+        frame = {"admin": visit.admin, "now": visit.now, "here": here, "words": wording}
+        return self._theme.page(request, template, {**frame, **context})

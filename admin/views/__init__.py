@@ -1,0 +1,1 @@
+"""One module a subject of the panel: its page and its JSON."""

@@ -1,0 +1,51 @@
+"""How the panel says times and devices. Used in templates (as ``words``) and in its JSON."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+from ua_parser import parse
+
+from gatekeeper.clock import as_datetime
+
+_LONGEST_DEVICE: Final = 60
+_STEPS: Final = ((86_400, "d"), (3600, "h"), (60, "min"))
+
+
+def rfc3339(seconds: float) -> str:
+    """Unix seconds as RFC 3339 in UTC, for ``datetime`` attributes and JSON."""
+    return as_datetime(seconds).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def clock_time(seconds: float) -> str:
+    """Unix seconds as people read them, in UTC: ``2026-03-01 09:30:12``."""
+    return as_datetime(seconds).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def distance(seconds: float, now: float) -> str:
+    """How far off in time: ``4 min ago``, ``in 29 d``."""
+    span = abs(seconds - now)
+    for size, unit in _STEPS:
+        if span >= size:
+            count = f"{int(span // size)} {unit}"
+            return f"{count} ago" if seconds < now else f"in {count}"
+    return "just now" if seconds <= now else "in a moment"
+
+
+@lru_cache(maxsize=4096)
+def device(user_agent: str) -> str:
+    """A user agent in a few words: ``Chrome 131 on Windows``; what is not known is shown as sent, shortened."""
+    found = parse(user_agent)
+    system = found.os.family if found.os and found.os.family != "Other" else None
+    agent = found.user_agent
+    if agent is None or agent.family == "Other":
+        return system or _shortened(user_agent)
+    program = f"{agent.family} {agent.major}" if agent.major else agent.family
+    return f"{program} on {system}" if system else program
+
+
+def _shortened(text: str) -> str:
+    if not text.strip():
+        return "Unknown"
+    return text if len(text) <= _LONGEST_DEVICE else f"{text[: _LONGEST_DEVICE - 1]}…"
