@@ -111,7 +111,7 @@ def redis_url(valkey_of_session: servers.Server) -> str:
 
 
 def _database(server: servers.Server, name: str) -> str:
-    return server.url.replace("@/postgres?", f"@/{name}?")
+    return server.url.replace("@/gatekeeper?", f"@/{name}?")
 
 
 def _execute(dsn: str, statement: str) -> None:

