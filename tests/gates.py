@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from yarl import URL
 from factories import NOW, PASSWORD, SECRET
 
 from gatekeeper.app import Gatekeeper, build
@@ -19,6 +20,7 @@ from gatekeeper.config.model import Config
 from gatekeeper.identity.passwords import Argon2Cost
 from gatekeeper.server import make_runner
 from gatekeeper.store.addresses import StoreAddresses
+from gatekeeper.store.postgres import Postgres
 
 CHEAP = Argon2Cost(time=1, memory=8, lanes=1)
 
@@ -33,10 +35,21 @@ class RunningGate:
     gatekeeper: Gatekeeper
     client: aiohttp.ClientSession
     setup_token: str | None
+    dsn: str
+
+    async def rows(self, sql: str) -> list[dict[str, Any]]:
+        """What the gate's database says."""
+        postgres = Postgres(self.dsn, size=1, timeout=30.0)
+        try:
+            return await postgres.fetch(sql)
+        finally:
+            await postgres.close()
 
     async def call(self, method: str, path: str, **kwargs: Any) -> aiohttp.ClientResponse:
         """One request; the answer's body is read."""
-        async with self.client.request(method, self.url + path, allow_redirects=False, **kwargs) as answer:
+        async with self.client.request(
+            method, URL(self.url + path, encoded=True), allow_redirects=False, **kwargs
+        ) as answer:
             await answer.read()
             return answer
 
@@ -73,11 +86,18 @@ async def running_gate(
     postgres: str, redis: str, data_dir: Path, *, clock: ManualClock | None = None, **settings: Any
 ) -> AsyncIterator[RunningGate]:
     """A gate over migrated stores; ``settings`` are those of config.yaml."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        async with _running(listener, postgres, redis, data_dir, clock or ManualClock(NOW), settings) as gate:
+            yield gate
+
+
+@asynccontextmanager
+async def _running(
+    listener: socket.socket, postgres: str, redis: str, data_dir: Path, clock: ManualClock, settings: dict[str, Any]
+) -> AsyncIterator[RunningGate]:
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     storage = {"data_dir": data_dir, "secret": SECRET}
     config = Config.model_validate({"public_url": url, "storage": storage, **settings})
-    clock = clock or ManualClock(NOW)
     prepared = await prepare_stores(config, postgres, clock)
     gate = await build(config, StoreAddresses(postgres, redis), clock=clock, argon2=CHEAP)
     runner = make_runner(gate.app, timeouts=config.timeouts, sizes=config.sizes)
@@ -86,6 +106,6 @@ async def running_gate(
     jar = aiohttp.DummyCookieJar()
     async with aiohttp.ClientSession(cookie_jar=jar, auto_decompress=False) as client:
         try:
-            yield RunningGate(url, config, clock, gate, client, prepared.setup_token)
+            yield RunningGate(url, config, clock, gate, client, prepared.setup_token, postgres)
         finally:
             await runner.cleanup()
