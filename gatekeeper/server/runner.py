@@ -1,0 +1,76 @@
+"""``make_runner``: an aiohttp AppRunner whose connections are ``server.connection.Connection``. Used by the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from functools import partial
+
+from aiohttp import web
+from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
+from aiohttp.web_server import Server
+
+from gatekeeper.config.model import Sizes, Timeouts
+from gatekeeper.errors import StartupError
+from gatekeeper.server.connection import Bounds, Connection
+
+
+def make_runner(app: web.Application, *, timeouts: Timeouts, sizes: Sizes) -> web.AppRunner:
+    """A runner for ``app``: no access log of aiohttp's, no decompression, handlers cancelled when the client leaves.
+
+    ``runner.cleanup()`` lets requests in flight go on for ``timeouts.drain``. Raises StartupError where aiohttp
+    lacks its C extension, since its Python parser accepts messages that must fail.
+    """
+    if HttpRequestParser is HttpRequestParserPy:
+        raise StartupError("aiohttp lacks its C extension, whose parser is the strict one; install a wheel of it")
+    bounds = Bounds(
+        head=timeouts.head,
+        body_idle=timeouts.body_idle,
+        idle=timeouts.idle,
+        max_fields=sizes.headers,
+        max_head=sizes.head,
+        max_body=sizes.body,
+    )
+    return _Runner(app, bounds, shutdown_timeout=timeouts.drain)
+
+
+class _Runner(web.AppRunner):
+    """An AppRunner that makes Connections."""
+
+    __slots__ = ("_bounds",)
+
+    def __init__(self, app: web.Application, bounds: Bounds, *, shutdown_timeout: float) -> None:
+        super().__init__(app, shutdown_timeout=shutdown_timeout)
+        self._bounds = bounds
+
+    async def _make_server(self) -> Server:
+        return _Server(await super()._make_server(), self._bounds)
+
+
+class _Server(Server):
+    """The application's own server in all but its connections and its requests."""
+
+    def __init__(self, of_app: Server, bounds: Bounds) -> None:
+        super().__init__(
+            self._screened,
+            request_factory=partial(of_app.request_factory, _cls=_Request),  # type: ignore[call-arg]  # Application's has it
+            handler_cancellation=True,
+        )
+        self._handle = of_app.request_handler
+        self._bounds = bounds
+
+    def _screened(self, request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
+        """Not ``async``: a request that passes costs no coroutine more."""
+        connection = request.protocol
+        refusal = connection.screen(request) if isinstance(connection, Connection) else None
+        return self._handle(request) if refusal is None else refusal
+
+    def __call__(self) -> Connection:
+        return Connection(self, self._bounds, loop=self._loop)
+
+
+class _Request(web.Request):
+    """A request whose answer does not say which software made it."""
+
+    async def _prepare_hook(self, response: web.StreamResponse) -> None:
+        await super()._prepare_hook(response)
+        response.headers.pop("Server", None)
