@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import socket
 import sys
 import time
 from dataclasses import dataclass, field
 from typing import Final, Self
 
+from gatekeeper.config.forms import listen_place
 from gatekeeper.errors import StartupError
 
 ONE_PER_SLOT: Final = sys.platform == "linux"  # elsewhere SO_REUSEPORT does not balance, or is another thing
@@ -23,23 +23,18 @@ BACKLOG: Final = 1024
 PATIENCE: Final = 1.5  # seconds for the workers of a gate that was killed to let go of a port
 _RETRY_EVERY: Final = 0.05
 Place = tuple[str, int] | tuple[str, int, int, int]  # what the socket module takes and gives, IPv4 and IPv6
-_ADDRESS: Final = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<name>[^:\[\]\s]+)):(?P<port>\d{1,5})")
 
 
 @dataclass(frozen=True, slots=True)
 class ListenAddress:
-    """Where to listen; ``host`` is an IP address or a name, without brackets. Port 0 lets the system choose."""
+    """Where to listen; ``host`` is an IP address or a name, without brackets. Port 0 lets the system choose.
+
+    ``key`` is the configuration's word for it, said in faults.
+    """
 
     host: str
     port: int
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """``127.0.0.1:8080``, ``[::1]:8080`` or ``localhost:8080``. Raises StartupError."""
-        match = _ADDRESS.fullmatch(text)
-        if match is None or int(match["port"]) > 65535:
-            raise StartupError(f"listen: {text!r} is not host:port, such as 127.0.0.1:8080 or [::1]:8080")
-        return cls(match["six"] or match["name"], int(match["port"]))
+    key: str = "listen"
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -53,11 +48,11 @@ class Listeners:
 
     @classmethod
     def bind(cls, addresses: list[str], slots: int, *, patience: float = PATIENCE) -> Self:
-        """Bind every address for ``slots`` workers, or raise StartupError with nothing left bound.
+        """Bind every address (as the key ``listen`` has them) for ``slots`` workers.
 
-        ``patience`` (seconds) is how long a port may still be in use.
+        ``patience`` (seconds) is how long a port may still be in use. Raises StartupError with nothing left bound.
         """
-        wanted = [ListenAddress.parse(text) for text in addresses]
+        wanted = [ListenAddress(*listen_place(text)) for text in addresses]
         listeners = cls([[] for _ in range(slots)])
         deadline = time.monotonic() + patience
         try:
@@ -103,7 +98,7 @@ def bind_alone(address: ListenAddress, family: socket.AddressFamily, place: Plac
         except OSError as fault:
             one.close()
             if fault.errno != errno.EADDRINUSE or time.monotonic() >= deadline:
-                raise StartupError(f"listen: {address} {_plainly(fault, address)}") from None
+                raise StartupError(f"{address.key}: {address} {_plainly(fault, address)}") from None
         else:
             if ONE_PER_SLOT:
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
@@ -117,9 +112,8 @@ def allow_quick_restart(one: socket.socket) -> None:
     one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 
 
-def bind_one(text: str, *, patience: float = PATIENCE) -> socket.socket:
-    """One socket on ``host:port``, for a server beside the gate. Raises StartupError."""
-    address = ListenAddress.parse(text)
+def bind_one(address: ListenAddress, *, patience: float = PATIENCE) -> socket.socket:
+    """One socket for a server beside the gate. Raises StartupError."""
     family, place = _resolve(address)[0]
     return bind_alone(address, family, place, time.monotonic() + patience)
 
@@ -131,7 +125,7 @@ def _bind_beside(address: ListenAddress, family: socket.AddressFamily, place: Pl
         one.bind(place)
     except OSError as fault:
         one.close()
-        raise StartupError(f"listen: {address} {_plainly(fault, address)}") from None
+        raise StartupError(f"{address.key}: {address} {_plainly(fault, address)}") from None
     return one
 
 
@@ -148,7 +142,9 @@ def _resolve(address: ListenAddress) -> list[tuple[socket.AddressFamily, Place]]
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (socket.gaierror, UnicodeError):
-        raise StartupError(f"listen: {address.host} is neither an address nor a name that can be resolved") from None
+        raise StartupError(
+            f"{address.key}: {address.host} is neither an address nor a name that can be resolved"
+        ) from None
     return list(dict.fromkeys((family, place) for family, _, _, _, place in found if isinstance(place[0], str)))
 
 

@@ -1,0 +1,153 @@
+"""One worker process: serves its sockets until told to stop. ``supervisor`` starts ``python -m gatekeeper.worker``.
+
+It imports everything first and then waits for its hand-over, so that this work overlaps with the start of the stores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Awaitable
+from typing import Final, Protocol, cast
+
+import uvloop
+from aiohttp import web
+
+from gatekeeper.config.model import Config
+from gatekeeper.errors import GatekeeperError
+from gatekeeper.handover import Control, HandOver, Order, end_with_supervisor, obey_supervisor_only
+from gatekeeper.listeners import BACKLOG, allow_quick_restart
+from gatekeeper.observe import logging as lines
+from gatekeeper.observe.access import AccessLog
+from gatekeeper.server import make_runner
+from gatekeeper.store.addresses import StoreAddresses
+
+NOTICE: Final = 0.5  # seconds in which readiness fails already while connections are still taken
+LATE: Final = 0.1  # seconds for the first request of the last connections to arrive
+ABANDONED: Final = 5.0  # seconds that requests may still take once the supervisor, and the stores with it, are gone
+_MARGIN: Final = 2.0  # seconds beyond the deadline for closing what is left
+
+_log = logging.getLogger("gatekeeper.worker")
+
+
+class Gate(Protocol):
+    """What the application's factory makes (``gatekeeper.app.Gatekeeper``)."""
+
+    @property
+    def app(self) -> web.Application: ...
+
+    def begin_drain(self) -> None: ...
+
+
+class Factory(Protocol):
+    """``gatekeeper.app.build``, or a stand-in in tests."""
+
+    def __call__(self, config: Config, addresses: StoreAddresses, *, access: AccessLog | None) -> Awaitable[Gate]: ...
+
+
+class Worker:
+    """Serves one slot's sockets with one application."""
+
+    def __init__(self, hand_over: HandOver, control: Control) -> None:
+        self._config = hand_over.config
+        self._addresses = hand_over.addresses
+        self._sockets = [socket.socket(fileno=descriptor) for descriptor in hand_over.listeners]
+        self._control = control
+        self._terminated = asyncio.Event()
+
+    async def run(self, build: Factory) -> int:
+        """Start, serve, drain; the exit status."""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._terminated.set)
+        runner: web.AppRunner | None = None
+        try:
+            access = AccessLog.standard(prefix=self._config.prefix) if self._config.logs.access else None
+            gate = await build(self._config, self._addresses, access=access)
+            runner = make_runner(gate.app, timeouts=self._config.timeouts, sizes=self._config.sizes)
+            await runner.setup()
+            for one in self._sockets:
+                allow_quick_restart(one)
+                await web.SockSite(runner, one, backlog=BACKLOG).start()
+        except (GatekeeperError, OSError) as fault:
+            if runner is not None:
+                await runner.cleanup()
+            self._control.say_failed(str(fault))
+            return 1
+        self._control.say_ready()
+        await self._drain(gate, runner, await self._told_to_stop())
+        return 0
+
+    async def _told_to_stop(self) -> Order:
+        """By the supervisor, by its end, or by a SIGTERM to this process alone."""
+        order = asyncio.ensure_future(self._control.order())
+        terminated = asyncio.ensure_future(self._terminated.wait())
+        await asyncio.wait({order, terminated}, return_when=asyncio.FIRST_COMPLETED)
+        told = order.result() if order.done() else Order.DRAIN
+        for task in (order, terminated):
+            task.cancel()
+        return told
+
+    async def _drain(self, gate: Gate, runner: web.AppRunner, order: Order) -> None:
+        """Fail readiness, stop accepting, let requests finish, close what is idle and at last what is not."""
+        gate.begin_drain()
+        limit = self._config.timeouts.drain
+        if order is Order.ABANDONED:
+            limit = min(limit, ABANDONED)
+            _log.error("the supervisor is gone; ending")
+        else:
+            await asyncio.sleep(NOTICE)
+        for site in runner.sites:
+            await site.stop()
+        if order is not Order.ABANDONED:
+            await asyncio.sleep(LATE)
+        try:
+            async with asyncio.timeout(limit + _MARGIN):
+                await runner.cleanup()
+        except TimeoutError:
+            _log.warning("requests were still in flight after %g s and have been cut off", limit)
+
+
+async def _serve(control_descriptor: int, build: Factory) -> int:
+    control = await Control.open(control_descriptor)
+    try:
+        hand_over = await control.hand_over()
+        if hand_over is None:
+            return 0
+        logs = hand_over.config.logs
+        lines.configure(logs.format, logs.level)
+        try:
+            return await Worker(hand_over, control).run(build)
+        except Exception as fault:  # noqa: BLE001  # the supervisor is told, whatever it was
+            _log.exception("worker %d failed", hand_over.slot)
+            control.say_failed(f"unexpected {type(fault).__name__}; the log says more")
+            return 3
+    finally:
+        await control.close()
+
+
+def _imported(dotted: str) -> Factory:
+    module, _, name = dotted.partition(":")
+    return cast("Factory", getattr(importlib.import_module(module), name))
+
+
+def main() -> int:
+    """The process, from its arguments to its exit status."""
+    obey_supervisor_only()
+    parser = argparse.ArgumentParser(prog="gatekeeper.worker")
+    parser.add_argument("--control", type=int, required=True)
+    parser.add_argument("--app", default="gatekeeper.app:build")
+    given = parser.parse_args()
+    end_with_supervisor(given.control, ABANDONED + _MARGIN + 1)
+    build = _imported(given.app)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
+        status = loop.run(_serve(given.control, build))
+    lines.close()
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
