@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from admin.app import Panel
-from gatekeeper.bootstrap import secret_of
 from gatekeeper.answers import json_answer
+from gatekeeper.bootstrap import secret_of
 from gatekeeper.clock import Clock, SystemClock
 from gatekeeper.config.model import Config
 from gatekeeper.errors import StoreUnavailable

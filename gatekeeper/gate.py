@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from gatekeeper.errors import StoreUnavailable
-from gatekeeper.tokens.cookies import Cookies
 from gatekeeper.inbound import HostList, InboundRequest
 from gatekeeper.tokens.codec import AccessClaims, AccessTokens
+from gatekeeper.tokens.cookies import Cookies
 from gatekeeper.tokens.refresh import RefreshTokens
 from gatekeeper.tokens.sessions import Sessions, SessionStore, TokenPair, UserState
 from policies.model import Decision, Principal, Reason, Verdict

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from yarl import URL
 from factories import NOW, PASSWORD, SECRET
+from yarl import URL
 
 from gatekeeper.app import Gatekeeper, build
 from gatekeeper.bootstrap import prepare_stores
@@ -30,6 +30,7 @@ class RunningGate:
     """A gate that answers at ``url``."""
 
     url: str
+    listening: str
     config: Config
     clock: ManualClock
     gatekeeper: Gatekeeper
@@ -106,6 +107,6 @@ async def _running(
     jar = aiohttp.DummyCookieJar()
     async with aiohttp.ClientSession(cookie_jar=jar, auto_decompress=False) as client:
         try:
-            yield RunningGate(url, config, clock, gate, client, prepared.setup_token, postgres)
+            yield RunningGate(config.public_url, url, config, clock, gate, client, prepared.setup_token, postgres)
         finally:
             await runner.cleanup()

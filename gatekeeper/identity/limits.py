@@ -38,12 +38,10 @@ class AttemptCounter(Protocol):
 
 
 class LimitsCounter:
-    """The counter over the ``limits`` library."""
+    """The counter over the ``limits`` library, on a storage that raises StoreUnavailable (``store.redis``)."""
 
     def __init__(self, storage: Storage) -> None:
         self._limiter = SlidingWindowCounterRateLimiter(storage)
-        base = storage.base_exceptions
-        self._faults = (OSError, TimeoutError, *(base if isinstance(base, tuple) else (base,)))
 
     async def take(self, limit: limits.RateLimitItem, *key: str) -> float | None:
         """Count first, judge after: parallel guesses cannot all pass on one reading."""
@@ -63,8 +61,8 @@ class LimitsCounter:
         try:
             async with asyncio.timeout(DEADLINE):
                 return await call
-        except self._faults as fault:
-            raise StoreUnavailable("redis", f"attempt counter: {type(fault).__name__}") from fault
+        except TimeoutError as fault:
+            raise StoreUnavailable("redis", "the attempt counter did not answer in time") from fault
 
 
 def account_key(secret: bytes, email: str) -> str:

@@ -139,7 +139,7 @@ class RedisSessions:
 
 def put_user_arguments(user: UserState, life: float, *, only_known: bool = False) -> list[str | int]:
     """The arguments of ``put_user.lua``; ``life`` in seconds."""
-    fields = {
+    fields: dict[str, str | int] = {
         "locked": int(user.locked),
         "roles": " ".join(user.roles),
         "email": user.email,

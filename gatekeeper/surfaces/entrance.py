@@ -72,7 +72,7 @@ class Entrance:
         path = read.target.path
         if not path.startswith(self._own):
             return None
-        if path != request.rel_url.raw_path and path != request.path:
+        if path not in {request.rel_url.raw_path, request.path}:
             return problem(Reason.NOT_FOUND)
         if path.startswith((self._health, self._verify)):
             return None
@@ -119,7 +119,7 @@ def _plain(answer: web.HTTPException) -> web.StreamResponse:
             return refusal
         case 413:
             return problem(Reason.TOO_LARGE)
-        case status if 400 <= status:
+        case status if status >= 400:
             return problem(Reason.VALIDATION, status=status)
         case _:
             return web.Response(status=answer.status, headers=answer.headers)

@@ -69,7 +69,7 @@ async def test_a_change_of_the_account_ends_its_sessions_at_every_gate(two_gates
 
 async def _until_ready(gate):
     async with asyncio.timeout(60):
-        while (await gate.call("GET", "/_gate/health/ready")).status != 200:
+        while (await gate.call("GET", "/_gate/health/ready")).status != 200:  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.05)
 
 
