@@ -6,9 +6,11 @@ Knows the configuration's classes only by the Protocols below.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from typing import Final, Protocol
 
 from policies.globs import Glob, parse_glob
@@ -16,9 +18,8 @@ from policies.rules import Access, HostPattern, Rule, RuleBook
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
-_LABEL: Final = r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?"
+_LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST: Final = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*")
-_IPV6: Final = re.compile(r"[0-9a-f:.]{2,45}")
 
 
 class Subjects(Protocol):
@@ -184,8 +185,8 @@ def parse_host(text: str) -> HostPattern:
         raise ValueError(f"write it in lower case: {text.lower()}")
     if text.startswith("[") and text.endswith("]"):
         text = text[1:-1]
-    if ":" in text and _IPV6.fullmatch(text):
-        return HostPattern(text)
+    with contextlib.suppress(ValueError):
+        return HostPattern(str(IPv6Address(text)))  # the one spelling that request targets have (RFC 5952)
     if ":" in text:
         raise ValueError("a rule's host has no scheme and no port; every port that the gate serves is meant")
     if "*" in text.removeprefix("*."):

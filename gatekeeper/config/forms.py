@@ -167,7 +167,7 @@ def _host_and_port(value: str) -> tuple[str, str | None]:
 
 
 def _check_port(port: str) -> None:
-    if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
+    if not re.fullmatch(r"[1-9][0-9]{0,4}", port) or int(port) > 65535:
         raise ValueError("the port must be a number from 1 to 65535")
 
 

@@ -69,8 +69,11 @@ def test_bad_public_urls_are_refused(url: str, hint: str) -> None:
 @pytest.mark.parametrize(
     "host", ["app.test", "app.test:8443", "*.app.test", "*.app.test:81", "10.0.0.1", "[::1]", "[::1]:8080", "localhost"]
 )
-def test_good_hosts_are_taken(host: str) -> None:
+def test_good_hosts_are_taken_here_and_by_the_gate(host: str) -> None:
+    from gatekeeper.inbound import HostList
+
     assert forms.check_host(host) == host
+    HostList("https://x.test", [host])
 
 
 @pytest.mark.parametrize(
@@ -80,6 +83,7 @@ def test_good_hosts_are_taken(host: str) -> None:
         "a/b",
         "A.test",
         "a:0",
+        "a:080",
         "a:x",
         "a:",
         "::1",

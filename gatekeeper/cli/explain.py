@@ -1,0 +1,143 @@
+"""``gatekeeper explain``: which rule decides about a request, and why each other does not.
+
+Asks the very code that the gate asks (``canonical_target``, ``HostList``, ``RuleBook``) and no store: whoever the
+caller is said to be is believed, with the roles given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import Final
+from urllib.parse import urlsplit
+
+from gatekeeper.answers import STATUS
+from gatekeeper.config.load import LoadedConfig
+from gatekeeper.inbound import HostList, TrustedProxies, canonical_target, parse_address
+from policies.load import METHODS
+from policies.model import Address, Principal, Reason, RequestTarget
+from policies.rules import Outcome, Rule, Step, admits
+
+_ABSOLUTE: Final = re.compile(r"(?P<scheme>https?)://(?P<host>[^/?#]+)(?P<rest>[/?].*)?", re.DOTALL)
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the command line."""
+    summary = "Which rule decides about a request, and why each other does not. Exit 0 allowed, 1 denied, 2 wrong use."
+    parser = subparsers.add_parser("explain", help="which rule decides about a request", description=summary)
+    parser.add_argument("method", metavar="METHOD", type=_method, help="such as GET")
+    parser.add_argument("url", metavar="URL", type=_url, help="a whole address, or a path at public_url")
+    parser.add_argument("--user", metavar="U", help="signed in as this e-mail (default: nobody is signed in)")
+    parser.add_argument(
+        "--role", metavar="R", action="append", default=[], help="signed in with this role; may be given again"
+    )
+    parser.add_argument("--ip", metavar="A", type=_address, help="the address that the request comes from")
+    parser.add_argument("--verbose", action="store_true", help="also how the request and its caller are understood")
+    parser.set_defaults(run=run)
+
+
+def _method(text: str) -> str:
+    if text not in METHODS:
+        hint = f"write {text.upper()}" if text.upper() in METHODS else f"the gate takes {', '.join(METHODS)}"
+        raise argparse.ArgumentTypeError(f"unknown method {text!r}: {hint}")
+    return text
+
+
+def _url(text: str) -> str:
+    if not text.startswith("/") and _ABSOLUTE.fullmatch(text) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither http(s)://host/path nor /path")
+    return text
+
+
+def _address(text: str) -> Address:
+    address = parse_address(text)
+    if address is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an IP address")
+    return address
+
+
+def run(args: argparse.Namespace, loaded: LoadedConfig) -> int:
+    """Print the decision and its reasons; 0 allowed, 1 denied."""
+    config = loaded.config
+    scheme, host, raw = _split(args.url, config.public_url)
+    target = canonical_target(raw, scheme=scheme, host_field=host)
+    principal = _principal(args)
+    print(f"{args.method} {args.url} by {_name(principal)}{f' from {args.ip}' if args.ip else ''}")
+    if target is None:
+        return _denied(Reason.BAD_TARGET, "host or path is malformed or ambiguous, so no rule is asked")
+    if args.verbose:
+        _print_facts(target, args.ip, loaded)
+    if not HostList(config.public_url, config.hosts).serves(target.host, target.port):
+        return _denied(Reason.UNKNOWN_HOST, f"{target.authority} is neither public_url's host nor one of hosts")
+    if target.path == config.prefix or target.path.startswith(f"{config.prefix}/"):
+        print(f"allowed: {config.prefix} is the gate's own, no rule is asked")
+        return 0
+    steps = loaded.rules.explain(args.method, target)
+    status = _decide(next((step.rule for step in steps if step.outcome is Outcome.DECIDES), None), principal)
+    for step in steps:
+        print(f"  {_said(step)}")
+    return status
+
+
+def _split(url: str, public_url: str) -> tuple[str, str, str]:
+    """Scheme, Host field and request target as a client would send them."""
+    match = _ABSOLUTE.fullmatch(url)
+    if match is None:
+        public = urlsplit(public_url)
+        return public.scheme, public.netloc, url
+    rest = match["rest"] or "/"
+    return match["scheme"], match["host"], rest if rest.startswith("/") else f"/{rest}"
+
+
+def _principal(args: argparse.Namespace) -> Principal | None:
+    if args.user is None and not args.role:
+        return None
+    return Principal("explain", args.user or "somebody", frozenset(args.role), "explain", "explain")
+
+
+def _name(principal: Principal | None) -> str:
+    if principal is None:
+        return "nobody (not signed in)"
+    roles = ", ".join(sorted(principal.roles)) or "none"
+    return f"{principal.email} (roles: {roles})"
+
+
+def _print_facts(target: RequestTarget, address: Address | None, loaded: LoadedConfig) -> None:
+    print(f"  as understood: {target.scheme}://{target.authority}{target.origin_form}")
+    if address is not None:
+        trusted = TrustedProxies(loaded.config.trusted_proxies).trusts(address)
+        words = "a trusted proxy: its X-Forwarded-* count" if trusted else "no trusted proxy"
+        print(f"  {address} is {words}; no rule of this configuration asks for an address")
+
+
+def _decide(rule: Rule | None, principal: Principal | None) -> int:
+    if rule is None:
+        return _denied(Reason.NO_RULE, "no rule matches")
+    reason = admits(rule, principal)
+    if reason is not None:
+        return _denied(reason, f"rule {_place(rule)} decides and admits {_admitted(rule)}")
+    print(f"allowed: rule {_place(rule)} decides and admits {_admitted(rule)}; to upstream {rule.upstream}")
+    return 0
+
+
+def _denied(reason: Reason, words: str) -> int:
+    print(f"denied: {STATUS[reason]} {reason}: {words}")
+    return 1
+
+
+def _place(rule: Rule) -> str:
+    return rule.name if rule.line is None else f"{rule.name} (line {rule.line})"
+
+
+def _admitted(rule: Rule) -> str:
+    return f"roles {', '.join(sorted(rule.roles))}" if rule.roles else rule.access.value
+
+
+def _said(step: Step) -> str:
+    match step.outcome:
+        case Outcome.DECIDES:
+            return f"{_place(step.rule)}: decides"
+        case Outcome.TOO_LATE:
+            return f"{_place(step.rule)}: matches too, but {step.detail}"
+        case Outcome.MISS:
+            return f"{_place(step.rule)}: no, {step.criterion}: {step.detail}"

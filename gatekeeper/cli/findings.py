@@ -1,0 +1,221 @@
+"""What ``gatekeeper check`` looks at, apart from the stores: addresses, secret, places, upstreams, ports.
+
+Each function yields findings; none raises for what it looks at.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import queue
+import socket
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from gatekeeper.bootstrap import secret_of
+from gatekeeper.config.forms import is_loopback, listen_place, target_place
+from gatekeeper.config.load import BUNDLED, LoadedConfig
+from gatekeeper.config.model import EMBEDDED, Config
+from gatekeeper.errors import StartupError
+from gatekeeper.listeners import Listeners
+from gatekeeper.tokens.cookies import Cookies
+from geo.lookup import DatabaseError, PlaceFinder
+
+DNS_PATIENCE: Final = 5.0  # seconds for all names together
+_USUAL_PORT: Final = {"http": 80, "https": 443}
+
+
+class Level(StrEnum):
+    """How good it is; the value is what is printed."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAULT = "FAULT"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report."""
+
+    level: Level
+    item: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.level:<5} {self.item:<14} {self.text}"
+
+
+def ok(item: str, text: str) -> Finding:
+    """Good, and what was found."""
+    return Finding(Level.OK, item, text)
+
+
+def warn(item: str, text: str) -> Finding:
+    """Worth a look; nothing fails."""
+    return Finding(Level.WARN, item, text)
+
+
+def fault(item: str, text: str) -> Finding:
+    """The gate would not start, or not do its work."""
+    return Finding(Level.FAULT, item, text)
+
+
+def configuration(loaded: LoadedConfig) -> Iterator[Finding]:
+    """The file and its warnings; that it holds is known already."""
+    config, file = loaded.config, loaded.file or "no file, every default"
+    yield ok("config", f"{file}: {_count(len(config.upstreams), 'upstream')}, {_count(len(config.rules), 'rule')}")
+    for warning in loaded.warnings:
+        yield warn("config", str(warning))
+    if not config.rules:
+        yield warn("rules", "there are none, so every request is refused")
+
+
+def address(config: Config) -> Iterator[Finding]:
+    """public_url as it is understood, and what follows from it."""
+    url = urlsplit(config.public_url)
+    port = url.port or _USUAL_PORT[url.scheme]
+    yield ok("address", f"{config.public_url}: scheme {url.scheme}, host {url.hostname}, port {port}")
+    for host in config.hosts:
+        yield ok("address", f"also served: {host}{'' if _names_port(host) else ' (any port)'}")
+    cookies = Cookies(secure=url.scheme == "https")
+    secure = "Secure" if url.scheme == "https" else "not Secure, as the address is http on loopback"
+    scope = f"each for exactly the host it is set on, Path=/, SameSite=Lax, {secure}"
+    yield ok("cookies", f"{cookies.access_name}, {cookies.refresh_name}: {scope}")
+    yield from _way_in(config, url.scheme, url.hostname or "", port)
+    yield warn(
+        "panel",
+        f"{config.prefix}/admin shares its origin with the upstreams: a page of theirs can act as whoever is signed in"
+        " to it (THREAT_MODEL.md)",
+    )
+
+
+def _way_in(config: Config, scheme: str, host: str, port: int) -> Iterator[Finding]:
+    if scheme == "https" and not config.trusted_proxies:
+        yield warn("address", "https needs a proxy in front that ends TLS; name its address in trusted_proxies")
+    elif scheme == "http" and is_loopback(host) and all(listen_place(one)[1] != port for one in config.listen):
+        yield warn("address", f"nothing listens on port {port} of public_url; listen is {', '.join(config.listen)}")
+
+
+def secret(config: Config) -> Iterator[Finding]:
+    """The secret that keys derive from."""
+    storage = config.storage
+    if storage.secret is not None:
+        yield ok("secret", "given by the configuration")
+        return
+    path = storage.data_dir / "secret"
+    try:
+        if path.exists():
+            secret_of(storage)
+            yield ok("secret", f"in {path}")
+        else:
+            yield ok("secret", f"will be made in {path} at the first start")
+    except (StartupError, OSError) as problem:
+        yield fault("secret", str(problem))
+    if EMBEDDED not in {storage.postgres.get_secret_value(), storage.redis.get_secret_value()}:
+        yield warn("secret", "several gates on these servers need the same one: set storage.secret for all")
+
+
+def places(config: Config) -> Iterator[Finding]:
+    """The database of places opens and answers."""
+    name = config.geo.database
+    try:
+        finder = PlaceFinder.bundled() if name == BUNDLED else PlaceFinder.open(name)
+    except DatabaseError as problem:
+        yield fault("geo", f"geo.database: {problem}")
+        return
+    yield ok("geo", f"{name}, built {finder.database_date.isoformat()}")
+
+
+def upstreams(config: Config) -> Iterator[Finding]:
+    """Names of targets resolve; sockets are there."""
+    wanted = {name: upstream.targets for name, upstream in config.upstreams.items()}
+    hosts = {place[0] for targets in wanted.values() for place in map(target_place, targets) if place is not None}
+    found = resolve(hosts, DNS_PATIENCE)
+    for name, targets in wanted.items():
+        for target in targets:
+            place = target_place(target)
+            item = f"upstreams.{name}"
+            if place is None:
+                yield _socket_at(item, Path(target.removeprefix("unix:")))
+            elif found[place[0]] is None:
+                yield fault(item, f"{target}: the name does not resolve")
+            else:
+                yield ok(item, f"{target} is {', '.join(found[place[0]] or ())}")
+
+
+def _socket_at(item: str, path: Path) -> Finding:
+    try:
+        there = stat.S_ISSOCK(path.stat().st_mode)
+    except OSError as problem:
+        return warn(item, f"unix:{path}: {problem.strerror}")
+    return ok(item, f"unix:{path}") if there else fault(item, f"unix:{path} is not a socket")
+
+
+def resolve(hosts: set[str], patience: float) -> dict[str, list[str] | None]:
+    """The addresses of each host; None where the name is unknown or was not answered within ``patience`` seconds.
+
+    The resolver of the C library cannot be interrupted, so each name has a thread that is left behind if need be.
+    """
+    answers: queue.Queue[tuple[str, list[str] | None]] = queue.Queue()
+
+    def look_up(host: str) -> None:
+        try:
+            found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            answers.put((host, None))
+        else:
+            answers.put((host, sorted({str(entry[4][0]) for entry in found})))
+
+    for host in hosts:
+        threading.Thread(target=look_up, args=(host,), daemon=True).start()
+    results: dict[str, list[str] | None] = dict.fromkeys(hosts)
+    deadline = time.monotonic() + patience
+    for _ in hosts:
+        try:
+            host, addresses = answers.get(timeout=max(deadline - time.monotonic(), 0.0))
+        except queue.Empty:
+            break
+        results[host] = addresses
+    return results
+
+
+def ports(config: Config) -> Iterator[Finding]:
+    """The addresses to listen on are free, or held by a gate of the same data_dir."""
+    holder = _running_gate(config.storage.data_dir)
+    for one in config.listen:
+        try:
+            Listeners.bind([one], 1, patience=0.0).close()
+        except StartupError as problem:
+            if holder is None:
+                yield fault("listen", str(problem))
+            else:
+                yield ok("listen", f"{one}: the gate of this data_dir runs (process {holder})")
+        else:
+            yield ok("listen", f"{one} is free")
+
+
+def _running_gate(data_dir: Path) -> str | None:
+    """The process that holds the lock of the data folder; the lock ends with its holder."""
+    try:
+        with (data_dir / "lock").open("rb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return lock.read(20).decode("ascii", "replace").strip()
+    except OSError:
+        pass
+    return None
+
+
+def _names_port(host: str) -> bool:
+    return ":" in host.rpartition("]")[2]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
