@@ -1,0 +1,128 @@
+"""Only admins see the panel; others do not learn that it is there (security 8, 22)."""
+
+import json
+
+import pytest
+from factories import PASSWORD
+from forms import NAVIGATION, Browser, text_of
+from gates import bearer
+
+from gatekeeper.identity.accounts import Accounts
+from gatekeeper.store.accounts import PostgresAccounts
+from gatekeeper.store.live import RedisSessions
+from gatekeeper.store.postgres import Postgres
+from gatekeeper.store.redis import Redis
+
+PAGES = ["/_gate/admin", "/_gate/admin/", "/_gate/admin/logins", "/_gate/admin/sessions", "/_gate/admin/no-such-page"]
+CALLS = ["/_gate/admin/api/logins", "/_gate/admin/api/sessions", "/_gate/admin/api/no-such-thing"]
+
+
+@pytest.mark.parametrize("path", PAGES + CALLS)
+async def test_anonymous_navigation_goes_to_the_login_and_back(gate, path):
+    """security 22"""
+    answer = await Browser(gate).get(path + "?a=1&b=%20")
+    back = (path + "?a=1&b=%20").replace("%", "%25").replace("/", "%2F").replace("?", "%3F")
+    back = back.replace("=", "%3D").replace("&", "%26")
+    assert (answer.status, answer.headers["Location"]) == (302, f"/_gate/login?next={back}")
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+async def test_old_browsers_are_led_to_the_login_too(gate):
+    answer = await gate.call("GET", "/_gate/admin/", headers={"Accept": "text/html,*/*;q=0.8"})
+    assert answer.status == 302
+
+
+async def test_an_anonymous_form_is_led_to_the_login_without_its_target(gate):
+    answer = await gate.call("POST", "/_gate/admin/logins", headers=NAVIGATION)
+    assert (answer.status, answer.headers["Location"]) == (303, "/_gate/login?next=%2F_gate%2Fadmin%2F")
+
+
+@pytest.mark.parametrize("path", PAGES + CALLS)
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer broken"}, {"Cookie": "gate=broken"}])
+async def test_an_anonymous_call_gets_401(gate, path, headers):
+    """security 22"""
+    answer = await gate.call("GET", path, headers=headers)
+    assert (answer.status, answer.content_type) == (401, "application/problem+json")
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+    assert answer.headers["X-Gate-Reason"] == ("token-invalid" if headers else "credentials-missing")
+
+
+@pytest.mark.parametrize("path", PAGES + CALLS)
+async def test_anyone_else_gets_404(gate, ada, path):
+    """security 22"""
+    page = await ada.get(path)
+    assert (page.status, page.content_type, page.headers["X-Gate-Reason"]) == (404, "text/html", "not-found")
+    assert "admin" not in (await text_of(page)).lower()
+    call = await gate.call("GET", path, headers=bearer(await gate.login("ada@example.com")))
+    assert (call.status, call.content_type) == (404, "application/problem+json")
+
+
+async def test_the_login_leads_the_admin_back_to_the_panel(gate, admin):
+    browser = Browser(gate)
+    page = await browser.get("/_gate/admin/sessions")
+    assert page.headers["Location"] == "/_gate/login?next=%2F_gate%2Fadmin%2Fsessions"
+    fields = {"email": "root@example.com", "password": PASSWORD, "next": "/_gate/admin/sessions"}
+    assert (await browser.submit("/_gate/login", fields)).headers["Location"] == "/_gate/admin/sessions"
+    assert (await browser.get("/_gate/admin/sessions")).status == 200
+
+
+async def test_without_its_slash_the_panel_leads_to_its_first_page(admin):
+    answer = await admin.get("/_gate/admin")
+    assert (answer.status, answer.headers["Location"]) == (302, "/_gate/admin/")
+
+
+@pytest.mark.parametrize("path", ["/_gate/admin/no-such-page", "/_gate/admin/api/", "/_gate/admin//"])
+async def test_an_admin_is_told_what_is_not_there(admin, path):
+    assert (await admin.get(path)).status in {400, 404}
+
+
+@pytest.mark.parametrize("path", ["/_gate/administrator", "/_gate/admins"])
+async def test_a_longer_name_is_not_the_panel(admin, path):
+    assert "X-Gate-Reason" in (await admin.get(path)).headers
+
+
+async def test_a_lost_role_counts_on_the_next_request(gate, admin, redis_url):
+    """security 12"""
+    assert (await admin.get("/_gate/admin/")).status == 200
+    postgres, redis = Postgres(gate.dsn, timeout=30.0), Redis(redis_url)
+    accounts = Accounts(PostgresAccounts(postgres), RedisSessions(redis, user_life=86400.0))
+    await redis.open()
+    try:
+        account = await accounts.find_by_email("root@example.com")
+        await accounts.set_roles(account.state.id, [], gate.clock.now())
+    finally:
+        await redis.close()
+        await postgres.close()
+    assert (await admin.get("/_gate/admin/")).status == 404
+
+
+async def test_a_logout_counts_on_the_next_request(gate, admin):
+    """security 12"""
+    kept = dict(admin.cookies)
+    await admin.submit("/_gate/logout", {})
+    admin.cookies = kept
+    assert (await admin.get("/_gate/admin/")).status == 302
+
+
+async def test_an_expired_access_cookie_is_renewed_in_passing(gate, admin):
+    gate.clock.advance(901)
+    answer = await admin.get("/_gate/admin/")
+    assert answer.status == 200
+    assert [value.partition("=")[0] for value in answer.headers.getall("Set-Cookie")] == ["gate"]
+    assert answer.headers["Cache-Control"] == "private, no-store"
+    assert "Cookie" in answer.headers["Vary"]
+
+
+async def test_nothing_can_be_written_from_elsewhere(admin):
+    """security 8"""
+    own = await admin.submit("/_gate/admin/logins", {})
+    assert own.status == 404
+    answer = await admin.submit("/_gate/admin/logins", {}, {"Origin": "http://elsewhere.example"})
+    assert (answer.status, answer.headers["X-Gate-Reason"]) == (403, "csrf")
+
+
+async def test_a_bearer_token_opens_the_json_too(gate, admin):
+    tokens = await gate.login("root@example.com")
+    answer = await gate.call("GET", "/_gate/admin/api/sessions", headers=bearer(tokens))
+    assert (answer.status, answer.content_type) == (200, "application/json")
+    assert len(json.loads(await answer.text())["sessions"]) == 2
