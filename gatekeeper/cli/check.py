@@ -1,89 +1,107 @@
-"""What a request must be on the wire, before anybody asks what it wants. Used by ``server.connection``.
+"""``gatekeeper check``: tries everything that the configuration needs, without serving.
 
-aiohttp's parser (llhttp, strict) refuses most of what is malformed; ``fault_of_head`` refuses what it lets
-through and ``fault_of_parser`` turns its exceptions into an answer that says nothing of their details.
+One line an item: ``ok`` and ``warn`` on standard output, ``FAULT`` on standard error; exit 0, or 1 with a fault.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from typing import Final
+import argparse
+import asyncio
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import chain
 
-from aiohttp import HttpVersion10, HttpVersion11, web
-from aiohttp.http_exceptions import BadStatusLine, InvalidURLError, LineTooLong
-from multidict import istr
+from gatekeeper.cli import findings
+from gatekeeper.cli.findings import Finding, Level, fault, ok, warn
+from gatekeeper.config.load import LoadedConfig
+from gatekeeper.config.model import EMBEDDED, Storage
+from gatekeeper.config.show import mask
+from gatekeeper.errors import GatekeeperError, StartupError
+from gatekeeper.store.embedded import embedded_servers
+from gatekeeper.store.migrate import migrate
+from gatekeeper.store.postgres import Postgres
+from gatekeeper.store.redis import CommandRefused, Redis
 
-from gatekeeper.inbound import METHODS
-from policies.model import Reason
-
-_HOST: Final = istr("Host")
-_LENGTH: Final = istr("Content-Length")
-_CODING: Final = istr("Transfer-Encoding")
-
-_REQUEST_LINE: Final = re.compile(
-    rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) [^\x00-\x20\x7f]+ HTTP/([0-9]+\.[0-9]+)(?:\r|\Z)"
-)
-_VERSIONS: Final = frozenset({b"1.0", b"1.1"})
-_METHODS: Final = frozenset(method.encode() for method in METHODS)
-_TOO_MANY: Final = "Too many headers received"  # aiohttp's words; a test notices when they change
-SAMPLE: Final = 16 << 10  # bytes of a failed head that are looked at to tell 501 and 505 from 400
+REDIS_PATIENCE = 3.0  # seconds to connect, and for each call
 
 
-@dataclass(frozen=True, slots=True)
-class WireFault:
-    """Why a message is refused before any handler; the connection closes with the answer."""
-
-    status: int
-    reason: Reason
-
-
-MALFORMED: Final = WireFault(400, Reason.VALIDATION)
-NO_HOST: Final = WireFault(400, Reason.BAD_TARGET)
-BODY_TOO_LARGE: Final = WireFault(413, Reason.TOO_LARGE)
-HEAD_TOO_LARGE: Final = WireFault(431, Reason.TOO_LARGE)
-UNKNOWN_METHOD: Final = WireFault(501, Reason.METHOD_NOT_ALLOWED)
-UNKNOWN_VERSION: Final = WireFault(505, Reason.VALIDATION)
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the command line."""
+    summary = (
+        "Try everything that the configuration needs, without serving: its values, the secret, the database of"
+        " places, names of upstreams, addresses to listen on, PostgreSQL and Redis. Exit 0, or 1 with a FAULT."
+    )
+    parser = subparsers.add_parser("check", help="try everything that the configuration needs", description=summary)
+    parser.set_defaults(run=run, fault_mark=f"{Level.FAULT} ")
 
 
-def fault_of_head(request: web.BaseRequest, *, max_body: int) -> WireFault | None:
-    """What is wrong with a parsed head, or None. ``max_body`` in bytes."""
-    version, headers = request.version, request.headers
-    if version not in {HttpVersion11, HttpVersion10}:
-        return UNKNOWN_VERSION
-    if request.method not in METHODS:
-        return UNKNOWN_METHOD
-    if _CODING in headers:
-        # RFC 9112 6.1: no coding but chunked, never in HTTP/1.0, never beside a length.
-        codings = headers.getall(_CODING)
-        if version == HttpVersion10 or _LENGTH in headers or len(codings) != 1 or codings[0].lower() != "chunked":
-            return MALFORMED
-    elif _LENGTH in headers:
-        lengths = headers.getall(_LENGTH)
-        if len(lengths) != 1 or not lengths[0].isascii() or not lengths[0].isdigit():
-            return MALFORMED
-        if int(lengths[0]) > max_body:
-            return BODY_TOO_LARGE
-    hosts = headers.getall(_HOST, ())
-    return None if len(hosts) == 1 and hosts[0] else NO_HOST
+def run(args: argparse.Namespace, loaded: LoadedConfig) -> int:  # a handler's form
+    """Print every finding; 1 where one is a fault."""
+    failed = False
+    for finding in inspect(loaded):
+        failed = failed or finding.level is Level.FAULT
+        sys.stdout.flush()
+        print(finding, file=sys.stderr if finding.level is Level.FAULT else sys.stdout)
+    return 1 if failed else 0
 
 
-def head_size(request: web.BaseRequest) -> int:
-    """Bytes of a head, near enough: the request line and the fields with their separators."""
-    fields = sum(len(name) + len(value) + 4 for name, value in request.raw_headers)
-    return fields + len(request.method) + len(request.raw_path) + 12
+def inspect(loaded: LoadedConfig) -> Iterator[Finding]:
+    """Every finding; the ports come before the stores, whose lock a command holds while it runs them."""
+    config = loaded.config
+    return chain(
+        findings.configuration(loaded),
+        findings.address(config),
+        findings.secret(config),
+        findings.places(config),
+        findings.upstreams(config),
+        findings.ports(config),
+        stores(config.storage),
+    )
 
 
-def fault_of_parser(fault: Exception, sample: bytes) -> WireFault:
-    """The answer to what the parser would not read. ``sample`` is what is known of the head's beginning."""
-    if isinstance(fault, LineTooLong) or getattr(fault, "message", "") == _TOO_MANY:
-        return HEAD_TOO_LARGE
-    if isinstance(fault, InvalidURLError):
-        return WireFault(400, Reason.BAD_TARGET)
-    if isinstance(fault, BadStatusLine):
-        line = _REQUEST_LINE.match(sample.lstrip(b"\r\n"))
-        if line is not None and line[1] not in _METHODS:
-            return UNKNOWN_METHOD
-        if line is not None and line[2] not in _VERSIONS:
-            return UNKNOWN_VERSION
-    return MALFORMED
+def stores(storage: Storage) -> Iterator[Finding]:
+    """PostgreSQL and Redis answer, and are fit for use; embedded ones are started where no gate runs them."""
+    postgres, redis = storage.postgres.get_secret_value(), storage.redis.get_secret_value()
+    with ExitStack() as held:
+        try:
+            embedded = held.enter_context(
+                embedded_servers(storage.data_dir, postgres=postgres == EMBEDDED, redis=redis == EMBEDDED, attach=True)
+            )
+        except StartupError as problem:
+            yield fault("storage", str(problem))
+            return
+        places = embedded.addresses
+        yield from asyncio.run(_postgres(places.postgres or postgres, mask(postgres)))
+        yield from asyncio.run(_redis(places.redis or redis, mask(redis)))
+
+
+async def _postgres(dsn: str, shown: str) -> list[Finding]:
+    try:
+        postgres = Postgres(dsn, size=1)
+        try:
+            await postgres.open()
+        finally:
+            await postgres.close()
+        pending = await migrate(dsn, dry_run=True)
+    except GatekeeperError as problem:
+        return [fault("postgres", f"{shown}: {problem}")]
+    words = f"{len(pending)} to be applied at the next start" if pending else "up to date"
+    return [ok("postgres", f"{shown} answers; migrations: {words}")]
+
+
+async def _redis(url: str, shown: str) -> list[Finding]:
+    redis = Redis(url, timeout=REDIS_PATIENCE, connect_timeout=REDIS_PATIENCE)
+    try:
+        await redis.open()
+        policy = await redis.eviction_policy()
+    except CommandRefused as problem:
+        return [warn("redis", f"{shown} answers, but does not tell its maxmemory-policy: {problem}")]
+    except GatekeeperError as problem:
+        return [fault("redis", f"{shown}: {problem}")]
+    finally:
+        await redis.close()
+    if policy != "noeviction":
+        why = "it may drop sessions and revocations; set it to noeviction"
+        return [fault("redis", f"{shown}: maxmemory-policy is {policy}: {why}")]
+    return [ok("redis", f"{shown} answers; maxmemory-policy noeviction")]
