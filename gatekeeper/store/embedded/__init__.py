@@ -3,8 +3,8 @@
 ``serve`` (the supervisor) runs inside ``embedded_servers(...)``; a command that needs the stores does so with
 ``attach=True`` and shares the servers of a running gate. All of it blocks, and belongs on the main thread.
 
-``data_dir`` then holds ``lock``, ``postgres/``, ``postgres.password``, ``redis/`` with ``redis.conf``, ``run/`` (the
-sockets), two logs and, only under root and only if needed, ``engines/`` (copied programs).
+``data_dir`` then holds ``lock``, ``guests``, ``postgres/``, ``postgres.password``, ``redis/`` with ``redis.conf``,
+``run/`` (the sockets), two logs and, only under root and only if needed, ``engines/`` (copied programs).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Final, TypeAlias
 from gatekeeper.errors import StartupError
 from gatekeeper.store.embedded import account as accounts
 from gatekeeper.store.embedded import sockets
-from gatekeeper.store.embedded.lock import DataLock
+from gatekeeper.store.embedded.lock import FileLock
 from gatekeeper.store.embedded.postgres import PostgresServer
 from gatekeeper.store.embedded.process import begin_end, finish_end
 from gatekeeper.store.embedded.valkey import ValkeyServer
@@ -28,6 +28,7 @@ __all__ = ["Embedded", "Ended", "StoreAddresses", "embedded_servers"]
 
 _LOCK_PATIENCE: Final = 10.0  # seconds that a start waits for the gate before it to be gone
 _ATTACH_PATIENCE: Final = 30.0  # seconds that a command waits for a starting gate's servers
+_GUEST_PATIENCE: Final = 30.0  # seconds that a command lets others finish on its servers
 _STEP: Final = 0.05
 
 Server: TypeAlias = PostgresServer | ValkeyServer
@@ -94,18 +95,26 @@ def embedded_servers(
         return
     data_dir = data_dir.resolve()  # how a server of a killed gate is recognised
     accounts.prepare_data_dir(data_dir)
-    lock = DataLock(data_dir)
-    if attach:
-        attached = _attach_or_take(data_dir, lock, postgres=postgres, redis=redis)
-        if attached:
-            yield attached
-            return
-    else:
-        lock.take(_LOCK_PATIENCE)
+    lock, guests = FileLock(data_dir / "lock"), FileLock(data_dir / "guests")
     try:
+        if attach:
+            attached = _attach_or_take(data_dir, lock, guests, postgres=postgres, redis=redis)
+            if attached:
+                yield attached
+                return
+        elif not lock.take(_LOCK_PATIENCE):
+            raise StartupError(
+                f"storage.data_dir: {data_dir} is in use by another gate (pid {lock.holder()}); stop that one, or give"
+                " this one another data_dir"
+            )
         with _started(data_dir, postgres=postgres, redis=redis, connections=connections) as embedded:
-            yield embedded
+            try:
+                yield embedded
+            finally:
+                if attach:  # a command's servers; others may have attached to them
+                    guests.take(_GUEST_PATIENCE)
     finally:
+        guests.release()
         lock.release()
 
 
@@ -139,22 +148,29 @@ def _stop(servers: Sequence[Server]) -> None:
             server.child = None
 
 
-def _attach_or_take(data_dir: Path, lock: DataLock, *, postgres: bool, redis: bool) -> Embedded | None:
-    """The running servers, or None with the lock taken."""
+def _attach_or_take(
+    data_dir: Path, lock: FileLock, guests: FileLock, *, postgres: bool, redis: bool
+) -> Embedded | None:
+    """The running servers, held up by the lock on ``guests``; or None with ``lock`` taken."""
     deadline = time.monotonic() + _ATTACH_PATIENCE
     while not lock.try_take():
-        account = accounts.choose(data_dir)
-        if run := sockets.find(data_dir, account):
-            servers: list[Server] = []
-            if postgres:
-                servers.append(PostgresServer(data_dir, account, run))
-            if redis:
-                servers.append(ValkeyServer(data_dir, account, run))
-            if all(server.answers() for server in servers):
+        if guests.try_take(shared=True):
+            servers = _running(data_dir, postgres=postgres, redis=redis)
+            if servers and all(server.answers() for server in servers):
                 return Embedded(servers, attached=True)
+            guests.release()
         if time.monotonic() > deadline:
             raise StartupError(
                 f"storage.data_dir: {data_dir} is held by process {lock.holder()}, whose embedded servers do not answer"
             )
         time.sleep(_STEP)
     return None
+
+
+def _running(data_dir: Path, *, postgres: bool, redis: bool) -> list[Server]:
+    account = accounts.choose(data_dir)
+    run = sockets.find(data_dir, account)
+    if run is None:
+        return []
+    first: list[Server] = [PostgresServer(data_dir, account, run)] if postgres else []
+    return [*first, ValkeyServer(data_dir, account, run)] if redis else first

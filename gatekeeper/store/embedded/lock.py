@@ -1,6 +1,6 @@
-"""One gate a data folder: ``data_dir/lock``, held by ``flock`` so that it ends with its holder.
+"""Who uses a data folder, by ``flock`` so that a lock ends with its holder: ``lock`` (one gate) and ``guests``.
 
-Used by ``gatekeeper.store.embedded``.
+Used by ``gatekeeper.store.embedded``. A guest is a command attached to the servers of another process.
 """
 
 from __future__ import annotations
@@ -17,45 +17,43 @@ from gatekeeper.store.embedded.process import read_pid
 _STEP: Final = 0.05  # seconds between two tries
 
 
-class DataLock:
-    """The lock of one data folder; the file stays, as removing it would let two hold it."""
+class FileLock:
+    """A lock on a file, which stays: removing it would let two hold it."""
 
-    def __init__(self, data_dir: Path) -> None:
-        self._file = data_dir / "lock"
+    def __init__(self, file: Path) -> None:
+        self._file = file
         self._handle: int | None = None
 
-    def try_take(self) -> bool:
-        """Take it unless another process holds it; ``StartupError`` when the file cannot be used at all."""
+    def try_take(self, *, shared: bool = False) -> bool:
+        """Take it unless another process is in the way; ``StartupError`` when the file cannot be used at all."""
         try:
             handle = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StartupError(f"{self._file} cannot be opened: {error.strerror}") from None
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(handle)
-            return False
+            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError as error:
             os.close(handle)
+            if isinstance(error, BlockingIOError):
+                return False
             raise StartupError(f"{self._file} cannot be locked: {error.strerror}") from None
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        if not shared:
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
         self._handle = handle
         return True
 
-    def take(self, patience: float) -> None:
-        """Take it, waiting up to ``patience`` seconds; ``StartupError`` names who holds it."""
+    def take(self, patience: float) -> bool:
+        """Take it, waiting up to ``patience`` seconds; whether that worked."""
         deadline = time.monotonic() + patience
         while not self.try_take():
             if time.monotonic() >= deadline:
-                raise StartupError(
-                    f"storage.data_dir: {self._file.parent} is in use by another gate (pid {self.holder()});"
-                    " stop that one, or give this one another data_dir"
-                )
+                return False
             time.sleep(_STEP)
+        return True
 
     def holder(self) -> int:
-        """The process that took it last."""
+        """The process that took it last, for messages."""
         return read_pid(self._file)
 
     def release(self) -> None:

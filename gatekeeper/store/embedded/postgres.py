@@ -202,7 +202,7 @@ class PostgresServer:
         while child.process.poll() is None:
             with suppress(OSError):
                 lines = status.read_text(errors="replace").splitlines()
-                if lines[0] == str(child.process.pid) and lines[7:] and lines[7].strip() == "ready":
+                if len(lines) > 7 and (lines[0], lines[7].strip()) == (str(child.process.pid), "ready"):
                     if self.answers():
                         return True
                     raise StartupError(f"PostgreSQL takes no connection: {child.said() or 'it said nothing'}")
