@@ -6,8 +6,8 @@ No handler sees a request that is not canonical, and no fault leaves as a traceb
 from __future__ import annotations
 
 import logging
-from asyncio import get_running_loop
 from collections.abc import Awaitable, Callable
+from time import perf_counter
 
 from aiohttp import web
 
@@ -16,9 +16,11 @@ from gatekeeper.appkeys import DECISION, INBOUND
 from gatekeeper.errors import Problem, StoreUnavailable
 from gatekeeper.inbound import HostList, InboundRequest, Refused, RequestReader
 from gatekeeper.observe.access import AccessEntry, AccessLog
+from gatekeeper.surfaces.relay import RelayedAnswer
 from policies.model import Reason
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+CLIENT_LEFT = 499  # as nginx logs it
 _log = logging.getLogger("gatekeeper.entrance")
 
 
@@ -36,7 +38,7 @@ class Entrance:
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Around every handler."""
-        begun = get_running_loop().time()
+        begun = perf_counter()
         read = self._read(request)
         if isinstance(read, Refused):
             return self._refuse(request, read)
@@ -44,9 +46,9 @@ class Entrance:
         try:
             answer = await self._guarded(request, read, handler)
         except BaseException:
-            self._record(request, read, 499, 0, begun)  # the client left, or the worker is ending
+            self._record(request, read, None, begun)  # the client left, or the worker is ending
             raise
-        self._record(request, read, answer.status, answer.body_length, begun)
+        self._record(request, read, answer, begun)
         return answer
 
     async def _guarded(self, request: web.Request, read: InboundRequest, handler: Handler) -> web.StreamResponse:
@@ -85,10 +87,13 @@ class Entrance:
             return answer
         return problem(refused.reason, status=refused.status)
 
-    def _record(self, request: web.Request, read: InboundRequest, status: int, size: int, begun: float) -> None:
+    def _record(
+        self, request: web.Request, read: InboundRequest, answer: web.StreamResponse | None, begun: float
+    ) -> None:
         if self._access is None:
             return
         decision = request.get(DECISION)
+        status, size, reason = (CLIENT_LEFT, 0, None) if answer is None else _told(answer)
         self._access.write(
             AccessEntry(
                 time=read.received,
@@ -99,13 +104,21 @@ class Entrance:
                 path=read.target.path,
                 status=status,
                 size=size,
-                seconds=get_running_loop().time() - begun,
+                seconds=perf_counter() - begun,
                 user=decision.principal.subject if decision and decision.principal else None,
-                reason=decision.reason if decision else None,
+                reason=reason,
                 rule=decision.rule.name if decision and decision.rule else None,
                 upstream=decision.rule.upstream if decision and decision.rule else None,
             )
         )
+
+
+def _told(answer: web.StreamResponse) -> tuple[int, int, str | None]:
+    """Status, bytes of the body, and the reason where it was refused or broke off."""
+    if isinstance(answer, RelayedAnswer):
+        return answer.status, answer.sent, Reason.UPSTREAM_UNAVAILABLE if answer.broken else None
+    size = len(answer.body) if isinstance(answer, web.Response) and isinstance(answer.body, bytes) else 0
+    return answer.status, size, answer.headers.get("X-Gate-Reason")
 
 
 def _plain(answer: web.HTTPException) -> web.StreamResponse:

@@ -45,7 +45,8 @@ class RelayedAnswer(web.StreamResponse):
         body = answer.complete_body
         try:
             if body is not None:
-                await writer.write(self._head(request, len(body), chunked=False) + self._own_body(request, body))
+                body = self._own_body(request, body)
+                await writer.write(self._head(request, len(body), chunked=False) + body)
                 self.sent = len(body)
             else:
                 await self._stream(request, writer)

@@ -1,0 +1,103 @@
+"""``gatekeeper user`` against real stores: what it prints, what it changes, what it refuses."""
+
+import asyncio
+import io
+import json
+import sys
+
+import pytest
+from factories import PASSWORD, SECRET
+
+from gatekeeper.cli import main
+from gatekeeper.store.postgres import Postgres
+
+
+@pytest.fixture
+def command(postgres_dsn, redis_url, tmp_path, capsys, monkeypatch):
+    """Runs ``gatekeeper user ...`` with ``stdin``; returns status, stdout, stderr."""
+    config = tmp_path / "config.yaml"
+    storage = {"postgres": postgres_dsn, "redis": redis_url, "secret": SECRET, "data_dir": str(tmp_path / "data")}
+    config.write_text(json.dumps({"storage": storage}))
+
+    def run(*arguments: str, stdin: str = "") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        status = main(["--config", str(config), "user", *arguments])
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    return run
+
+
+def _rows(dsn: str, sql: str):
+    async def fetch():
+        postgres = Postgres(dsn, size=1, timeout=30.0)
+        try:
+            return await postgres.fetch(sql)
+        finally:
+            await postgres.close()
+
+    return asyncio.run(fetch())
+
+
+def test_a_user_is_added_listed_and_shown(command):
+    status, out, err = command("add", "Ada@Example.com", "--role", "staff", "--role", "admin", stdin=PASSWORD + "\n")
+    assert (status, err) == (0, "")
+    assert out.startswith("added ada@example.com (")
+    _, table, _ = command("list")
+    assert table.splitlines()[0].split()[:3] == ["EMAIL", "ID", "ROLES"]
+    assert "admin,staff" in table
+    _, line, _ = command("show", "ADA@example.com", "--json")
+    assert json.loads(line)["roles"] == ["admin", "staff"]
+
+
+def test_the_password_works_at_login(command, postgres_dsn):
+    command("add", "ada@example.com", stdin=PASSWORD + "\n")
+    from argon2 import PasswordHasher
+
+    (row,) = _rows(postgres_dsn, "SELECT hash FROM passwords")
+    assert PasswordHasher().verify(row["hash"], PASSWORD)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "says"),
+    [
+        (("add", "ada"), PASSWORD, "'ada' must contain exactly one @"),
+        (("add", "ada@example.com"), "", "a password is expected as one line on standard input"),
+        (("add", "ada@example.com"), "short", "the password must have at least 12 characters"),
+        (("add", "ada@example.com"), "qwertyqwerty", "the password is one of the most common passwords"),
+        (("add", "ada@example.com", "--role", "a b"), PASSWORD, "'a b' is no role name"),
+        (("lock", "nobody@example.com"), "", "there is no user nobody@example.com"),
+    ],
+)
+def test_a_refusal_is_one_line_and_changes_nothing(command, postgres_dsn, arguments, stdin, says):
+    status, out, err = command(*arguments, stdin=stdin)
+    assert (status, out) == (1, "")
+    assert err.startswith(says)
+    assert len(err.splitlines()) == 1
+    assert _rows(postgres_dsn, "SELECT 1 FROM users") == []
+
+
+def test_a_user_is_not_added_twice(command):
+    command("add", "ada@example.com", stdin=PASSWORD + "\n")
+    status, _, err = command("add", "ADA@example.com", stdin=PASSWORD + "\n")
+    assert (status, err) == (1, "there is a user ada@example.com already\n")
+
+
+def test_every_change_is_in_the_audit_log_with_before_and_after(command, postgres_dsn):
+    command("add", "ada@example.com", stdin=PASSWORD + "\n")
+    for arguments in (("role", "ada@example.com", "staff"), ("lock", "ada@example.com"), ("unlock", "ada@example.com")):
+        assert command(*arguments)[0] == 0
+    assert command("logout", "ada@example.com")[0] == 0
+    assert command("passwd", "ada@example.com", stdin="another long password\n")[0] == 0
+    rows = _rows(postgres_dsn, "SELECT actor, action, before, after FROM audit_log ORDER BY id")
+    actions = [row["action"] for row in rows]
+    assert actions == ["user.add", "user.role", "user.lock", "user.unlock", "user.logout", "user.password"]
+    assert all(row["actor"].startswith("cli:") for row in rows)
+    assert (rows[1]["before"]["roles"], rows[1]["after"]["roles"]) == ([], ["staff"])
+    assert (rows[2]["before"]["locked"], rows[2]["after"]["locked"]) == (False, True)
+
+
+def test_wrong_use_is_status_2(command):
+    with pytest.raises(SystemExit) as ended:
+        command("lock")
+    assert ended.value.code == 2
