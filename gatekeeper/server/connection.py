@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import orjson
 from aiohttp import HttpVersion11, web
@@ -185,7 +185,7 @@ class Connection(RequestHandler):
     def _unreadable(self, message: _ErrInfo, sample: bytes) -> None:
         """The parser gave up: nothing that follows can be trusted to be where it seems."""
         if self._body is not None and not self._body.is_eof():
-            self._messages.pop()  # its one answer is that of the request whose body is malformed
+            # No answer of its own: that of the request whose body this is will be the last.
             self._break_body(Problem(MALFORMED.status, MALFORMED.reason, _WRONG_LENGTH))
             return
         fault = fault_of_parser(message.exc, sample) if isinstance(message.exc, Exception) else MALFORMED
@@ -345,11 +345,6 @@ class Connection(RequestHandler):
         answer.force_close()
         _speak_1_1(request)
         return answer
-
-    def log_exception(self, *args: Any, **kw: Any) -> None:
-        """What aiohttp could not place; a broken body is told to whoever reads it, not to the log."""
-        if not isinstance(kw.get("exc_info"), Problem | RequestPayloadError):
-            _log.exception(*args, **kw)
 
 
 def _speak_1_1(request: web.BaseRequest) -> None:
