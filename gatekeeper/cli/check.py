@@ -36,7 +36,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(run=run, fault_mark=f"{Level.FAULT} ")
 
 
-def run(args: argparse.Namespace, loaded: LoadedConfig) -> int:  # a handler's form
+def run(args: argparse.Namespace, loaded: LoadedConfig) -> int:
     """Print every finding; 1 where one is a fault."""
     failed = False
     for finding in inspect(loaded):
