@@ -249,7 +249,9 @@ class Supervisor:
         return keeping
 
     async def _look_after(self, servers: Embedded, running: Running) -> None:
-        """Start embedded servers that ended again; returns by StartupError when one does not stay up."""
+        """Start embedded servers that ended again. Raises StartupError when one does not stay up; returns when
+        told to stop meanwhile.
+        """
         while True:
             await asyncio.sleep(LOOK_EVERY)
             for ended in servers.poll():
@@ -258,8 +260,11 @@ class Supervisor:
                 if len(times) == _RESTARTS and time.monotonic() - times[0] < _RESTARTS_WITHIN:
                     raise StartupError(f"{ended}; it was started again {_RESTARTS} times in a minute")
                 times.append(time.monotonic())
-                with self._signals.raised():  # from the main thread, as its children end with their thread
-                    servers.restart(ended.name)
+                try:
+                    with self._signals.raised():  # this blocks: servers end with the thread that started them
+                        servers.restart(ended.name)
+                except Stopped:
+                    return
 
     async def _drain(self, running: Running, tasks: list[asyncio.Task[None]], told: asyncio.Queue[None]) -> None:
         """Let the workers finish; a second signal, or the deadline, cuts them off."""
