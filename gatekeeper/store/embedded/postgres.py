@@ -150,7 +150,7 @@ class PostgresServer:
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(mode=0o700)
         os.chown(new, self.account.uid, self.account.gid)
-        sync = () if self.durable else ("--no-sync",)
+        sync = () if self.durable else ("--no-sync", "--wal-segsize=1")
         command = [str(engine.initdb), "-D", str(new), "-U", "postgres", "-A", "reject"]
         options = ("-E", "UTF8", *_locale(engine), "--data-checksums", "--no-instructions", *sync)
         run([*command, *options], self.account)

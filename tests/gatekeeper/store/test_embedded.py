@@ -32,11 +32,12 @@ import json, sys
 from pathlib import Path
 from gatekeeper.store import embedded
 from gatekeeper.store.embedded import process
-data_dir, attach, tied = sys.argv[1], sys.argv[2] == "attach", sys.argv[3] == "tied"
+data_dir, attach, tied, postgres = sys.argv[1], *(word == "True" for word in sys.argv[2:])
 if not tied:
     process._tie = lambda death_signal: None  # as on macOS
+embedded.postgres._SETTINGS["fsync"] = "off"
 try:
-    with embedded.embedded_servers(Path(data_dir), postgres=True, redis=True, attach=attach) as servers:
+    with embedded.embedded_servers(Path(data_dir), postgres=postgres, redis=True, attach=attach) as servers:
         pids = [server.child.process.pid for server in servers._servers.values() if server.child]
         addresses = [servers.addresses.postgres, servers.addresses.redis]
         print(json.dumps({"attached": servers.attached, "pids": pids, "addresses": addresses}), flush=True)
@@ -47,10 +48,11 @@ except KeyboardInterrupt:
 
 
 @contextmanager
-def another_process(data_dir: Path, *, attach: bool = False, tied: bool = True) -> Iterator[subprocess.Popen[str]]:
+def another_process(
+    data_dir: Path, *, attach: bool = False, tied: bool = True, postgres: bool = True
+) -> Iterator[subprocess.Popen[str]]:
     """A process inside ``embedded_servers`` until its input ends; its first line says what it has."""
-    arguments = [str(data_dir), "attach" if attach else "start", "tied" if tied else "untied"]
-    command = [sys.executable, "-c", HOLDER, *arguments]
+    command = [sys.executable, "-c", HOLDER, str(data_dir), str(attach), str(tied), str(postgres)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True, process_group=0) as running:
         try:
@@ -76,6 +78,12 @@ def until(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come about"
         time.sleep(0.01)
+
+
+@pytest.fixture(autouse=True)
+def no_sync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed processes lose nothing by it; only a machine that fails would, and the disk is shared."""
+    monkeypatch.setitem(embedded.postgres._SETTINGS, "fsync", "off")
 
 
 @pytest.fixture
@@ -183,8 +191,11 @@ def test_the_database_belongs_to_a_role_that_is_no_superuser(data_dir: Path) -> 
         assert ask(servers, "SELECT upper('straße é') COLLATE \"C\" < 'a'") is True
 
 
-def test_valkey_keeps_what_it_was_told_and_never_evicts(data_dir: Path) -> None:
-    with started(data_dir, postgres=False) as servers, closing(redis.Redis.from_url(servers.addresses.redis)) as client:
+def test_valkey_keeps_what_it_was_told_and_never_evicts(new_data_dir: Path) -> None:
+    with (
+        started(new_data_dir, postgres=False) as servers,
+        closing(redis.Redis.from_url(servers.addresses.redis)) as client,
+    ):
         names = ("appendonly", "appendfsync", "maxmemory-policy", "port")
         settings = {name: client.config_get(name)[name] for name in names}
     assert settings == {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction", "port": "0"}
@@ -311,29 +322,34 @@ def vars_of(servers: Embedded) -> list[str]:
     return [servers.addresses.postgres or "", servers.addresses.redis or ""]
 
 
-def test_addresses_show_no_password(data_dir: Path) -> None:
-    with started(data_dir, postgres=False) as servers:
+def test_addresses_show_no_password(new_data_dir: Path) -> None:
+    with started(new_data_dir, postgres=False) as servers:
         assert repr(servers.addresses) == "StoreAddresses()"
 
 
 # -- one gate a folder, and guests
 
 
-def test_a_second_gate_is_refused_with_the_number_of_the_first(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_gate_is_refused_with_the_number_of_the_first(
+    new_data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(embedded, "_LOCK_PATIENCE", 0.2)
-    with another_process(data_dir) as first:
+    with another_process(new_data_dir, postgres=False) as first:
         told(first)
-        with pytest.raises(StartupError, match=rf"in use by another gate \(pid {first.pid}\)"), started(data_dir):
+        with (
+            pytest.raises(StartupError, match=rf"in use by another gate \(pid {first.pid}\)"),
+            started(new_data_dir, postgres=False),
+        ):
             pass
         finish(first)
 
 
-def test_a_second_gate_waits_for_the_first_to_be_gone(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_gate_waits_for_the_first_to_be_gone(new_data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "_LOCK_PATIENCE", PATIENCE)
-    with another_process(data_dir) as first:
+    with another_process(new_data_dir, postgres=False) as first:
         told(first)
         first.send_signal(signal.SIGINT)  # and straight on
-        with started(data_dir) as servers:
+        with started(new_data_dir, postgres=False) as servers:
             assert count(servers) == 1
         assert first.wait(PATIENCE) == 0
 
@@ -353,12 +369,12 @@ def test_a_command_attaches_to_a_running_gate_and_leaves_it_running(data_dir: Pa
         assert all(map(gone, has["pids"]))
 
 
-def test_a_command_without_a_gate_starts_the_servers_and_stops_them(data_dir: Path) -> None:
-    with started(data_dir, attach=True) as servers:
+def test_a_command_without_a_gate_starts_the_servers_and_stops_them(new_data_dir: Path) -> None:
+    with started(new_data_dir, postgres=False, attach=True) as servers:
         assert not servers.attached
-        numbers = [pid(servers, "postgres"), pid(servers, "redis")]
+        number = pid(servers, "redis")
         assert count(servers) == 1
-    assert all(map(gone, numbers))
+    assert gone(number)
 
 
 def test_a_command_waits_for_a_gate_that_is_still_starting(new_data_dir: Path) -> None:
@@ -370,27 +386,30 @@ def test_a_command_waits_for_a_gate_that_is_still_starting(new_data_dir: Path) -
         finish(gate)
 
 
-def test_a_command_that_attaches_to_another_commands_servers_keeps_them_to_its_end(data_dir: Path) -> None:
-    with another_process(data_dir, attach=True) as first:
+def test_a_command_that_attaches_to_another_commands_servers_keeps_them_to_its_end(new_data_dir: Path) -> None:
+    with another_process(new_data_dir, postgres=False, attach=True) as first:
         assert told(first)["attached"] is False
         assert first.stdin is not None
-        with started(data_dir, attach=True) as servers:
+        with started(new_data_dir, postgres=False, attach=True) as servers:
             first.stdin.close()
             with pytest.raises(subprocess.TimeoutExpired):
                 first.wait(0.5)
-            assert ask(servers, "SELECT 1") == count(servers) == 1
+            assert count(servers) == 1
         assert first.wait(PATIENCE) == 0
 
 
 def test_a_command_says_so_when_the_holder_has_no_servers_that_answer(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+    new_data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedded, "_ATTACH_PATIENCE", 0.2)
-    with another_process(data_dir) as gate:
+    with another_process(new_data_dir, postgres=False) as gate:
         for number in told(gate)["pids"]:
             os.kill(number, signal.SIGKILL)
             until(lambda number=number: gone(number))
-        with pytest.raises(StartupError, match=f"held by process {gate.pid}"), started(data_dir, attach=True):
+        with (
+            pytest.raises(StartupError, match=f"held by process {gate.pid}"),
+            started(new_data_dir, postgres=False, attach=True),
+        ):
             pass
         finish(gate)
 
@@ -534,13 +553,13 @@ def test_the_server_of_the_datas_version_is_preferred_to_the_first_found(
         assert ask(servers, "SELECT 1") == 1
 
 
-def test_valkeys_data_are_refused_to_an_older_one(data_dir: Path) -> None:
-    with started(data_dir, postgres=False):
+def test_valkeys_data_are_refused_to_an_older_one(new_data_dir: Path) -> None:
+    with started(new_data_dir, postgres=False):
         pass
-    (data_dir / "redis" / "engine").write_text("valkey 99.0\n")
+    (new_data_dir / "redis" / "engine").write_text("valkey 99.0\n")
     with (
         pytest.raises(StartupError, match=r"written by valkey 99\.0, found is .*move the folder away"),
-        started(data_dir, postgres=False),
+        started(new_data_dir, postgres=False),
     ):
         pass
 
@@ -567,13 +586,13 @@ def test_a_server_that_cannot_start_is_quoted_and_takes_the_other_down(data_dir:
     assert not (data_dir / "run" / "valkey.sock").exists()
 
 
-def test_a_damaged_valkey_is_quoted(data_dir: Path) -> None:
-    with started(data_dir, postgres=False):
+def test_a_damaged_valkey_is_quoted(new_data_dir: Path) -> None:
+    with started(new_data_dir, postgres=False):
         pass
-    (data_dir / "redis" / "appendonlydir" / "appendonly.aof.manifest").write_text("nonsense\n")
+    (new_data_dir / "redis" / "appendonlydir" / "appendonly.aof.manifest").write_text("nonsense\n")
     with (
         pytest.raises(StartupError, match=r"Valkey ended at its start: .*AOF manifest"),
-        started(data_dir, postgres=False),
+        started(new_data_dir, postgres=False),
     ):
         pass
 
