@@ -9,13 +9,16 @@ from gatekeeper.errors import Conflict, StoreUnavailable
 from gatekeeper.identity.accounts import Account
 from gatekeeper.tokens.refresh import RefreshClaim
 from gatekeeper.tokens.sessions import (
+    Facts,
     LiveRecord,
     Presented,
+    Question,
     Session,
     SessionOrigin,
     SessionRecord,
     UserState,
 )
+from policies.rates import LocalWindows
 
 
 class MemorySessions:
@@ -25,11 +28,22 @@ class MemorySessions:
         self.sessions: dict[str, Session] = {}
         self.users: dict[str, UserState] = {}
         self.listed: set[tuple[str, str]] = set()
+        self.windows = LocalWindows()
         self.down = False
 
     def _up(self) -> None:
         if self.down:
             raise StoreUnavailable("redis", "is down for a test")
+
+    async def ask(self, question: Question) -> Facts:
+        self._up()
+        live = await self.read(question.session, question.jti, question.user) if question.session else None
+        address = self.windows.take(question.address_limit, question.now) if question.address_limit else None
+        rule = None
+        if question.rule_limit:
+            may = (address is None or address.allowed) and (live is None or live.session is not None)
+            rule = self.windows.take(question.rule_limit, question.now, may=may)
+        return Facts(live, address, rule)
 
     async def read(self, session: str, jti: str, user: str) -> LiveRecord:
         self._up()

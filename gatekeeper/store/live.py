@@ -8,13 +8,14 @@ cluster-aware client would split by node.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gatekeeper.errors import StoreUnavailable
 from gatekeeper.store.redis import Redis, Script
 from gatekeeper.tokens.refresh import RefreshClaim
-from gatekeeper.tokens.sessions import LiveRecord, Presented, Session, UserState
+from gatekeeper.tokens.sessions import Facts, LiveRecord, Presented, Question, Session, UserState
+from policies.rates import Counted, Standing, standing
 
 PRESENT = Script("present")
 PUT_USER = Script("put_user")
@@ -37,6 +38,11 @@ def blacklist_key(session: str, jti: str) -> str:
     return f"gate:{{{session}}}:x:{jti}"
 
 
+def limit_key(use: Counted) -> str:
+    """The windows of one limit for one address, user or session."""
+    return f"gate:l:{use.limit.name}:{{{use.who}}}"
+
+
 def user_key(user: str) -> str:
     """The hash of one user."""
     return f"gate:{{u:{user}}}"
@@ -48,16 +54,21 @@ class RedisSessions:
     def __init__(self, redis: Redis, *, user_life: float) -> None:
         self._redis = redis
         self._user_life = user_life
-        self._waiting: list[tuple[tuple[str, str, str], asyncio.Future[LiveRecord]]] = []
+        self._waiting: list[tuple[Question, asyncio.Future[Facts]]] = []
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def read(self, session: str, jti: str, user: str) -> LiveRecord:
-        """Session, blacklist entry and user in one round trip, shared with the other requests of this tick."""
+        """Session, blacklist entry and user, in the round trip of this tick."""
+        facts = await self.ask(Question(0.0, session, jti, user))
+        return facts.live or LiveRecord(None, blacklisted=False, user=None)
+
+    async def ask(self, question: Question) -> Facts:
+        """All that one request needs, in one round trip shared with the other requests of this tick."""
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[LiveRecord] = loop.create_future()
+        future: asyncio.Future[Facts] = loop.create_future()
         if not self._waiting:
             loop.call_soon(self._flush)
-        self._waiting.append(((session_key(session), blacklist_key(session, jti), user_key(user)), future))
+        self._waiting.append((question, future))
         return await future
 
     def _flush(self) -> None:
@@ -67,21 +78,19 @@ class RedisSessions:
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
 
-    async def _read_many(self, waiting: Sequence[tuple[tuple[str, str, str], asyncio.Future[LiveRecord]]]) -> None:
-        keys = [key for triple, _ in waiting for key in triple]
+    async def _read_many(self, waiting: Sequence[tuple[Question, asyncio.Future[Facts]]]) -> None:
+        keys, arguments = _asked([question for question, _ in waiting])
         try:
-            answers = await self._redis.run(READ_MANY, keys, ())
+            answers = iter(await self._redis.run(READ_MANY, keys, arguments))
         except StoreUnavailable as fault:
-            detail = fault.detail
-            _settle(waiting, lambda future, _: future.set_exception(StoreUnavailable("redis", detail)))
+            for _, future in waiting:
+                if not future.done():
+                    future.set_exception(StoreUnavailable("redis", fault.detail))
             return
-
-        def answer(future: asyncio.Future[LiveRecord], index: int) -> None:
-            session, listed, user = answers[3 * index : 3 * index + 3]
-            triple = waiting[index][0]
-            future.set_result(LiveRecord(_session(triple[0], session), bool(listed), _user(triple[2], user)))
-
-        _settle(waiting, answer)
+        for question, future in waiting:
+            facts = _facts(question, answers)
+            if not future.done():  # a caller that left has cancelled its own future, and only that
+                future.set_result(facts)
 
     async def find(self, session: str) -> Session | None:
         """One session."""
@@ -150,13 +159,48 @@ def put_user_arguments(user: UserState, life: float, *, only_known: bool = False
     return [user.version, user.epoch, int(life * 1000), int(only_known), *pairs]
 
 
-def _settle(
-    waiting: Sequence[tuple[tuple[str, str, str], asyncio.Future[LiveRecord]]],
-    act: Callable[[asyncio.Future[LiveRecord], int], None],
-) -> None:
-    for index, (_, future) in enumerate(waiting):
-        if not future.done():  # a caller that left has cancelled its own future, and only that
-            act(future, index)
+def _asked(questions: Sequence[Question]) -> tuple[list[str], list[str | int]]:
+    """Keys and arguments of ``read_many.lua``."""
+    keys: list[str] = []
+    # One clock a tick: the requests of a tick came within a millisecond or so.
+    arguments: list[str | int] = [repr(questions[-1].now)]
+    for question in questions:
+        asks = ""
+        uses: list[int] = []
+        if question.session:
+            asks = "s"
+            keys += (
+                session_key(question.session),
+                blacklist_key(question.session, question.jti),
+                user_key(question.user),
+            )
+        for letter, use in (("a", question.address_limit), ("r", question.rule_limit)):
+            if use is not None:
+                asks += letter
+                keys.append(limit_key(use))
+                uses += (use.limit.amount, use.limit.window)
+        arguments.append(asks)
+        arguments += uses
+    return keys, arguments
+
+
+def _facts(question: Question, answers: Iterator[Any]) -> Facts:
+    live = address = rule = None
+    if question.session:
+        session, listed, user = next(answers), next(answers), next(answers)
+        live = LiveRecord(
+            _session(session_key(question.session), session), bool(listed), _user(user_key(question.user), user)
+        )
+    if question.address_limit is not None:
+        address = _standing(question.address_limit, next(answers), question.now)
+    if question.rule_limit is not None:
+        rule = _standing(question.rule_limit, next(answers), question.now)
+    return Facts(live, address, rule)
+
+
+def _standing(use: Counted, taken: Sequence[int], now: float) -> Standing:
+    counted, current, previous = taken
+    return standing(use.limit, current, previous, now, counted=bool(counted))
 
 
 def _session_pairs(session: Session) -> list[Any]:

@@ -16,6 +16,7 @@ from gatekeeper.errors import StoreUnavailable
 from gatekeeper.tokens.codec import AccessClaims, AccessTokens
 from gatekeeper.tokens.refresh import RefreshClaim, RefreshTokens
 from policies.model import Address, Reason
+from policies.rates import Counted, Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,32 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class LiveRecord:
-    """What one request reads in its round trip."""
+    """What a request with a token reads of its session."""
 
     session: Session | None
     blacklisted: bool
     user: UserState | None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What one request wants to know and to count, all in one round trip. ``now`` in Unix seconds."""
+
+    now: float
+    session: str = ""
+    jti: str = ""
+    user: str = ""
+    address_limit: Counted | None = None
+    rule_limit: Counted | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The answer to a Question: None for what was not asked."""
+
+    live: LiveRecord | None = None
+    address: Standing | None = None
+    rule: Standing | None = None
 
 
 class Presented(StrEnum):
@@ -73,6 +95,11 @@ class Presented(StrEnum):
 
 class SessionStore(Protocol):
     """The live records. Every method is one atomic step; all raise StoreUnavailable."""
+
+    async def ask(self, question: Question) -> Facts:
+        """One round trip, shared with the other requests of the tick. A rule's limit is counted only where the
+        address is within its own limit and the session is there.
+        """
 
     async def read(self, session: str, jti: str, user: str) -> LiveRecord: ...
 

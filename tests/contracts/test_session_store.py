@@ -9,7 +9,8 @@ from fakes import MemorySessions
 from gatekeeper.store.live import RedisSessions
 from gatekeeper.store.redis import Redis
 from gatekeeper.tokens.refresh import RefreshClaim
-from gatekeeper.tokens.sessions import Presented
+from gatekeeper.tokens.sessions import Presented, Question
+from policies.rates import Counted, Limit
 
 WINDOW = 10.0
 IDLE = 7 * 86400.0
@@ -163,3 +164,72 @@ async def test_an_epoch_is_adopted_by_a_living_session_only(store):
     await store.end([family.id])
     await store.adopt_epoch(family.id, 3)
     assert (await store.read(family.id, "j", owner.id)).session is None
+
+
+def _use(amount=3, who="192.0.2.1", name="default", window=60):
+    return Counted(Limit(name, amount, window), who)
+
+
+async def _take(store, use, now=NOW):
+    return (await store.ask(Question(now, address_limit=use))).address
+
+
+async def test_a_limit_admits_its_amount_and_no_more(store):
+    taken = [await _take(store, _use(who="a")) for _ in range(5)]
+    assert [one.allowed for one in taken] == [True, True, True, False, False]
+    assert [one.remaining for one in taken] == [2, 1, 0, 0, 0]
+    assert taken[0].reset == 60 - NOW % 60
+
+
+async def test_a_burst_in_one_tick_is_counted_exactly(store):
+    facts = await asyncio.gather(*(_take(store, _use(100, who="burst")) for _ in range(500)))
+    assert sum(one.allowed for one in facts) == 100
+
+
+async def test_the_window_before_counts_by_what_still_covers(store):
+    start = NOW - NOW % 60
+    for _ in range(4):
+        await _take(store, _use(4, who="slide"), start)
+    at = start + 60
+    allowed = [(await _take(store, _use(4, who="slide"), at + second)).allowed for second in (0, 14, 15, 15, 30)]
+    assert allowed == [False, False, True, False, True]
+    assert (await _take(store, _use(4, who="slide"), start + 240)).remaining == 3
+
+
+async def test_each_address_has_its_own_count(store):
+    for who in ("one", "two"):
+        assert [(await _take(store, _use(1, who=who))).allowed for _ in range(2)] == [True, False]
+
+
+async def test_a_rule_s_limit_is_not_used_up_by_dead_sessions_or_refused_addresses(store):
+    owner, family = await _opened(store)
+    rule = _use(2, who=owner.id, name="rule")
+    dead = Question(NOW, "x" * 24, "j", owner.id, rule_limit=rule)
+    flooding = Question(NOW, family.id, "j", owner.id, address_limit=_use(0, who="flood"), rule_limit=rule)
+    for question in (dead, dead, dead, flooding, flooding, flooding):
+        assert not (await store.ask(question)).rule.allowed
+    good = Question(NOW, family.id, "j", owner.id, address_limit=_use(9, who="calm"), rule_limit=rule)
+    taken = [await store.ask(good) for _ in range(3)]
+    assert [facts.rule.allowed for facts in taken] == [True, True, False]
+    assert all(facts.live.session == family for facts in taken)
+
+
+async def test_questions_of_all_kinds_in_one_tick_get_their_own_answers(store):
+    owner, family = await _opened(store)
+    limit = _use(1000, who="mixed")
+    questions = [
+        Question(NOW, family.id, "j", owner.id, address_limit=limit),
+        Question(NOW, address_limit=limit),
+        Question(NOW, family.id, "j", owner.id),
+        Question(NOW, rule_limit=limit),
+        Question(NOW),
+    ]
+    answers = await asyncio.gather(*(store.ask(question) for question in questions * 50))
+    for question, facts in zip(questions * 50, answers, strict=True):
+        assert (facts.live is not None) == bool(question.session)
+        assert (facts.address is not None, facts.rule is not None) == (
+            question.address_limit is not None,
+            question.rule_limit is not None,
+        )
+        if facts.live:
+            assert facts.live.session == family

@@ -1,0 +1,89 @@
+"""Rate limits of the request path: what is counted, for whom, and the verdict. Used by ``gatekeeper.gate``.
+
+A sliding-window counter, as the ``limits`` library means it: the count of the window before, weighted by how much of
+it the sliding window still covers, plus the count of this one. It admits at most the limit in any aligned window and
+errs by at most the unevenness of the window before. Windows are aligned to Unix time, so all workers agree.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class LimitBy(StrEnum):
+    """Whose requests are counted together."""
+
+    ADDRESS = "address"
+    USER = "user"
+    SESSION = "session"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """``amount`` requests a ``window`` (seconds) for each key that ``by`` names; ``name`` shows in headers."""
+
+    name: str
+    amount: int
+    window: int
+    by: LimitBy = LimitBy.ADDRESS
+
+    @property
+    def policy(self) -> str:
+        """The RateLimit-Policy item (draft-ietf-httpapi-ratelimit-headers)."""
+        return f'"{self.name}";q={self.amount};w={self.window}'
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """One limit to count for one request: ``who`` is an address key, a user or a session."""
+
+    limit: Limit
+    who: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The verdict: whether the request is within the limit, what is left, and seconds until there is more."""
+
+    limit: Limit
+    allowed: bool
+    remaining: int
+    reset: float
+
+    @property
+    def item(self) -> str:
+        """The RateLimit item (draft-ietf-httpapi-ratelimit-headers)."""
+        return f'"{self.limit.name}";r={self.remaining};t={int(self.reset) + 1}'
+
+
+def standing(limit: Limit, current: int, previous: int, now: float, *, counted: bool) -> Standing:
+    """The verdict from the two windows' counts; ``current`` includes this request where it was ``counted``."""
+    elapsed = now % limit.window
+    weighted = previous * (limit.window - elapsed) / limit.window + current
+    remaining = max(int(limit.amount - weighted), 0)
+    return Standing(limit, counted, remaining, limit.window - elapsed)
+
+
+class LocalWindows:
+    """The same counter in memory, for when Redis is gone: bounded, per process, the oldest key falls out."""
+
+    def __init__(self, most: int = 50_000) -> None:
+        self._most = most
+        self._windows: OrderedDict[tuple[str, str], tuple[int, int, int]] = OrderedDict()
+
+    def take(self, use: Counted, now: float, *, may: bool = True) -> Standing:
+        """Count one request, or refuse it; without ``may`` nothing is counted."""
+        limit, key = use.limit, (use.limit.name, use.who)
+        index = int(now // limit.window)
+        at, current, previous = self._windows.pop(key, (index, 0, 0))
+        if at != index:
+            current, previous = 0, current if at == index - 1 else 0
+        weight = 1 - (now % limit.window) / limit.window
+        counted = may and previous * weight + current + 1 <= limit.amount
+        current += counted
+        self._windows[key] = (index, current, previous)
+        if len(self._windows) > self._most:
+            self._windows.popitem(last=False)
+        return standing(limit, current, previous, now, counted=counted)
