@@ -111,7 +111,12 @@ def detail_of(reason: Reason) -> str:
 
 def json_answer(body: Any, status: int = 200) -> web.Response:
     """A JSON answer that no cache keeps."""
-    return web.Response(body=orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE), status=status, content_type="application/json", headers=_HARDENING)
+    return web.Response(
+        body=orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE),
+        status=status,
+        content_type="application/json",
+        headers=_HARDENING,
+    )
 
 
 def problem(
@@ -125,7 +130,10 @@ def problem(
         body["detail"] = sentence
     body.update(extra or {})
     answer = web.Response(
-        body=orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE), status=code, content_type="application/problem+json", headers=_HARDENING
+        body=orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE),
+        status=code,
+        content_type="application/problem+json",
+        headers=_HARDENING,
     )
     answer.headers["X-Gate-Reason"] = str(reason)
     if code == 401:

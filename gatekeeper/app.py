@@ -51,6 +51,7 @@ from gatekeeper.upstream.messages import TargetAddress
 from gatekeeper.upstream.pool import UpstreamPool
 from geo.lookup import PlaceFinder
 from policies.load import compile_rules
+from policies.rates import Limit
 from policies.rules import RuleBook
 
 KEYS_EVERY = 30.0  # seconds between looks for signing keys that other gates made
@@ -254,7 +255,15 @@ class Edge:
 def _edge(config: Config, stores: Stores, tokens: TokenParts, running: Running, access: AccessLog | None) -> Edge:
     hosts = HostList(config.public_url, config.hosts)
     trusted = TrustedProxies(config.trusted_proxies)
-    gate = Gate(running.rules, hosts, tokens.authenticator, tokens.cookies)
+    default = config.limits.default
+    gate = Gate(
+        running.rules,
+        hosts,
+        tokens.authenticator,
+        stores.live,
+        tokens.cookies,
+        Limit("default", default.amount, default.get_expiry()),
+    )
     headers = IdentityHeaders(Assertions(tokens.ring, config.public_url), running.places)
     identity, login = _identity(config, stores, tokens, running)
     theme = Theme(prefix=config.prefix, public_url=config.public_url, packages=("gatekeeper.pages", "admin"))

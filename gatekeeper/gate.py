@@ -1,7 +1,8 @@
 """The straight line that every request takes: ``Gate.decide``. Called by every surface; knows no web framework.
 
-canonical target -> host -> rule that the target selects -> credentials, signature -> [one round trip]
--> session alive, user -> rule -> CSRF -> Decision. Each step either goes on or says the reason.
+canonical target -> host -> rule that the target selects -> credentials, signature -> [one round trip: address limit,
+session, user, the rule's limit] -> address limit? -> session alive, user -> rule -> CSRF -> rule limit? -> Decision.
+Each step either goes on or says the reason.
 """
 
 from __future__ import annotations
@@ -9,15 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from gatekeeper.errors import StoreUnavailable
-from gatekeeper.inbound import HostList, InboundRequest
+from gatekeeper.inbound import HostList, InboundRequest, rate_key
 from gatekeeper.tokens.codec import AccessClaims, AccessTokens
 from gatekeeper.tokens.cookies import Cookies
-from gatekeeper.tokens.refresh import RefreshTokens
-from gatekeeper.tokens.sessions import Sessions, SessionStore, TokenPair, UserState
+from gatekeeper.tokens.refresh import RefreshClaim, RefreshTokens
+from gatekeeper.tokens.sessions import Facts, LiveRecord, Question, Sessions, SessionStore, TokenPair, UserState
 from policies.model import Decision, Principal, Reason, Verdict
+from policies.rates import Counted, Limit, LimitBy, LocalWindows, Standing
 from policies.rules import Rule, RuleBook, admits
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110 9.2.1, less TRACE, which is refused
+Claim = AccessClaims | RefreshClaim | Reason | None
 _LOGIN_HELPS = frozenset(
     {
         Reason.CREDENTIALS_MISSING,
@@ -93,34 +96,29 @@ class Authenticator:
             return Presented(bad=True)
         return Presented(access_cookie=cookies.access, refresh_cookie=cookies.refresh)
 
-    async def authenticate(self, presented: Presented, now: float) -> Authenticated | Reason:
-        """A principal, or why there is none. Raises StoreUnavailable."""
+    def claim(self, presented: Presented, now: float) -> AccessClaims | RefreshClaim | Reason | None:
+        """What the credentials say by their own signature; None where there are none. Asks no store."""
         if presented.bad:
             return Reason.TOKEN_INVALID
         if presented.bearer is not None:
-            return await self._by_token(presented.bearer, now, by_cookie=False)
+            return self._access.read(presented.bearer, now)
         if presented.access_cookie is not None:
-            found = await self._by_token(presented.access_cookie, now, by_cookie=True)
+            found = self._access.read(presented.access_cookie, now)
             if found is not Reason.TOKEN_EXPIRED or presented.refresh_cookie is None:
                 return found
         if presented.refresh_cookie is not None:
-            return await self._by_renewal(presented.refresh_cookie, now)
-        return Reason.CREDENTIALS_MISSING
+            return self._refresh.read(presented.refresh_cookie) or Reason.TOKEN_INVALID
+        return None
 
-    async def _by_token(self, token: str, now: float, *, by_cookie: bool) -> Authenticated | Reason:
-        claims = self._access.read(token, now)
-        if isinstance(claims, Reason):
-            return claims
-        live = await self._store.read(claims.session, claims.jti, claims.subject)
+    def admit(self, claims: AccessClaims, live: LiveRecord, now: float, *, by_cookie: bool) -> Authenticated | Reason:
+        """The principal of a token whose session lives, or why there is none."""
         reason = self._sessions.admits(live, claims.subject, now)
         if reason is not None or live.user is None:
             return reason or Reason.SESSION_ENDED
         return Authenticated(principal_of(claims, live.user), claims.expires_at, by_cookie)
 
-    async def _by_renewal(self, token: str, now: float) -> Authenticated | Reason:
-        claim = self._refresh.read(token)
-        if claim is None:
-            return Reason.TOKEN_INVALID
+    async def renew(self, claim: RefreshClaim, now: float) -> Authenticated | Reason:
+        """A principal by renewal in passing. Raises StoreUnavailable."""
         pair = await self._sessions.renew(claim, now)
         if isinstance(pair, Reason):
             return pair
@@ -129,15 +127,38 @@ class Authenticator:
             return claims
         return Authenticated(principal_of(claims, pair.user), claims.expires_at, by_cookie=True, renewed=pair)
 
+    async def authenticate(self, presented: Presented, now: float) -> Authenticated | Reason:
+        """A principal, or why there is none: for the gate's own endpoints. Raises StoreUnavailable."""
+        claim = self.claim(presented, now)
+        if claim is None:
+            return Reason.CREDENTIALS_MISSING
+        if isinstance(claim, Reason):
+            return claim
+        if isinstance(claim, RefreshClaim):
+            return await self.renew(claim, now)
+        live = await self._store.read(claim.session, claim.jti, claim.subject)
+        return self.admit(claim, live, now, by_cookie=presented.by_cookie)
+
 
 class Gate:
-    """The decision point's front: facts in, Decision out."""
+    """The decision point's front: facts in, Decision out. ``address_limit`` counts requests of one address."""
 
-    def __init__(self, rules: RuleBook, hosts: HostList, authenticator: Authenticator, cookies: Cookies) -> None:
+    def __init__(
+        self,
+        rules: RuleBook,
+        hosts: HostList,
+        authenticator: Authenticator,
+        store: SessionStore,
+        cookies: Cookies,
+        address_limit: Limit,
+    ) -> None:
         self._rules = rules
         self._hosts = hosts
         self._authenticator = authenticator
+        self._store = store
         self._cookies = cookies
+        self._address_limit = address_limit
+        self._windows = LocalWindows()
 
     async def decide(self, request: InboundRequest) -> Decision:
         """Never raises for a store that is gone: that is a Decision too."""
@@ -146,31 +167,106 @@ class Gate:
             return Decision(reason=Reason.UNKNOWN_HOST)
         rule = self._rules.find(request.method, target)
         presented = self._authenticator.present(request)
-        if presented.none:
-            return self._judge(rule, None)
+        claim = self._authenticator.claim(presented, now)
+        question = self._question(request, rule, claim)
         try:
-            who = await self._authenticator.authenticate(presented, now)
+            facts = await self._store.ask(question)
         except StoreUnavailable:
-            who = Reason.STORE_UNAVAILABLE
+            return self._without_store(question, rule, claim)
+        if facts.address is not None and not facts.address.allowed:
+            return _limited(facts.address, rule)
+        if claim is None:
+            return self._judge(rule, None, facts.rule)
+        try:
+            who = await self._who(claim, facts, now, by_cookie=presented.by_cookie)
+            return await self._known(request, rule, who, facts)
+        except StoreUnavailable:
+            return self._without_store(question, rule, claim)
+
+    def _question(self, request: InboundRequest, rule: Rule | None, claim: Claim) -> Question:
+        address = rate_key(request.client)
+        counted = None
+        limit = rule.limit if rule is not None else None
+        if isinstance(claim, AccessClaims):
+            if limit is not None:
+                who = {LimitBy.ADDRESS: address, LimitBy.USER: claim.subject, LimitBy.SESSION: claim.session}[limit.by]
+                counted = Counted(limit, who)
+            return Question(
+                request.received,
+                claim.session,
+                claim.jti,
+                claim.subject,
+                address_limit=Counted(self._address_limit, address),
+                rule_limit=counted,
+            )
+        if limit is not None and limit.by is LimitBy.ADDRESS:
+            counted = Counted(limit, address)
+        return Question(request.received, address_limit=Counted(self._address_limit, address), rule_limit=counted)
+
+    async def _who(
+        self, claim: AccessClaims | RefreshClaim | Reason, facts: Facts, now: float, *, by_cookie: bool
+    ) -> Authenticated | Reason:
+        if isinstance(claim, Reason):
+            return claim
+        if isinstance(claim, RefreshClaim):
+            return await self._authenticator.renew(claim, now)
+        if facts.live is None:
+            return Reason.SESSION_ENDED
+        return self._authenticator.admit(claim, facts.live, now, by_cookie=by_cookie)
+
+    async def _known(
+        self, request: InboundRequest, rule: Rule | None, who: Authenticated | Reason, facts: Facts
+    ) -> Decision:
+        """The rest of the line, once it is known who asks or why nobody does."""
         if isinstance(who, Reason):
-            # On a public rule bad or uncheckable credentials mean anonymous.
-            return self._judge(rule, None) if rule is not None and rule.public else refused(who, rule)
-        decision = self._judge(rule, who.principal)
-        if decision.verdict is Verdict.ALLOW and who.by_cookie and not same_origin(request):
+            # On a public rule bad credentials mean anonymous.
+            return self._judge(rule, None, facts.rule) if rule is not None and rule.public else refused(who, rule)
+        standing = facts.rule
+        if standing is None and rule is not None and rule.limit is not None and who.renewed is not None:
+            standing = await self._count_renewed(rule.limit, who, request)
+        decision = self._judge(rule, who.principal, standing)
+        if who.by_cookie and not same_origin(request):
             if rule is not None and rule.public:
-                return self._judge(rule, None)
-            return Decision(reason=Reason.CSRF, rule=rule, principal=who.principal)
+                return self._judge(rule, None, standing)
+            if decision.verdict is Verdict.ALLOW or decision.reason is Reason.RATE_LIMITED:
+                return Decision(reason=Reason.CSRF, rule=rule, principal=who.principal)
         if who.renewed is None:
             return decision
-        return replace(decision, set_cookie=self._cookies.set_access(who.renewed, now))
+        return replace(decision, set_cookie=self._cookies.set_access(who.renewed, request.received))
 
-    def _judge(self, rule: Rule | None, principal: Principal | None) -> Decision:
+    async def _count_renewed(self, limit: Limit, who: Authenticated, request: InboundRequest) -> Standing | None:
+        """The rule's limit by user or session, which a refresh cookie did not name before it was looked up."""
+        key = who.principal.subject if limit.by is LimitBy.USER else who.principal.session
+        facts = await self._store.ask(Question(request.received, rule_limit=Counted(limit, key)))
+        return facts.rule
+
+    def _without_store(self, question: Question, rule: Rule | None, claim: Claim) -> Decision:
+        """Redis is gone: public rules go on under a local count, whatever needs a session is refused (security 23)."""
+        if question.address_limit is not None:
+            address = self._windows.take(question.address_limit, question.now)
+            if not address.allowed:
+                return _limited(address, rule)
+        if rule is None or rule.public or claim is None:
+            standing = self._windows.take(question.rule_limit, question.now) if question.rule_limit else None
+            return self._judge(rule, None, standing)
+        return refused(claim if isinstance(claim, Reason) else Reason.STORE_UNAVAILABLE, rule)
+
+    def _judge(self, rule: Rule | None, principal: Principal | None, standing: Standing | None) -> Decision:
         if rule is None:
             return Decision(reason=Reason.NO_RULE, principal=principal)
         reason = admits(rule, principal)
-        if reason is None:
-            return Decision(Verdict.ALLOW, None, rule, principal)
-        return refused(reason, rule, principal)
+        if reason is not None:
+            return refused(reason, rule, principal)
+        if standing is not None and not standing.allowed:
+            return _limited(standing, rule, principal)
+        return Decision(Verdict.ALLOW, None, rule, principal, standing=standing)
+
+
+def _limited(standing: Standing, rule: Rule | None, principal: Principal | None = None) -> Decision:
+    own = standing if rule is not None and standing.limit is rule.limit else None
+    return Decision(
+        reason=Reason.RATE_LIMITED, rule=rule, principal=principal, standing=own, retry_after=standing.reset
+    )
 
 
 def refused(reason: Reason, rule: Rule | None, principal: Principal | None = None) -> Decision:

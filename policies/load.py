@@ -14,6 +14,7 @@ from ipaddress import IPv6Address
 from typing import Final, Protocol
 
 from policies.globs import Glob, parse_glob
+from policies.rates import Limit, LimitBy
 from policies.rules import Access, HostPattern, Rule, RuleBook
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -27,6 +28,23 @@ class Subjects(Protocol):
 
     @property
     def roles(self) -> Sequence[str]: ...
+
+
+class Rated(Protocol):
+    """A rate as the ``limits`` library reads it."""
+
+    amount: int
+
+    def get_expiry(self) -> int: ...
+
+
+class LimitSource(Protocol):
+    """How often a rule may be used."""
+
+    @property
+    def rate(self) -> Rated: ...
+    @property
+    def by(self) -> str: ...
 
 
 class RuleSource(Protocol):
@@ -46,6 +64,8 @@ class RuleSource(Protocol):
     def upstream(self) -> str | None: ...
     @property
     def pass_authorization(self) -> bool: ...
+    @property
+    def limit(self) -> LimitSource | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +123,7 @@ class _Compiler:
         source = self._source
         paths, hosts, methods = self._paths(prefix), self._hosts(), self._methods()
         access, roles = self._access()
-        upstream = self._upstream(upstreams)
+        upstream, limit = self._upstream(upstreams), self._limit(access)
         if len(self._faults) > before:
             return None
         return Rule(
@@ -116,6 +136,7 @@ class _Compiler:
             methods=methods,
             roles=roles,
             pass_authorization=source.pass_authorization,
+            limit=limit,
             line=line,
         )
 
@@ -167,6 +188,15 @@ class _Compiler:
         if allow not in {Access.ANYONE, Access.AUTHENTICATED}:
             self._fault("allow", f"unknown word {allow!r}; write anyone, authenticated or {{roles: [...]}}")
         return (Access.ANYONE if allow == Access.ANYONE else Access.AUTHENTICATED), frozenset()
+
+    def _limit(self, access: Access) -> Limit | None:
+        source = self._source.limit
+        if source is None:
+            return None
+        by = LimitBy(source.by)
+        if access is Access.ANYONE and by is not LimitBy.ADDRESS:
+            self._fault("limit", f"by: {by} means nothing where anyone is allowed; write by: address")
+        return Limit(self._source.name, source.rate.amount, source.rate.get_expiry(), by)
 
     def _upstream(self, upstreams: Collection[str]) -> str:
         name, known = self._source.upstream, ", ".join(sorted(upstreams)) or "none"

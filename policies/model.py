@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from policies.rates import Standing
     from policies.rules import Rule
 
 Address = IPv4Address | IPv6Address
@@ -123,7 +124,7 @@ class Decision:
     """The answer. Built without arguments it denies.
 
     ``set_cookie`` is a Set-Cookie value that every surface must pass on (renewal in passing).
-    ``retry_after`` is in seconds.
+    ``standing`` is how the request stands under the rule's limit, ``retry_after`` in seconds.
     """
 
     verdict: Verdict = Verdict.DENY
@@ -131,4 +132,5 @@ class Decision:
     rule: Rule | None = None
     principal: Principal | None = None
     set_cookie: str | None = field(default=None, repr=False)
+    standing: Standing | None = None
     retry_after: float | None = None

@@ -11,6 +11,7 @@ from typing import assert_never
 
 from policies.globs import ANY_DEPTH, Glob, split_path
 from policies.model import Principal, Reason, RequestTarget
+from policies.rates import Limit
 
 
 class Access(StrEnum):
@@ -59,6 +60,7 @@ class Rule:
     methods: frozenset[str] | None = None
     roles: frozenset[str] = frozenset()
     pass_authorization: bool = False
+    limit: Limit | None = None
     line: int | None = None
 
     @property

@@ -97,6 +97,7 @@ async def _running(
     listener: socket.socket, postgres: str, redis: str, data_dir: Path, clock: ManualClock, settings: dict[str, Any]
 ) -> AsyncIterator[RunningGate]:
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    settings["limits"] = {"default": "10000000/minute", **settings.get("limits", {})}
     storage = {"data_dir": data_dir, "secret": SECRET}
     config = Config.model_validate({"public_url": url, "storage": storage, **settings})
     prepared = await prepare_stores(config, postgres, clock)

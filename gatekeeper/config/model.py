@@ -95,6 +95,11 @@ class Passwords(Section):
 class Limits(Section):
     """Attempts allowed before 429."""
 
+    default: Rate = Field(
+        "1000/minute",
+        validate_default=True,
+        description="Requests of one address (IPv6: one /64) to the upstreams, over all rules.",
+    )
     login_per_ip: Rate = Field(
         "20/minute", validate_default=True, description="Failed logins from one address (IPv6: one /64)."
     )
@@ -181,6 +186,15 @@ Allow = Annotated[
 ]
 
 
+class RuleLimit(Section):
+    """How often a rule may be used."""
+
+    rate: Rate = Field(description="Requests a time, such as 600/minute.")
+    by: Literal["address", "user", "session"] = Field(
+        "address", description="Whose requests count together; user and session need a rule that asks for a login."
+    )
+
+
 class RuleConfig(Section):
     """One rule; the first that matches decides."""
 
@@ -193,6 +207,7 @@ class RuleConfig(Section):
     allow: Allow = Field(description="`anyone`, `authenticated` or `{roles: [...]}`.")
     upstream: str | None = Field(None, description="Name of the upstream; needed where there are several.")
     pass_authorization: bool = Field(False, description="Forward an Authorization field that is not the gate's own.")
+    limit: RuleLimit | None = Field(None, description="`{rate, by}`: how often; answers carry RateLimit.")
 
 
 def _example_upstreams() -> dict[str, Upstream]:

@@ -71,7 +71,7 @@ class Proxy:
             case Verdict.LOGIN if is_navigation(request.headers):
                 return self._to_login(inbound, decision)
             case Verdict.DENY | Verdict.LOGIN | Verdict.STEP_UP:
-                return _with_cookie(problem(decision.reason or Reason.NO_RULE), decision)
+                return _refusal(decision)
             case _:
                 assert_never(decision.verdict)
 
@@ -116,6 +116,11 @@ class Proxy:
             return self._upstream_fault(Reason.UPSTREAM_UNAVAILABLE, rule.upstream)
         if decision.set_cookie is not None:
             fields = [*_without_caching(fields), *_cookie_fields(decision.set_cookie)]
+        if decision.standing is not None:
+            fields += (
+                (b"RateLimit-Policy", decision.standing.limit.policy.encode()),
+                (b"RateLimit", decision.standing.item.encode()),
+            )
         relayed = RelayedAnswer(answer, fields)
         await relayed.send(request)
         return relayed
@@ -161,6 +166,17 @@ class Proxy:
     @staticmethod
     def _upstream_fault(reason: Reason, upstream: str) -> web.Response:
         return problem(reason, extra={"upstream": upstream})
+
+
+def _refusal(decision: Decision) -> web.Response:
+    reason, extra = decision.reason or Reason.NO_RULE, {}
+    if decision.retry_after is not None:
+        extra["retry_after"] = int(decision.retry_after) + 1
+    answer = problem(reason, extra=extra)
+    if decision.standing is not None:
+        answer.headers["RateLimit-Policy"] = decision.standing.limit.policy
+        answer.headers["RateLimit"] = decision.standing.item
+    return _with_cookie(answer, decision)
 
 
 def _is_bearer(inbound: InboundRequest) -> bool:

@@ -13,6 +13,7 @@ from gatekeeper.tokens.codec import AccessTokens
 from gatekeeper.tokens.cookies import Cookies
 from gatekeeper.tokens.sessions import Session, SessionOrigin, Sessions, TokenPair, UserState
 from policies.model import Reason, Verdict
+from policies.rates import Limit
 
 ORIGIN = SessionOrigin(ip_address("192.0.2.1"), None, "test")
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
@@ -38,13 +39,21 @@ def scene() -> Scene:
         {"path": "/health", "allow": "anyone"},
         {"path": "/admin/**", "allow": {"roles": ["admin"]}},
         {"path": "/things/**", "allow": "authenticated"},
+        {"path": "/few/**", "allow": "authenticated", "limit": {"rate": "2/minute", "by": "user"}},
+        {"path": "/open/**", "allow": "anyone", "limit": {"rate": "2/minute"}},
     )
-    store, tokens, refresh, cookies = MemorySessions(), access_tokens(key_ring()), refresh_tokens(), Cookies(secure=False)
+    store, tokens, refresh, cookies = (
+        MemorySessions(),
+        access_tokens(key_ring()),
+        refresh_tokens(),
+        Cookies(secure=False),
+    )
     sessions = Sessions(
         store, MemoryRecords(), tokens, refresh, refresh_ttl=30 * 86400, idle_ttl=7 * 86400, reuse_window=10
     )
     authenticator = Authenticator(tokens, refresh, store, sessions, cookies)
-    return Scene(Gate(rules, HostList(ISSUER), authenticator, cookies), store, sessions, tokens)
+    gate = Gate(rules, HostList(ISSUER), authenticator, store, cookies, Limit("default", 100, 60))
+    return Scene(gate, store, sessions, tokens)
 
 
 def _bearer(pair: TokenPair) -> dict[str, str]:
@@ -252,3 +261,56 @@ async def test_a_websocket_with_a_cookie_needs_the_same_origin(scene):
     upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
     assert (await scene.ask(headers=_cookies(pair) | upgrade)).reason is Reason.CSRF
     assert (await scene.ask(headers=_cookies(pair) | upgrade | SAME_ORIGIN)).verdict is Verdict.ALLOW
+
+
+async def test_the_address_limit_comes_before_credentials(scene):
+    pair = await scene.login(user())
+    for _ in range(100):
+        assert (await scene.ask(headers=_bearer(pair))).verdict is Verdict.ALLOW
+    for headers in ({}, _bearer(pair), {"Authorization": "Bearer x"}):
+        decision = await scene.ask(headers=headers)
+        assert (decision.reason, decision.verdict) == (Reason.RATE_LIMITED, Verdict.DENY)
+        assert 0 < decision.retry_after <= 60
+    assert (await scene.ask(headers=_bearer(pair), client=ip_address("192.0.2.2"))).verdict is Verdict.ALLOW
+
+
+async def test_an_ipv6_subscriber_is_counted_by_its_64(scene):
+    """security 5"""
+    for host in range(100):
+        await scene.ask(path="/health", client=ip_address(f"2001:db8::{host:x}"))
+    assert (await scene.ask(path="/health", client=ip_address("2001:db8::ffff"))).reason is Reason.RATE_LIMITED
+    assert (await scene.ask(path="/health", client=ip_address("2001:db8:0:1::1"))).reason is None
+
+
+async def test_a_rule_s_limit_by_user_counts_over_all_sessions_and_says_so(scene):
+    owner = user()
+    pairs = [await scene.login(owner) for _ in range(3)]
+    decisions = [await scene.ask(path="/few/x", headers=_bearer(pair)) for pair in pairs]
+    assert [decision.reason for decision in decisions] == [None, None, Reason.RATE_LIMITED]
+    assert [decision.standing.remaining for decision in decisions] == [1, 0, 0]
+    assert decisions[2].retry_after > 0
+    other = await scene.login(user())
+    assert (await scene.ask(path="/few/x", headers=_bearer(other))).verdict is Verdict.ALLOW
+
+
+async def test_a_rule_s_limit_counts_renewals_in_passing_too(scene):
+    pair = await scene.login(user())
+    headers = {"Cookie": f"gate-refresh={pair.refresh}"}
+    reasons = [(await scene.ask(path="/few/x", headers=headers)).reason for _ in range(3)]
+    assert reasons == [None, None, Reason.RATE_LIMITED]
+
+
+async def test_csrf_comes_before_the_rule_s_limit(scene):
+    pair = await scene.login(user())
+    for _ in range(4):
+        assert (await scene.ask("POST", path="/few/x", headers=_cookies(pair))).reason is Reason.CSRF
+
+
+async def test_without_redis_limits_are_counted_locally(scene):
+    """security 23"""
+    scene.store.down = True
+    assert [(await scene.ask(path="/open/x")).reason for _ in range(3)] == [None, None, Reason.RATE_LIMITED]
+    for _ in range(97):
+        await scene.ask(path="/health")
+    assert (await scene.ask(path="/health")).reason is Reason.RATE_LIMITED
+    assert (await scene.ask()).reason is Reason.RATE_LIMITED

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import limits
 import pytest
 
 from policies.load import BadRules, RuleFault, compile_rules
 from policies.model import RequestTarget
+from policies.rates import Limit, LimitBy
 from policies.rules import Access
 
 
@@ -26,6 +28,7 @@ class Source:
     allow: str | Roles = "authenticated"
     upstream: str | None = None
     pass_authorization: bool = False
+    limit: object | None = None
 
 
 def faults(*rules: Source, upstreams: Sequence[str] = ("api",), prefix: str = "/_gate") -> list[RuleFault]:
@@ -156,3 +159,20 @@ def test_a_thousand_rules_are_checked_for_shadows_without_comparing_all_pairs() 
     rules = [Source(f"r{at}", [f"/service{at}/**"]) for at in range(1000)]
     book = compile_rules([*rules, Source("rest")], ["api"])
     assert len(book) == 1001
+
+
+@dataclass
+class Often:
+    rate: object
+    by: str = "address"
+
+
+def test_a_limit_is_carried_with_its_window_in_seconds():
+    book = compile_rules([Source(limit=Often(limits.parse("5/15minutes"), "user"))], ["api"])
+    assert book.rules[0].limit == Limit("r", 5, 900, LimitBy.USER)
+
+
+def test_a_limit_by_user_on_a_public_rule_is_a_fault():
+    (fault,) = faults(Source(allow="anyone", limit=Often(limits.parse("5/minute"), "user")))
+    assert fault.key == "limit"
+    assert "by: address" in fault.message

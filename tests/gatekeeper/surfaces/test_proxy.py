@@ -342,3 +342,22 @@ async def test_with_redis_gone_tokens_get_503_and_public_routes_go_on(postgres_d
                 while (await gate.call("GET", "/_gate/health/ready")).status != 200:  # noqa: ASYNC110 - another process
                     await asyncio.sleep(0.05)
             assert (await gate.call("GET", "/x", headers=bearer(tokens))).status in {200, 401}
+
+
+async def test_answers_under_a_rule_s_limit_say_how_one_stands(postgres_dsn, redis_url, tmp_path, upstream):
+    rules = [{"name": "api", "path": "/**", "allow": "anyone", "limit": {"rate": "2/minute"}}]
+    settings = {"upstreams": {"api": {"targets": [upstream.address]}}, "rules": rules}
+    async with running_gate(postgres_dsn, redis_url, tmp_path, **settings) as gate:
+        answers = [await gate.call("GET", "/x") for _ in range(3)]
+    assert [answer.status for answer in answers] == [200, 200, 429]
+    assert [answer.headers["RateLimit"] for answer in answers] == [f'"api";r={left};t=61' for left in (1, 0, 0)]
+    assert {answer.headers["RateLimit-Policy"] for answer in answers} == {'"api";q=2;w=60'}
+    assert answers[2].headers["Retry-After"] == "61"
+    assert len(upstream.requests) == 2
+
+
+async def test_the_limit_of_an_address_holds_over_all_rules(postgres_dsn, redis_url, tmp_path, upstream):
+    settings = {"upstreams": {"api": {"targets": [upstream.address]}}, "limits": {"default": "3/minute"}}
+    async with running_gate(postgres_dsn, redis_url, tmp_path, **settings) as gate:
+        answers = [await gate.call("GET", path) for path in ("/health", "/x", "/health", "/health", "/x")]
+    assert [answer.status for answer in answers] == [200, 401, 200, 429, 429]
