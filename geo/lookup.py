@@ -55,7 +55,11 @@ class Place:
 
 
 class PlaceFinder:
-    """An open database with a bounded memory of its latest answers. One per process; not for several threads."""
+    """An open database with a bounded memory of its latest answers. One per process; not for several threads.
+
+    The file is trusted as the configuration is: of damage, only what shows in its metadata and its search tree is
+    found; maxminddb's extension (3.2) has been seen to crash on damaged records.
+    """
 
     def __init__(self, path: Path, *, cache_size: int = _CACHE_SIZE) -> None:
         self.path = path
