@@ -110,7 +110,10 @@ class Wire:
     async def send(self, *parts: bytes) -> None:
         """Write the parts one by one, each flushed to the socket before the next."""
         for part in parts:
-            with suppress(ConnectionError):
+            if self.writer.is_closing():
+                return
+            # uvloop says RuntimeError where the peer was just lost.
+            with suppress(ConnectionError, RuntimeError):
                 self.writer.write(part)
                 await self.writer.drain()
 
@@ -126,6 +129,8 @@ class Wire:
 
     def reset(self) -> None:
         """Close with RST instead of FIN."""
+        if self.writer.is_closing():
+            return
         sock = self.writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()

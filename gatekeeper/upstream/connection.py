@@ -20,6 +20,8 @@ READ_AHEAD = 256 << 10
 WRITE_AHEAD = 128 << 10
 """Bytes of a request that may wait for a slow upstream before sending pauses."""
 
+_LAST_LOOK = 0.01
+
 
 class StaleConnection(UpstreamUnavailable):
     """A kept-alive connection ended before the first byte of an answer: the request may not have been seen."""
@@ -100,6 +102,7 @@ class Connection(asyncio.Protocol):
         # No deadline is ever set closer than `_tick` ahead, so a timer that is never further off is never late.
         self._tick = deadlines.shortest
         self._deadline = math.inf
+        self._overdue = False
         self._timer: asyncio.TimerHandle | None = None
 
     # Opening and closing
@@ -306,11 +309,13 @@ class Connection(asyncio.Protocol):
 
     def _on_timer(self) -> None:
         now = self._loop.time()
-        if now >= self._deadline and not self._still_sending(now):
-            self._timer = None
+        if now >= self._deadline and self._overdue and not self._still_sending(now):
             self._expire()
-        else:
-            self._timer = self._loop.call_at(min(self._deadline, now + self._tick), self._on_timer)
+            return
+        # When the loop itself stood still, an answer may have arrived meanwhile: the sockets are looked at first.
+        self._overdue = now >= self._deadline
+        wake = now + _LAST_LOOK if self._overdue else min(self._deadline, now + self._tick)
+        self._timer = self._loop.call_at(wake, self._on_timer)
 
     def _still_sending(self, now: float) -> bool:
         """A blocked request whose buffer has shrunk since the last look gets more time."""

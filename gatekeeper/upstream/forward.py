@@ -37,7 +37,7 @@ async def exchange(connection: Connection, request: OutboundRequest, head: bytes
     try:
         return await waiter
     except BaseException:
-        _give_up(connection, waiter)
+        connection.abandon(waiter)
         raise
 
 
@@ -51,16 +51,10 @@ async def _exchange_streaming(
         response = await waiter
         await _stop(sender)
     except BaseException:
-        _give_up(connection, waiter)
+        connection.abandon(waiter)
         await _stop(sender)
         raise
     return response
-
-
-def _give_up(connection: Connection, waiter: asyncio.Future[UpstreamResponse]) -> None:
-    connection.abandon(waiter)
-    if waiter.done() and not waiter.cancelled():
-        waiter.exception()  # seen, so that the loop does not report it as never retrieved
 
 
 async def _stop(sender: asyncio.Task[None]) -> None:

@@ -220,8 +220,7 @@ class UpstreamPool:
         """Room for one exchange, at once or not at all."""
         if self._closed:
             raise UpstreamUnavailable(f"{self.name}: shutting down")
-        # Who waits comes first, else a newcomer could always be faster.
-        return None if self._waiting else self._choose((), fresh=fresh)
+        return self._choose((), fresh=fresh)
 
     async def _lease(self, place: _Place | None, *, fresh: bool = False) -> Connection:
         """A connection for one exchange, dialled or waited for; a ``fresh`` one unless it had to be waited for."""

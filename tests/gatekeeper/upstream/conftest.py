@@ -55,6 +55,8 @@ async def u() -> AsyncIterator[StartUpstream]:
 @pytest_asyncio.fixture
 async def make_pool(u: StartUpstream) -> AsyncIterator[MakePool]:
     pools: list[UpstreamPool] = []
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
 
     def make(*targets: Upstream | str, **options: Any) -> UpstreamPool:
         addresses = [target if isinstance(target, str) else target.address for target in targets]
@@ -68,6 +70,7 @@ async def make_pool(u: StartUpstream) -> AsyncIterator[MakePool]:
         assert (pool.stats.open, pool.stats.idle, pool.stats.waiting) == (0, 0, 0)
         assert not pool._sockets
         assert not pool._target_of
+    assert complaints == []
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
 import pytest
-from upstreams import OK, Script, Wire, answering, plays, says
+from upstreams import OK, Script, Upstream, Wire, answering, plays, says
 
 from gatekeeper.errors import UpstreamTimeout, UpstreamUnavailable
-from gatekeeper.upstream.connection import READ_AHEAD
+from gatekeeper.upstream.connection import READ_AHEAD, Connection, Deadlines
 from gatekeeper.upstream.messages import OutboundRequest
 
 if TYPE_CHECKING:
@@ -364,21 +364,21 @@ async def test_an_upstream_that_does_not_read_is_a_timeout(u: StartUpstream, mak
 
 
 async def test_a_slow_but_steady_upstream_gets_its_time_to_read(u: StartUpstream, make_pool: MakePool) -> None:
-    size = 4 << 20
+    """The body is far larger than what sockets hold, and takes several stall deadlines to be read."""
+    size, part, deadline = 48 << 20, 1 << 20, 1.5
     loop = asyncio.get_running_loop()
 
     async def script(wire: Wire) -> None:
         started = loop.time()
         await wire.head()
-        got = 0
-        while got < size:
-            got += len(await wire.read(1 << 20))
-            if loop.time() - started < 4 * SHORT:
-                await asyncio.sleep(SHORT / 8)
+        for read in range(0, size, part):
+            await wire.reader.readexactly(part)
+            if loop.time() - started < 2.5 * deadline * read / size:
+                await asyncio.sleep(2.5 * deadline * read / size - (loop.time() - started))
         await wire.send(OK)
         await wire.until_closed()
 
-    pool = make_pool(await u(script), between_bytes_timeout=SHORT * 2, first_byte_timeout=30.0)
+    pool = make_pool(await u(script), between_bytes_timeout=deadline, first_byte_timeout=30.0)
     assert (await pool.send(OutboundRequest("POST", "/", [HOST], bytes(size)))).status == 200
 
 
@@ -429,6 +429,121 @@ async def test_two_readers_of_one_answer_are_a_mistake(u: StartUpstream, make_po
     response.release()
     with pytest.raises(UpstreamUnavailable):
         await reading
+
+
+@pytest.mark.parametrize("request_", [GET, POST], ids=["GET", "POST"])
+@pytest.mark.parametrize("turns", [0, 1, 2, 5, 50])
+async def test_a_cancelled_caller_closes_the_connection_at_once(
+    u: StartUpstream, make_pool: MakePool, request_: OutboundRequest, turns: int
+) -> None:
+    """security 27: not only when the answer comes."""
+    upstream = await u(plays(OK, then=hang))
+    pool = make_pool(upstream)
+    await pool.send(GET)
+    caller = asyncio.create_task(pool.send(request_))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    assert pool.stats.open == pool.stats.idle == (0 if turns else 1)
+
+
+# The connection by itself
+
+
+class Owner:
+    """Counts what a connection reports."""
+
+    def __init__(self) -> None:
+        self.ready = self.closed = self.gone = 0
+
+    def connection_ready(self, connection: Connection) -> None:
+        self.ready += 1
+
+    def connection_closed(self, connection: Connection) -> None:
+        self.closed += 1
+
+    def connection_gone(self, connection: Connection) -> None:
+        self.gone += 1
+
+
+async def dial(upstream: Upstream, owner: Owner) -> Connection:
+    loop = asyncio.get_running_loop()
+    connection = Connection(owner, "api", Deadlines())
+    await loop.create_connection(lambda: connection, "127.0.0.1", upstream.port)
+    return connection
+
+
+async def test_a_connection_that_spoke_or_ended_while_it_was_opened_is_not_adopted(u: StartUpstream) -> None:
+    async def banner(wire: Wire) -> None:
+        await wire.send(b"220 mail.example ESMTP\r\n")
+        await wire.until_closed()
+
+    for script in (banner, plays()):
+        owner = Owner()
+        connection = await dial(await u(script), owner)
+        await until(lambda connection=connection: connection._transport.is_closing())
+        assert not connection.adopt()
+        assert not connection.usable
+        assert (owner.ready, owner.closed) == (0, 0), "it never belonged to anyone"
+
+
+async def test_a_connection_that_stopped_reading_reads_again_when_it_is_idle(u: StartUpstream) -> None:
+    """TLS layers may deliver after a pause; an idle connection must hear its peer close."""
+    upstream, owner = await u(hang), Owner()
+    connection = await dial(upstream, owner)
+    assert connection.adopt()
+    waiter = connection.begin(b"GET / HTTP/1.1\r\n\r\n", asked_head=False, sending=False)
+    size = 2 * READ_AHEAD
+    connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + bytes(size - 1))
+    assert not connection._transport.is_reading()
+    connection.data_received(b"x")
+    assert owner.ready == 1
+    assert connection._transport.is_reading()
+    assert len(await whole(await waiter)) == size
+    connection.abort()
+    connection.abort()
+    await until(lambda: owner.gone)
+    assert (owner.closed, owner.gone) == (1, 1)
+
+
+async def test_an_answer_that_came_while_the_gate_stood_still_counts(u: StartUpstream) -> None:
+    """A loop that was held up looks at its sockets once more before it blames the upstream."""
+    connection = await dial(await u(hang), Owner())
+    assert connection.adopt()
+    waiter = connection.begin(b"GET / HTTP/1.1\r\n\r\n", asked_head=False, sending=False)
+    connection._deadline = 0.0
+    connection._on_timer()
+    connection.data_received(OK)
+    assert (await waiter).status == 200
+    waiter = connection.begin(b"GET / HTTP/1.1\r\n\r\n", asked_head=False, sending=False)
+    connection._on_timer()
+    connection._deadline = 0.0
+    connection._on_timer()
+    assert not waiter.done()
+    connection._on_timer()
+    with pytest.raises(UpstreamTimeout):
+        await waiter
+
+
+async def test_a_sender_that_waits_is_told_when_the_connection_closes(u: StartUpstream) -> None:
+    async def deaf(wire: Wire) -> None:
+        await asyncio.Event().wait()
+
+    connection = await dial(await u(deaf), Owner())
+    assert connection.adopt()
+    waiter = connection.begin(b"PUT / HTTP/1.1\r\n\r\n", asked_head=False, sending=True)
+    while not connection._write_blocked:
+        connection.write(bytes(1 << 20))
+    sender = asyncio.create_task(connection.drained())
+    await asyncio.sleep(0)
+    assert not sender.done()
+    connection.abort()
+    with pytest.raises(UpstreamUnavailable, match="while the request was being sent"):
+        await sender
+    with pytest.raises(UpstreamUnavailable):
+        await waiter
 
 
 # TLS

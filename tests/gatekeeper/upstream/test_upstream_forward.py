@@ -43,9 +43,17 @@ class EndlessBody:
             self.stopped = True
 
 
-async def waiting_body(first: bytes = b"x") -> AsyncIterator[bytes]:
-    yield first
-    await asyncio.Event().wait()
+class SilentBody:
+    """A client that sends a byte and then nothing; knows whether it was stopped."""
+
+    stopped = False
+
+    async def __call__(self) -> AsyncIterator[bytes]:
+        try:
+            yield b"x"
+            await asyncio.Event().wait()
+        finally:
+            self.stopped = True
 
 
 async def test_the_upstream_receives_exactly_these_bytes(u: StartUpstream, make_pool: MakePool) -> None:
@@ -155,11 +163,56 @@ async def test_an_early_answer_arrives_while_the_client_is_silent(u: StartUpstre
         await asyncio.Event().wait()
 
     pool = make_pool(await u(script))
-    response = await pool.send(OutboundRequest("POST", "/", [HOST], waiting_body()))
+    body = SilentBody()
+    response = await pool.send(OutboundRequest("POST", "/", [HOST], body()))
+    assert body.stopped, "whoever called may now do with the client's connection what it likes"
     assert await response.read() == b"hello"
     assert pool.stats.open == 1
     response.release()
     assert pool.stats.open == 0
+
+
+async def test_a_fault_while_the_client_is_silent_stops_the_sending(u: StartUpstream, make_pool: MakePool) -> None:
+    async def script(wire: Wire) -> None:
+        await wire.head()
+        await wire.send(b"garbage\r\n")
+        await wire.until_closed()
+
+    pool = make_pool(await u(script))
+    body = SilentBody()
+    with pytest.raises(UpstreamUnavailable, match="not HTTP"):
+        await pool.send(OutboundRequest("POST", "/", [HOST], body()))
+    assert body.stopped
+
+
+async def test_a_client_is_not_read_faster_than_the_upstream_takes_it(u: StartUpstream, make_pool: MakePool) -> None:
+    async def deaf(wire: Wire) -> None:
+        await asyncio.Event().wait()
+
+    pool = make_pool(await u(deaf))
+    body = EndlessBody()
+    upload = asyncio.create_task(pool.send(OutboundRequest("POST", "/", [HOST], body())))
+    for _ in range(2000):
+        await asyncio.sleep(0)
+    assert body.sent < 64 << 20
+    upload.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await upload
+
+
+async def test_a_body_from_memory_does_not_hold_up_the_loop(u: StartUpstream, make_pool: MakePool) -> None:
+    others_ran = asyncio.Event()
+    seen: list[bool] = []
+
+    async def body() -> AsyncIterator[bytes]:
+        asyncio.get_running_loop().call_soon(others_ran.set)
+        for _ in range(16):
+            yield bytes(65536)
+            seen.append(others_ran.is_set())
+
+    pool = make_pool(await u())
+    assert (await pool.send(OutboundRequest("POST", "/", [HOST], body()))).status == 200
+    assert seen[-1]
 
 
 async def test_an_answer_after_the_last_byte_keeps_the_connection(u: StartUpstream, make_pool: MakePool) -> None:
