@@ -36,7 +36,7 @@ from policies.model import Reason
 
 PIPELINE: Final = 8  # requests read ahead on one connection
 READ_AHEAD: Final = 128 << 10  # bytes of a body that wait unread before the socket is left alone, doubled
-LINGER: Final = 2.0  # seconds that an unread body is read on after the answer
+LINGER: Final = 2.0  # seconds that what still comes in is read, and thrown away, after the last answer
 SLOWEST: Final = 32  # bytes a second, averaged over body_idle, below which a body is dribbled
 
 _log = logging.getLogger("gatekeeper.server")
@@ -317,6 +317,21 @@ class Connection(RequestHandler):
         if fault is UNKNOWN_VERSION:
             _speak_1_1(request)
         return _answer(fault)
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Write the answer; where more is still coming in, let it reach the client.
+
+        Closing a socket on unread bytes resets it, and with it an answer not yet read (RFC 9112 9.6).
+        """
+        outcome = await super().finish_response(request, resp, start_time)
+        if self._deaf and self._wire is not None and not self._wire.is_closing():
+            if self._wire.can_write_eof():
+                self._wire.write_eof()
+            self._resume_transport_reading()
+            await asyncio.sleep(LINGER)  # cut short by connection_lost
+        return outcome
 
     def handle_error(
         self,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+import uvloop
 from aiohttp import web
 
 from gatekeeper.config.model import Sizes, Timeouts
@@ -122,9 +123,8 @@ def application(served: Served) -> web.Application:
     return app
 
 
-@pytest.fixture
-async def serve() -> AsyncIterator[Callable[..., object]]:
-    """``await serve(head=..., max_body=...)``: seconds of Timeouts, and Sizes, that differ from the defaults."""
+@asynccontextmanager
+async def serving() -> AsyncIterator[Callable[..., Any]]:
     async with AsyncExitStack() as stack:
 
         async def start(
@@ -144,3 +144,25 @@ async def serve() -> AsyncIterator[Callable[..., object]]:
             return served
 
         yield start
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Callable[..., Any]]:
+    """``await serve(head=..., sizes={...})``: seconds of Timeouts, and Sizes, that differ from the defaults."""
+    async with serving() as start:
+        yield start
+
+
+@pytest.fixture
+def on_uvloop() -> Callable[[Callable[[Any], Awaitable[None]]], None]:
+    """Run a test function that takes ``serve`` on the loop that the workers use."""
+
+    def run(test: Callable[[Any], Awaitable[None]]) -> None:
+        async def whole() -> None:
+            async with serving() as start:
+                await test(start)
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(whole())
+
+    return run

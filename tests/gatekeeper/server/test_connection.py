@@ -478,3 +478,28 @@ async def test_a_problem_that_escapes_is_answered_as_it_says(serve: Any) -> None
         409,
         {"type": "urn:gatekeeper:email-taken", "title": "Conflict", "status": 409, "detail": "Taken."},
     )
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        test_a_plain_request_is_served_and_the_connection_kept,
+        test_a_refusal_speaks_our_version_and_says_that_it_closes,
+        test_a_head_that_never_ends_is_closed,
+        test_a_head_that_stops_behind_an_earlier_request_is_closed_after_its_answer,
+        test_a_late_head_does_not_cut_off_the_answer_before_it,
+        test_an_idle_connection_is_closed,
+        test_an_endless_head_is_refused_before_it_ends,
+        test_a_stalled_body_is_408_and_closes,
+        test_a_body_that_nobody_takes_from_the_client_is_not_its_fault,
+        test_a_chunked_body_above_the_bound_is_413,
+        test_a_body_that_goes_wrong_has_one_answer_and_no_end,
+        test_requests_read_ahead_are_bounded,
+        test_nothing_is_lost_silently_behind_an_upgrade_that_does_not_come,
+        test_a_client_that_takes_nothing_is_cut_off,
+        test_a_client_that_leaves_cancels_its_handler,
+    ],
+)
+def test_the_same_holds_on_uvloop(same: Any, on_uvloop: Any) -> None:
+    """The workers' loop, whose transports are not asyncio's."""
+    on_uvloop(same)
