@@ -1,0 +1,44 @@
+# Every target sets up what it needs; see scripts/setup.sh. `make` says what there is.
+.DEFAULT_GOAL := help
+.PHONY: help run test test-full lint lock clean setup-run setup-dev
+TEST_WORKERS ?= 2
+PYTEST := .venv/bin/python -m pytest -n $(TEST_WORKERS)
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin
+
+help:
+	@echo 'make run        the gate, its databases and an example upstream, on 127.0.0.1:8080'
+	@echo 'make test       all tests but the long ones'
+	@echo 'make test-full  all tests'
+	@echo 'make lint       ruff, mypy, import-linter'
+	@echo 'make lock       requirements/ anew from pyproject.toml'
+	@echo 'make clean      remove what the others made, but not data/'
+
+run: setup-run
+	@exec .venv/bin/gatekeeper serve --example-upstream
+
+test: setup-dev
+	@sh scripts/setup-programs.sh
+	@$(PYTEST)
+
+test-full: setup-dev
+	@sh scripts/setup-programs.sh
+	@$(PYTEST) --full
+
+lint: setup-dev
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+lock: setup-dev
+	@sh scripts/lock.sh
+
+clean:
+	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+	find . -name __pycache__ -not -path './data/*' -prune -exec rm -rf {} +
+
+setup-run:
+	@sh scripts/setup.sh run
+
+setup-dev:
+	@sh scripts/setup.sh dev
