@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import pytest
@@ -49,6 +50,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = kept
     lines = [f"{counts[name]} not run: {reason}" for name, reason in reasons.items() if counts[name]]
     config.stash[_deselected].extend(lines)
+    if hasattr(config, "workeroutput"):  # a process of pytest-xdist, which prints nothing itself
+        config.workeroutput["deselected"] = lines
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Each process of pytest-xdist has left out the same."""
+    node.config.stash[_deselected] = node.workeroutput.get("deselected", [])
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -151,6 +152,14 @@ def owner(number: int) -> int:
     return int(subprocess.run(["ps", "-o", "uid=", "-p", str(number)], check=True, capture_output=True).stdout)
 
 
+def open_to_all(path: Path) -> None:
+    """A folder as the servers' own, but for its mode."""
+    who = account.choose(path)
+    path.mkdir()
+    path.chmod(0o755)
+    os.chown(path, who.uid, who.gid)
+
+
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.lstat().st_mode)
 
@@ -217,9 +226,8 @@ def test_a_folder_whose_path_does_not_suit_sockets_has_them_under_tmp(short_tmp:
 
 def test_a_recorded_socket_folder_that_others_may_enter_is_not_used(short_tmp: Path) -> None:
     data_dir, trap = short_tmp / ("x" * 120) / "data", short_tmp / "trap"
-    trap.mkdir()
-    trap.chmod(0o755)
     data_dir.mkdir(parents=True)
+    open_to_all(trap)
     (data_dir / "socket-folder").write_text(f"{trap}\n")
     with started(data_dir, postgres=False) as servers:
         assert count(servers) == 1
@@ -228,8 +236,8 @@ def test_a_recorded_socket_folder_that_others_may_enter_is_not_used(short_tmp: P
 
 
 def test_a_socket_folder_that_others_may_enter_is_refused(new_data_dir: Path) -> None:
-    (new_data_dir / "run").mkdir(parents=True)
-    (new_data_dir / "run").chmod(0o755)
+    new_data_dir.mkdir()
+    open_to_all(new_data_dir / "run")
     with (
         pytest.raises(StartupError, match=r"run must be a folder of \w+ that nobody else may enter"),
         started(new_data_dir),
@@ -290,8 +298,16 @@ def test_no_tcp_port_is_open(data_dir: Path) -> None:
 
 def test_nobody_else_can_read_data_passwords_or_sockets(data_dir: Path) -> None:
     with started(data_dir):
-        folders = ["postgres", "redis", "run"]
-        files = ["postgres.password", "redis/redis.conf", "postgres.log", "redis.log", "lock", "postgres/pg_hba.conf"]
+        folders = ["postgres", "redis", "redis/appendonlydir", "run"]
+        files = [
+            "postgres.password",
+            "redis/redis.conf",
+            "redis/valkey.pid",
+            "postgres.log",
+            "redis.log",
+            "lock",
+            "postgres/pg_hba.conf",
+        ]
         assert {name: mode(data_dir / name) for name in folders} == dict.fromkeys(folders, 0o700)
         assert {name: mode(data_dir / name) for name in files} == dict.fromkeys(files, 0o600)
         assert mode(data_dir) & 0o066 == 0
@@ -420,6 +436,7 @@ def test_a_command_says_so_when_the_holder_has_no_servers_that_answer(
 def test_an_interrupt_leaves_no_child_behind(data_dir: Path) -> None:
     with another_process(data_dir) as gate:
         has = told(gate)
+        assert all(os.getpgid(number) == number for number in has["pids"])
         os.killpg(gate.pid, signal.SIGINT)  # as a terminal does: to the gate, and not past it
         assert gate.stdout is not None
         assert gate.stdout.read() == "interrupted\n"
@@ -490,6 +507,20 @@ def test_a_server_that_died_is_named_and_starts_again_at_the_same_address(data_d
         assert servers.poll() == []
         assert ask(servers, "SELECT value FROM kept") == 7
         assert count(servers) == 2
+
+
+def test_a_restart_waits_for_the_last_process_of_the_killed_server(data_dir: Path) -> None:
+    with started(data_dir, redis=False) as servers, closing(psycopg2.connect(servers.addresses.postgres)) as connection:
+        backend = connection.info.backend_pid
+        os.kill(backend, signal.SIGSTOP)  # it still has the shared memory when its postmaster is dead
+        os.kill(pid(servers, "postgres"), signal.SIGKILL)
+        until(servers.poll)
+        later = threading.Timer(0.5, os.kill, (backend, signal.SIGCONT))
+        later.start()
+        servers.restart("postgres")
+        later.join()
+        assert ask(servers, "SELECT 1") == 1
+    assert "still in use" in (data_dir / "postgres.log").read_text()
 
 
 def test_a_server_that_ignores_its_signal_is_ended_all_the_same(short_tmp: Path) -> None:
