@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -26,7 +27,9 @@ from gatekeeper.identity.openapi import document
 from gatekeeper.identity.passwords import OWASP, Argon2Cost, PasswordRules, Passwords
 from gatekeeper.identity.setup import FirstAdmin
 from gatekeeper.inbound import HostList, RequestReader, TrustedProxies
+from gatekeeper.journal.measured import MeasuredAttempts
 from gatekeeper.observe.access import AccessLog
+from gatekeeper.observe.metrics import CONTENT_TYPE, Metrics
 from gatekeeper.pages.next import origins_of
 from gatekeeper.pages.theme import Theme
 from gatekeeper.pages.views import Pages
@@ -60,9 +63,10 @@ _USER_LIFE_MARGIN = 86_400.0
 
 @dataclass(slots=True)
 class Gatekeeper:
-    """One worker's gate: the aiohttp application and the hold on its life."""
+    """One worker's gate: the applications of the public and the internal listener, and the hold on their life."""
 
     app: web.Application
+    internal: web.Application
     health: Health
 
     def begin_drain(self) -> None:
@@ -114,7 +118,7 @@ def open_stores(config: Config, postgres_dsn: str, redis_url: str, clock: Clock)
     )
 
 
-def _tokens(config: Config, stores: Stores, secret: str) -> TokenParts:
+def _tokens(config: Config, stores: Stores, secret: str, metrics: Metrics) -> TokenParts:
     ring = KeyRing([])
     access = AccessTokens(ring, issuer=config.public_url, audience=config.tokens.audience, ttl=config.tokens.access_ttl)
     refresh = RefreshTokens(derive(secret, "refresh-tokens"))
@@ -126,6 +130,7 @@ def _tokens(config: Config, stores: Stores, secret: str) -> TokenParts:
         refresh_ttl=config.tokens.refresh_ttl,
         idle_ttl=config.tokens.idle_ttl,
         reuse_window=config.tokens.refresh_reuse_window,
+        on_event=metrics.token,
     )
     cookies = Cookies(secure=config.public_url.startswith("https:"))
     authenticator = Authenticator(access, refresh, stores.live, sessions, cookies)
@@ -180,6 +185,7 @@ class Running:
     places: PlaceFinder
     clock: Clock
     secret: str
+    metrics: Metrics
     upstreams: dict[str, UpstreamPool] = field(default_factory=dict)
 
     async def redis_answers(self) -> None:
@@ -205,7 +211,7 @@ def _login(config: Config, tokens: TokenParts, accounts: Accounts, running: Runn
         accounts,
         running.passwords,
         tokens.sessions,
-        running.stores.journal,
+        MeasuredAttempts(running.stores.journal, running.metrics),
         LimitsCounter(running.stores.redis.limits_storage),
         per_address=config.limits.login_per_ip,
         per_account=config.limits.login_per_account,
@@ -263,6 +269,7 @@ def _edge(config: Config, stores: Stores, tokens: TokenParts, running: Running, 
         stores.live,
         tokens.cookies,
         Limit("default", default.amount, default.get_expiry()),
+        on_store_lost=partial(running.metrics.store_error, "redis"),
     )
     headers = IdentityHeaders(Assertions(tokens.ring, config.public_url), running.places)
     identity, login = _identity(config, stores, tokens, running)
@@ -292,9 +299,13 @@ def _edge(config: Config, stores: Stores, tokens: TokenParts, running: Running, 
             live=stores.live,
             idle_ttl=config.tokens.idle_ttl,
         ),
-        proxy=Proxy(gate, running.upstreams, headers, trusted, ProxySettings(config.prefix, config.sizes.body)),
+        proxy=Proxy(
+            gate, running.upstreams, headers, trusted, ProxySettings(config.prefix, config.sizes.body), running.metrics
+        ),
         verify=NginxVerify(gate, headers, trusted, hosts, prefix=config.prefix, public_url=config.public_url),
-        entrance=Entrance(RequestReader(trusted, running.clock, scheme=scheme), hosts, access, prefix=config.prefix),
+        entrance=Entrance(
+            RequestReader(trusted, running.clock, scheme=scheme), hosts, access, running.metrics, prefix=config.prefix
+        ),
         health=Health({"redis": running.redis_answers, "postgres": running.postgres_answers}),
         theme=theme,
     )
@@ -319,6 +330,17 @@ def _application(config: Config, edge: Edge) -> web.Application:
     return app
 
 
+def _internal(config: Config, edge: Edge, metrics: Metrics) -> web.Application:
+    """Health and metrics for those inside, without login."""
+
+    async def show(_request: web.Request) -> web.Response:
+        return web.Response(body=metrics.render(), headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
+
+    app = web.Application()
+    app.add_routes([*edge.health.routes(config.prefix), web.get(f"{config.prefix}/metrics", show)])
+    return app
+
+
 async def build(
     config: Config,
     addresses: StoreAddresses,
@@ -340,13 +362,14 @@ async def build(
         places=_places(config),
         clock=clock,
         secret=secret_of(config.storage),
+        metrics=Metrics(),
         upstreams=_upstreams(config),
     )
-    tokens = _tokens(config, stores, running.secret)
+    tokens = _tokens(config, stores, running.secret, running.metrics)
     edge = _edge(config, stores, tokens, running, access)
     app = _application(config, edge)
     app.cleanup_ctx.append(_life(running, tokens))
-    return Gatekeeper(app, edge.health)
+    return Gatekeeper(app, _internal(config, edge, running.metrics), edge.health)
 
 
 def _life(running: Running, tokens: TokenParts) -> Callable[[web.Application], AsyncIterator[None]]:
@@ -358,10 +381,15 @@ def _life(running: Running, tokens: TokenParts) -> Callable[[web.Application], A
             # Redis away at the start: the worker serves public routes and answers 503 until it is there.
             with contextlib.suppress(StoreUnavailable):
                 await running.stores.redis.open()
-            keeper = asyncio.create_task(_keep_keys(tokens, keys, running.secret))
+            running.metrics.password_queue = lambda: running.passwords.queued
+            keepers = {
+                asyncio.create_task(_keep_keys(tokens, keys, running.secret)),
+                asyncio.create_task(running.metrics.keep_flushing()),
+            }
             yield
-            keeper.cancel()
-            await asyncio.wait({keeper})
+            for keeper in keepers:
+                keeper.cancel()
+            await asyncio.wait(keepers)
         finally:
             await running.close()
 

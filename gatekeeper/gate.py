@@ -7,6 +7,7 @@ Each step either goes on or says the reason.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from gatekeeper.errors import StoreUnavailable
@@ -141,7 +142,10 @@ class Authenticator:
 
 
 class Gate:
-    """The decision point's front: facts in, Decision out. ``address_limit`` counts requests of one address."""
+    """The decision point's front: facts in, Decision out.
+
+    ``address_limit`` counts requests of one address; ``on_store_lost`` is told the policy that was followed.
+    """
 
     def __init__(
         self,
@@ -151,6 +155,8 @@ class Gate:
         store: SessionStore,
         cookies: Cookies,
         address_limit: Limit,
+        *,
+        on_store_lost: Callable[[str], None] = lambda _policy: None,
     ) -> None:
         self._rules = rules
         self._hosts = hosts
@@ -159,6 +165,7 @@ class Gate:
         self._cookies = cookies
         self._address_limit = address_limit
         self._windows = LocalWindows()
+        self._on_store_lost = on_store_lost
 
     async def decide(self, request: InboundRequest) -> Decision:
         """Never raises for a store that is gone: that is a Decision too."""
@@ -246,6 +253,7 @@ class Gate:
             address = self._windows.take(question.address_limit, question.now)
             if not address.allowed:
                 return _limited(address, rule)
+        self._on_store_lost("closed" if isinstance(claim, AccessClaims | RefreshClaim) else "local")
         if rule is None or rule.public or claim is None:
             standing = self._windows.take(question.rule_limit, question.now) if question.rule_limit else None
             return self._judge(rule, None, standing)

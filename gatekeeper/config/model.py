@@ -239,6 +239,9 @@ class Config(Section):
     trusted_proxies: list[Cidr] = Field(
         [], description="Networks whose X-Forwarded-* and X-Original-* fields are believed."
     )
+    internal_listen: Listen | None = Field(
+        "127.0.0.1:8081", description="Address of metrics and health without login, for those inside; null: none."
+    )
     storage: Storage = Field(default_factory=Storage)
     tokens: Tokens = Field(default_factory=Tokens)
     registration: Registration = Field(default_factory=Registration)

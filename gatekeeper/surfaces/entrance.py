@@ -16,8 +16,10 @@ from gatekeeper.appkeys import DECISION, INBOUND
 from gatekeeper.errors import Problem, StoreUnavailable
 from gatekeeper.inbound import HostList, InboundRequest, Refused, RequestReader
 from gatekeeper.observe.access import AccessEntry, AccessLog
+from gatekeeper.observe.metrics import Metrics
 from gatekeeper.surfaces.relay import RelayedAnswer
-from policies.model import Reason
+from policies.model import Decision, Reason
+from policies.rules import Rule
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 CLIENT_LEFT = 499  # as nginx logs it
@@ -27,10 +29,13 @@ _log = logging.getLogger("gatekeeper.entrance")
 class Entrance:
     """The one middleware."""
 
-    def __init__(self, reader: RequestReader, hosts: HostList, access: AccessLog | None, *, prefix: str) -> None:
+    def __init__(
+        self, reader: RequestReader, hosts: HostList, access: AccessLog | None, metrics: Metrics, *, prefix: str
+    ) -> None:
         self._reader = reader
         self._hosts = hosts
         self._access = access
+        self._metrics = metrics
         self._own = f"{prefix}/"
         self._health = f"{prefix}/health/"
         self._verify = f"{prefix}/verify"
@@ -43,11 +48,14 @@ class Entrance:
         if isinstance(read, Refused):
             return self._refuse(request, read)
         request[INBOUND] = read
+        self._metrics.in_flight += 1
         try:
             answer = await self._guarded(request, read, handler)
         except BaseException:
             self._record(request, read, None, begun)  # the client left, or the worker is ending
             raise
+        finally:
+            self._metrics.in_flight -= 1
         self._record(request, read, answer, begun)
         return answer
 
@@ -90,10 +98,13 @@ class Entrance:
     def _record(
         self, request: web.Request, read: InboundRequest, answer: web.StreamResponse | None, begun: float
     ) -> None:
-        if self._access is None:
-            return
         decision = request.get(DECISION)
         status, size, reason = (CLIENT_LEFT, 0, None) if answer is None else _told(answer)
+        rule = decision.rule if decision else None
+        seconds = perf_counter() - begun
+        self._count(decision, rule, read, status, seconds)
+        if self._access is None:
+            return
         self._access.write(
             AccessEntry(
                 time=read.received,
@@ -104,13 +115,25 @@ class Entrance:
                 path=read.target.path,
                 status=status,
                 size=size,
-                seconds=perf_counter() - begun,
+                seconds=seconds,
                 user=decision.principal.subject if decision and decision.principal else None,
                 reason=reason,
-                rule=decision.rule.name if decision and decision.rule else None,
-                upstream=decision.rule.upstream if decision and decision.rule else None,
+                rule=rule.name if rule else None,
+                upstream=rule.upstream if rule else None,
             )
         )
+
+    def _count(
+        self, decision: Decision | None, rule: Rule | None, read: InboundRequest, status: int, seconds: float
+    ) -> None:
+        if decision is None:
+            self._metrics.request("own", "", status, seconds)
+            return
+        surface = "verify" if read.target.path.startswith(self._verify) else "proxy"
+        self._metrics.request(surface, rule.upstream if rule else "", status, seconds)
+        self._metrics.decision(decision.verdict.name.lower(), decision.reason or "", rule.name if rule else "")
+        if decision.reason is Reason.RATE_LIMITED:
+            self._metrics.limited(decision.standing.limit.name if decision.standing else "default")
 
 
 def _told(answer: web.StreamResponse) -> tuple[int, int, str | None]:

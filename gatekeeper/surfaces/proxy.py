@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from time import perf_counter
 from typing import assert_never
 from urllib.parse import quote
 
@@ -15,6 +16,7 @@ from gatekeeper.browsers import is_navigation
 from gatekeeper.errors import Problem, UpstreamTimeout, UpstreamUnavailable
 from gatekeeper.gate import Gate
 from gatekeeper.inbound import InboundRequest, TrustedProxies
+from gatekeeper.observe.metrics import Metrics
 from gatekeeper.surfaces.identity_headers import (
     FORWARDING_NAMES,
     IDENTITY_NAMES,
@@ -51,12 +53,14 @@ class Proxy:
         identity: IdentityHeaders,
         trusted: TrustedProxies,
         settings: ProxySettings,
+        metrics: Metrics,
     ) -> None:
         self._gate = gate
         self._upstreams = upstreams
         self._identity = identity
         self._trusted = trusted
         self._settings = settings
+        self._metrics = metrics
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Decide, then forward or refuse."""
@@ -103,12 +107,14 @@ class Proxy:
             outbound = self._outbound(request, inbound, decision, rule)
         except ValueError:
             return problem(Reason.VALIDATION, detail="A header field holds characters that may not be forwarded.")
+        begun = perf_counter()
         try:
             answer = await pool.send(outbound)
         except UpstreamTimeout:
             return self._upstream_fault(Reason.UPSTREAM_TIMEOUT, rule.upstream)
         except UpstreamUnavailable:
             return self._upstream_fault(Reason.UPSTREAM_UNAVAILABLE, rule.upstream)
+        self._metrics.upstream(rule.upstream, perf_counter() - begun)
         try:
             fields = response_headers_for_client(answer.headers, cookie_names=_COOKIE_NAMES)
         except ValueError:

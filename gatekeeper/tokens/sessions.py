@@ -7,7 +7,7 @@ after a Redis failover. Endings write both before they are answered.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
@@ -188,7 +188,7 @@ def principal_claims(session: Session, user: UserState, *, now: float, ttl: floa
 
 
 class Sessions:
-    """The service over live and durable records."""
+    """The service over live and durable records; ``on_event`` hears what becomes of tokens."""
 
     def __init__(
         self,
@@ -200,6 +200,7 @@ class Sessions:
         refresh_ttl: float,
         idle_ttl: float,
         reuse_window: float,
+        on_event: Callable[[str], None] = lambda _event: None,
     ) -> None:
         self._store = store
         self._records = records
@@ -208,6 +209,7 @@ class Sessions:
         self.refresh_ttl = refresh_ttl
         self.idle_ttl = idle_ttl
         self._window = reuse_window
+        self._on_event = on_event
 
     async def open(
         self, user: UserState, origin: SessionOrigin, *, amr: tuple[str, ...], acr: str, now: float
@@ -231,6 +233,7 @@ class Sessions:
         except StoreUnavailable:
             await self._records.ended([session.id], "never-live", now)
             raise
+        self._on_event("issued")
         return self._pair(session, user, now)
 
     async def refresh(self, claim: RefreshClaim, now: float) -> TokenPair | Reason:
@@ -240,6 +243,7 @@ class Sessions:
             return found
         session, user = found
         outcome = await self._store.rotate(claim, now=now, window=self._window, idle=self.idle_ttl)
+        self._on_event(outcome)
         match outcome:
             case Presented.ROTATED | Presented.REPEATED:
                 moved = replace(session, generation=claim.generation + 1, seen_at=now)
@@ -257,6 +261,7 @@ class Sessions:
             return found
         session, user = found
         outcome = await self._store.renew(claim, now=now, window=self._window, idle=self.idle_ttl)
+        self._on_event("renewed" if outcome is Presented.CURRENT else outcome)
         match outcome:
             case Presented.CURRENT | Presented.REPEATED:
                 return self._pair(replace(session, seen_at=now), user, now, with_refresh=False)
@@ -271,6 +276,7 @@ class Sessions:
         if not sessions:
             return
         await self._store.end(sessions)
+        self._on_event("revoked")
         await self._records.ended(sessions, reason, now)
 
     async def end_token(self, session: str, jti: str, *, until: float, now: float) -> None:

@@ -1,0 +1,25 @@
+"""Login attempts that are counted as they are recorded. Wraps an ``AttemptLog``; built by ``gatekeeper.app``."""
+
+from __future__ import annotations
+
+import uuid
+
+from gatekeeper.journal.attempts import Attempt, AttemptLog
+from gatekeeper.observe.metrics import Metrics
+
+
+class MeasuredAttempts:
+    """An AttemptLog with a metric."""
+
+    def __init__(self, log: AttemptLog, metrics: Metrics) -> None:
+        self._log = log
+        self._metrics = metrics
+
+    async def record_attempt(self, attempt: Attempt, key: uuid.UUID) -> None:
+        """Count it, write it."""
+        self._metrics.login(attempt.result, attempt.reason or "", attempt.method)
+        await self._log.record_attempt(attempt, key)
+
+    async def latest_attempts(self, count: int) -> list[Attempt]:
+        """As the log says."""
+        return await self._log.latest_attempts(count)
