@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from gatekeeper.upstream.framing import BodyKind, frame_answer
+from gatekeeper.upstream.framing import BodyKind, frame_answer, switched_to
 from gatekeeper.upstream.headers import RawHeaders
 from gatekeeper.upstream.response import UpstreamResponse
 
@@ -27,18 +27,24 @@ class BadAnswer(ValueError):
 class AnswerReader:
     """Fed with what arrives, it makes the ``response``, fills its body, and knows when it is ``done``.
 
-    ``keep_alive`` counts once done: False also when more bytes came than the answer has.
+    ``keep_alive`` counts once done: False also when more bytes came than the answer has. ``offered`` are the
+    protocols (lower case) to which the upstream may switch; when it does, ``switched`` is the one, in its own
+    spelling, and ``early`` what came behind its 101.
     """
 
     __slots__ = (
-        "_asked_head", "_chunks_ended", "_fields", "_head_read", "_kind", "_overhead", "_parser", "_partial",
-        "_reason", "_remaining", "_size", "_start", "_tail", "done", "keep_alive", "response",
+        "_asked_head", "_chunks_ended", "_fields", "_head_read", "_kind", "_offered", "_overhead", "_parser",
+        "_partial", "_reason", "_remaining", "_size", "_start", "_tail",
+        "done", "early", "keep_alive", "response", "switched",
     )  # fmt: skip
 
-    def __init__(self, *, asked_head: bool) -> None:
+    def __init__(self, *, asked_head: bool, offered: frozenset[bytes] = frozenset()) -> None:
         self.response: UpstreamResponse | None = None
         self.done = False
         self.keep_alive = False
+        self.switched: bytes | None = None
+        self.early = b""
+        self._offered = offered
         self._asked_head = asked_head
         self._size = 0
         self._kind = _NONE
@@ -148,8 +154,8 @@ class AnswerReader:
         try:
             parser.feed_data(data)
         except HttpParserUpgrade:
-            # The one place where a tunnel would take over; none was asked for, so the 101 is a lie.
-            raise BadAnswer("a switch of protocols that nobody asked for") from None
+            if not self._offered:
+                raise BadAnswer("a switch of protocols that nobody asked for") from None
         except HttpParserError:
             raise BadAnswer("malformed HTTP") from None
 
@@ -160,6 +166,9 @@ class AnswerReader:
         status: int = parser.get_status_code()
         if not 100 <= status <= 599 or len(self._reason.translate(None, _REASON_CONTROLS)) != len(self._reason):
             raise BadAnswer("a bad status line")
+        if status == 101 and self._offered:
+            self._switch()
+            return True
         if status < 200:
             self._expect_head()
             return False
@@ -178,11 +187,22 @@ class AnswerReader:
         self.response = UpstreamResponse(status, self._reason, headers, length)
         return True
 
+    def _switch(self) -> None:
+        """The connection is no longer HTTP: there is one answer, without a body, to one of the protocols offered."""
+        protocol = switched_to(self._fields)
+        if protocol is None or protocol.lower() not in self._offered or self._start != b"HTTP/1.1 ":
+            raise BadAnswer("a switch to a protocol that was not offered")
+        self.switched = protocol
+        self._parser = None
+        self.response = UpstreamResponse(101, self._reason, self._fields, None)
+
     # The body
 
     def _feed_body(self, response: UpstreamResponse, data: bytes) -> None:
         kind = self._kind
-        if kind is _LENGTH:
+        if self.switched is not None:
+            self.early += data
+        elif kind is _LENGTH:
             excess = len(data) - self._remaining
             if excess < 0:
                 self._remaining = -excess

@@ -14,6 +14,7 @@ from typing import Protocol, cast
 from gatekeeper.errors import GatekeeperError, UpstreamTimeout, UpstreamUnavailable
 from gatekeeper.upstream.answer import AnswerReader, BadAnswer
 from gatekeeper.upstream.response import UpstreamResponse
+from gatekeeper.upstream.tunnel import Parked, Switched, probe_peer
 
 READ_AHEAD = 256 << 10
 """Bytes of a body that may wait for a slow reader before reading from the upstream pauses."""
@@ -150,13 +151,18 @@ class Connection(asyncio.Protocol):
 
     # One exchange
 
-    def begin(self, data: bytes, *, asked_head: bool, sending: bool) -> asyncio.Future[UpstreamResponse]:
-        """Send a request's head, with its body unless that is still ``sending``; the future gets the answer."""
+    def begin(
+        self, data: bytes, *, asked_head: bool, sending: bool, offered: frozenset[bytes] = frozenset()
+    ) -> asyncio.Future[UpstreamResponse]:
+        """Send a request's head, with its body unless that is still ``sending``; the future gets the answer.
+
+        ``offered`` are the protocols, in lower case, to which the upstream may switch.
+        """
         transport = self._transport
         if transport is None or self._phase is not _IDLE:
             raise RuntimeError("a connection carries one request at a time")
         self._phase = _BUSY
-        self._answer = AnswerReader(asked_head=asked_head)
+        self._answer = AnswerReader(asked_head=asked_head, offered=offered)
         self._delivered = False
         self._sending = sending
         self._body_deadline = self._between
@@ -215,6 +221,8 @@ class Connection(asyncio.Protocol):
     def body_may_pause(self) -> None:
         self._body_deadline = math.inf
         self._deadline = math.inf
+        if self._transport is not None:
+            probe_peer(self._transport)
 
     # asyncio.Protocol
 
@@ -266,6 +274,9 @@ class Connection(asyncio.Protocol):
         if not self._delivered and waiter.done():
             self.abort()  # the caller left in this very tick
             return
+        if answer.switched is not None:
+            self._part_with(answer.switched, answer.early, response, waiter)
+            return
         if answer.done:
             response.end()
             self._exchange_over(answer)
@@ -280,6 +291,22 @@ class Connection(asyncio.Protocol):
         if not self._delivered:
             self._delivered = True
             waiter.set_result(response)
+
+    def _part_with(
+        self, protocol: bytes, early: bytes, response: UpstreamResponse, waiter: asyncio.Future[UpstreamResponse]
+    ) -> None:
+        """After a 101 the socket is the caller's and this connection is over; its slot is free."""
+        transport, self._transport = self._transport, None
+        if transport is None:
+            return
+        self._phase = _CLOSED
+        self._waiter = self._answer = None
+        if self._timer is not None:
+            self._timer.cancel()
+        response.switched = Switched(protocol, Parked(transport, early, blocked=self._write_blocked))
+        self._owner.connection_closed(self)
+        self._owner.connection_gone(self)
+        waiter.set_result(response)
 
     def _exchange_over(self, answer: AnswerReader) -> None:
         self._waiter = self._answer = None

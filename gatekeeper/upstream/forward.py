@@ -15,6 +15,7 @@ from gatekeeper.upstream.response import UpstreamResponse
 _YIELD_AFTER = 256 << 10
 # For a sender that was told to stop; its client's iterator may take a moment to let go.
 _STOP_TIMEOUT = 1.0
+_NOTHING: frozenset[bytes] = frozenset()
 
 
 class RequestBodyMismatch(ValueError):
@@ -33,7 +34,9 @@ async def exchange(connection: Connection, request: OutboundRequest, head: bytes
     if body is not None and not isinstance(body, bytes):
         return await _exchange_streaming(connection, body, request.content_length, head, asked_head=asked_head)
     # One write for head and body: one packet for a small request.
-    waiter = connection.begin(head + body if body else head, asked_head=asked_head, sending=False)
+    offered = frozenset(protocol.lower() for protocol in request.upgrade) if request.upgrade else _NOTHING
+    data = head + body if body else head
+    waiter = connection.begin(data, asked_head=asked_head, sending=False, offered=offered)
     try:
         return await waiter
     except BaseException:

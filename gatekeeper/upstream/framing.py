@@ -82,6 +82,19 @@ def frame_answer(status: int, http_1_1: bool, asked_head: bool, fields: RawHeade
     return Framing(_CLOSE, None, False, end_to_end)
 
 
+def switched_to(fields: RawHeaders) -> bytes | None:
+    """The one protocol that a 101 names in Upgrade, with ``upgrade`` in Connection (RFC 9110 7.8); else None."""
+    protocols: list[bytes] = []
+    options: list[bytes] = []
+    for name, value in fields:
+        canonical = name.lower()
+        if canonical == b"upgrade":
+            protocols.append(value.strip(b" \t"))
+        elif canonical == b"connection":
+            options.append(value)
+    return protocols[0] if len(protocols) == 1 and b"upgrade" in connection_options(options) else None
+
+
 def _length(values: list[bytes]) -> int:
     digits = values[0].strip(b" \t")
     # RFC 9112 6.3 lets equal twins pass; no honest server sends them. 18 digits stay below 2**63.

@@ -18,6 +18,7 @@ _URL = re.compile(
     r"(?P<scheme>https?)://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_.])?)(?::(?P<port>[0-9]{1,5}))?"
 )
 _METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_PROTOCOL = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:/[!#$%&'*+\-.^_`|~0-9A-Za-z]+)?")
 _KNOWN_METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
 # RFC 9110 9.3.6 and 9.3.8: one asks for a tunnel, the other would echo the identity headers.
 _REFUSED_METHODS = frozenset({b"CONNECT", b"TRACE"})
@@ -73,7 +74,8 @@ class OutboundRequest:
 
     ``target`` is the origin-form that was decided on; it goes out byte for byte. ``headers`` are end to
     end with exactly one Host; framing and Connection are made here and never taken from them. ``body``:
-    None, all of it, or its parts in turn; with parts and no ``content_length`` it is sent chunked.
+    None, all of it, or its parts in turn; with parts and no ``content_length`` it is sent chunked. ``upgrade``
+    are the protocols to which the upstream may switch (RFC 9110 7.8); none in a request with a body.
     """
 
     method: bytes | str
@@ -81,6 +83,7 @@ class OutboundRequest:
     headers: RawHeaders = field(repr=False)
     body: AsyncIterator[bytes] | bytes | None = field(default=None, repr=False)
     content_length: int | None = None
+    upgrade: tuple[bytes, ...] = ()
 
     @property
     def method_bytes(self) -> bytes:
@@ -118,9 +121,11 @@ def encode_head(request: OutboundRequest) -> bytes:
     framing = _framing(request, method)
     if framing:
         lines.append(framing)
+    if request.upgrade:
+        lines.append(_upgrade(request))
     head = b"\r\n".join(lines)
     # The last guard against injected lines: only the breaks made here may be there.
-    if len(head) - len(head.translate(None, b"\r\n\0")) != 2 * (len(lines) - 1):
+    if len(head) - len(head.translate(None, b"\r\n\0")) != 2 * (len(lines) - 1 + bool(request.upgrade)):
         raise ValueError("a field value holds a line break")
     return head + b"\r\n\r\n"
 
@@ -137,3 +142,9 @@ def _framing(request: OutboundRequest, method: bytes) -> bytes:
     if length < 0:
         raise ValueError("a negative content_length")
     return b"Content-Length: %d" % length
+
+
+def _upgrade(request: OutboundRequest) -> bytes:
+    if request.body is not None or not all(_PROTOCOL.fullmatch(protocol) for protocol in request.upgrade):
+        raise ValueError("a switch of protocols that cannot be asked for")
+    return b"Connection: Upgrade\r\nUpgrade: " + b", ".join(request.upgrade)

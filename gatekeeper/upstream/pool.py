@@ -121,13 +121,15 @@ class UpstreamPool:
         Raises UpstreamUnavailable (unreachable, closed or no HTTP before an answer, too many waiting),
         UpstreamTimeout, ValueError for a request that must not go on a wire, and what the body's iterator
         raises. A failed dial moves on to the next target; a request is sent twice only when it is GET, HEAD or
-        OPTIONS without a body and a kept-alive connection ended before the first byte of an answer.
+        OPTIONS without a body and a kept-alive connection ended before the first byte of an answer. One that asks
+        for another protocol gets a connection of its own, which leaves the pool when the upstream switches.
         """
         head = encode_head(request)
-        place = self._place()
+        fresh = bool(request.upgrade)
+        place = self._place(fresh=fresh)
         connection = place[1] if place is not None else None
         if connection is None:
-            connection = await self._lease(place)
+            connection = await self._lease(place, fresh=fresh)
         try:
             return await exchange(connection, request, head)
         except StaleConnection:

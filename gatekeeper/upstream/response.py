@@ -7,6 +7,7 @@ from typing import Protocol
 
 from gatekeeper.errors import GatekeeperError
 from gatekeeper.upstream.headers import RawHeaders
+from gatekeeper.upstream.tunnel import Switched
 
 # What a part costs beyond its bytes, so that a body of one-byte chunks cannot fill the memory.
 _PART_OVERHEAD = 64
@@ -31,12 +32,13 @@ class UpstreamResponse:
     ``content_length`` is what the upstream said: the body's length, or for HEAD and 304 the length that GET
     would have; None where it said none. ``complete_body`` is the entire body when it came with the head (b""
     where there is none); then ``read`` and ``release`` need not be called. Else call ``read`` until b"", and
-    ``release`` in any case.
+    ``release`` in any case. A 101 that was asked for has ``switched`` instead of a body: take the socket with
+    ``take_switched``, or ``release`` it.
     """
 
     __slots__ = (
         "_ended", "_error", "_parts", "_reader", "_source",
-        "buffered", "complete_body", "content_length", "headers", "reason", "status",
+        "buffered", "complete_body", "content_length", "headers", "reason", "status", "switched",
     )  # fmt: skip
 
     def __init__(self, status: int, reason: bytes, headers: RawHeaders, content_length: int | None) -> None:
@@ -45,6 +47,7 @@ class UpstreamResponse:
         self.headers = headers
         self.content_length = content_length
         self.complete_body: bytes | None = None
+        self.switched: Switched | None = None
         self.buffered = 0
         self._parts: list[bytes] = []
         self._ended = False
@@ -93,6 +96,14 @@ class UpstreamResponse:
         source = self._source
         if source is not None:
             source.body_refused(self)
+        if self.switched is not None:
+            self.switched.socket.abort()
+            self.switched = None
+
+    def take_switched(self) -> Switched | None:
+        """The socket of a 101, whose end is the caller's business from here; None of any other answer."""
+        switched, self.switched = self.switched, None
+        return switched
 
     async def close(self) -> None:
         """As ``release``."""
