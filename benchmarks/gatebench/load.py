@@ -1,0 +1,100 @@
+"""Closed-loop load: wrk on the core of everything else, and the CPU time that it cost the system under test."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from gatebench.processes import OTHERS, BenchError, cpu_seconds, run
+
+LOAD = Path(__file__).parent.parent / "load"
+CONNECTIONS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """One server under test: where it listens, what each request carries, and its processes.
+
+    ``requests`` are sets of header fields sent in turn.
+    """
+
+    name: str
+    port: int
+    pids: Sequence[int]
+    path: str = "/api/items/1"
+    requests: Sequence[Mapping[str, str]] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One measured stretch: latencies in ms, CPU time of the system in us a request."""
+
+    per_second: float
+    cpu_us: float
+    p50: float
+    p99: float
+    failed: int
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any], cpu: float) -> Round:
+        """From wrk's own words."""
+        requests = max(int(told["requests"]), 1)
+        failed = int(told["refused"]) + int(told["broken"])
+        return cls(requests / told["seconds"], 1e6 * cpu / requests, told["p50"], told["p99"], failed)
+
+
+def wrk(system: System, seconds: float, folder: Path, connections: int = CONNECTIONS) -> Round:
+    """One round. Raises BenchError where a request failed: a refusal is cheap and must not count as speed."""
+    requests = folder / "requests.txt"
+    requests.write_text("".join(f"{_block(one)}\n" for one in system.requests))
+    before = cpu_seconds(system.pids)
+    said = run(
+        ["taskset", "-c", OTHERS, "wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--latency",
+         "-s", LOAD / "rotate.lua", f"http://127.0.0.1:{system.port}{system.path}"],
+        timeout=seconds + 30,
+        env={"REQUESTS": str(requests), "PATH": "/usr/local/bin:/usr/bin:/bin"},
+    )  # fmt: skip
+    cpu = cpu_seconds(system.pids) - before
+    line = next((one for one in said.splitlines() if one.startswith("JSON ")), None)
+    if line is None:
+        raise BenchError(f"wrk said nothing of {system.name}")
+    done = Round.of(json.loads(line[5:]), cpu)
+    if done.failed:
+        raise BenchError(f"{system.name}: {done.failed} requests failed: {line[5:]}")
+    return done
+
+
+def _block(fields: Mapping[str, str]) -> str:
+    return "".join(f"{name}: {value}\n" for name, value in fields.items())
+
+
+@dataclass(slots=True)
+class Measured:
+    """All rounds of one system, the bad ones too."""
+
+    name: str
+    rounds: list[Round] = field(default_factory=list)
+    why_not: str = ""
+
+    def median(self, what: str) -> float:
+        """The median of one of Round's figures."""
+        return float(median(getattr(one, what) for one in self.rounds))
+
+
+def interleaved(systems: Sequence[System], *, rounds: int, seconds: float, folder: Path) -> dict[str, Measured]:
+    """Every system in turn, round by round, so that what disturbs the machine disturbs them all."""
+    found = {system.name: Measured(system.name) for system in systems}
+    for _ in range(rounds):
+        for system in systems:
+            measured = found[system.name]
+            if measured.why_not:
+                continue
+            try:
+                measured.rounds.append(wrk(system, seconds, folder))
+            except BenchError as fault:
+                measured.why_not = str(fault)
+    return found
