@@ -17,8 +17,8 @@ from typing import Final, Self
 
 import orjson
 
+from gatekeeper.control import DRAIN
 from gatekeeper.errors import StartupError
-from gatekeeper.handover import DRAIN
 
 STARTUP: Final = 60.0  # seconds that a child may take until it is ready
 FIRST_PAUSE: Final = 0.1  # seconds before a crashed child is started again; doubled for each crash in a row

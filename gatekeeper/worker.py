@@ -19,8 +19,9 @@ import uvloop
 from aiohttp import web
 
 from gatekeeper.config.model import Config
+from gatekeeper.control import Control, Order, end_with_supervisor, obey_supervisor_only
 from gatekeeper.errors import GatekeeperError
-from gatekeeper.handover import Control, HandOver, Order, end_with_supervisor, obey_supervisor_only
+from gatekeeper.handover import HandOver
 from gatekeeper.listeners import BACKLOG, allow_quick_restart
 from gatekeeper.observe import logging as lines
 from gatekeeper.observe.access import AccessLog
@@ -114,9 +115,10 @@ class Worker:
 async def _serve(control_descriptor: int, build: Factory) -> int:
     control = await Control.open(control_descriptor)
     try:
-        hand_over = await control.hand_over()
-        if hand_over is None:
+        line = await control.hand_over()
+        if line is None:
             return 0
+        hand_over = HandOver.load(line)
         logs = hand_over.config.logs
         lines.configure(logs.format, logs.level)
         try:
