@@ -160,7 +160,7 @@ def _faults(email: str, password: str) -> dict[str, str]:
     elif len(email) > _LONGEST_EMAIL:
         faults["email"] = "That is too long for an e-mail."
     if not password:
-        faults["password"] = "Enter your password."  # noqa: S105  # what the page says, not a password
+        faults["password"] = "Enter your password."
     return faults
 
 
