@@ -7,26 +7,21 @@ tests/gatekeeper/server/test_connection.py, so that an upgrade that moves one is
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Any, Final, cast
 
-import orjson
-from aiohttp import HttpVersion11, web
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp import web
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
-from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
 from aiohttp.web_server import Server
 
-from gatekeeper.answers import problem, say
-from gatekeeper.appkeys import INBOUND
 from gatekeeper.errors import Problem
+from gatekeeper.server.refusals import Refusal, answer_to, log, refuse
 from gatekeeper.server.wire import (
     HEAD_TOO_LARGE,
     MALFORMED,
     SAMPLE,
-    UNKNOWN_VERSION,
     WireFault,
     fault_of_head,
     fault_of_parser,
@@ -39,9 +34,7 @@ READ_AHEAD: Final = 128 << 10  # bytes of a body that wait unread before the soc
 LINGER: Final = 2.0  # seconds that what still comes in is read, and thrown away, after the last answer
 SLOWEST: Final = 32  # bytes a second, averaged over body_idle, below which a body is dribbled
 
-_log = logging.getLogger("gatekeeper.server")
 _WRONG_LENGTH: Final = "The body is malformed."
-_FAILED: Final = orjson.dumps({"type": "about:blank", "title": "Internal Server Error", "status": 500})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +47,6 @@ class Bounds:
     max_fields: int
     max_head: int
     max_body: int
-
-
-class _Refusal(HttpProcessingError):
-    """A WireFault on its way through aiohttp's queue of messages."""
-
-    def __init__(self, fault: WireFault) -> None:
-        super().__init__(code=fault.status)
-        self.fault = fault
 
 
 class Connection(RequestHandler):
@@ -80,6 +65,7 @@ class Connection(RequestHandler):
         "_head_sample",
         "_head_timer",
         "_large",
+        "_max_head",
         "_unsent",
         "_wire",
         "_write_timer",
@@ -91,7 +77,7 @@ class Connection(RequestHandler):
             loop=loop,
             keepalive_timeout=bounds.idle,
             access_log=None,  # type: ignore[arg-type]  # None is how aiohttp spells "no access log"
-            logger=_log,
+            logger=log,
             max_line_size=bounds.max_head,
             max_field_size=bounds.max_head,
             max_headers=bounds.max_fields,
@@ -102,6 +88,7 @@ class Connection(RequestHandler):
         self._max_msg_queue_size = PIPELINE
         self._msg_queue_resume_size = PIPELINE // 2
         self._bounds = bounds
+        self._max_head = bounds.max_head
         self._wire: asyncio.Transport | None = None
         self._deaf = False  # what still comes in is thrown away
         self._ends_here = False  # the last request asked for a protocol that is not to come
@@ -146,11 +133,11 @@ class Connection(RequestHandler):
         if self._upgraded:  # a tunnel's bytes, or those behind an Upgrade that is still being judged
             super().data_received(data)
             return
-        size, before = len(data), self._request_count
-        if self._ahead + size > self._bounds.max_head:
+        before, size = self._request_count, len(data)
+        RequestHandler.data_received(self, data)
+        if self._ahead + size > self._max_head:
             self._large = True
         self._ahead = size
-        super().data_received(data)
         if self._request_count != before:
             self._heads_read(data)
         elif self._body is not None:
@@ -160,21 +147,24 @@ class Connection(RequestHandler):
 
     def _heads_read(self, data: bytes) -> None:
         """One or more heads are complete; ``data`` held the end of the last."""
-        sample = self._head_sample + data
-        self._head_ended()
-        if not self._messages:  # an eager task took it already
+        sample = data
+        if self._head_timer is not None:
+            sample = (self._head_sample + data)[:SAMPLE]
+            self._head_ended()
+        if not self._messages:
             return
         message, payload = self._messages[-1]
         if isinstance(message, _ErrInfo):
-            self._unreadable(message, sample[:SAMPLE])
+            self._unreadable(message, sample)
             return
         self._body = None
-        self._ends_here = bool(message.upgrade)
-        if not payload.is_eof():
-            self._body_begins(payload)
-            return
-        self._message_ended()
-        if payload is EMPTY_PAYLOAD and not self._upgraded and not data.endswith(b"\r\n\r\n"):
+        if payload is not EMPTY_PAYLOAD or message.upgrade:
+            self._ends_here = bool(message.upgrade)
+            if payload.is_eof():
+                self._message_ended()
+            else:
+                self._body_begins(payload)
+        elif not data.endswith(b"\r\n\r\n"):
             self._head_goes_on(b"")  # the next head has begun in the same read
 
     def _message_ended(self) -> None:
@@ -195,7 +185,7 @@ class Connection(RequestHandler):
     def _refuse(self, fault: WireFault) -> None:
         """Answer in turn, after what was asked before, then close."""
         self._deaf = True
-        self._messages.append((_ErrInfo(fault.status, _Refusal(fault), ""), EMPTY_PAYLOAD))
+        self._messages.append((_ErrInfo(fault.status, Refusal(fault), ""), EMPTY_PAYLOAD))
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -207,7 +197,7 @@ class Connection(RequestHandler):
             self._head_sample += data
         if self._head_timer is None:
             self._head_timer = self._loop.call_later(self._bounds.head, self._head_late)
-        if self._head_pending > self._bounds.max_head:
+        if self._head_pending > self._max_head:
             self._head_ended()
             self._refuse(HEAD_TOO_LARGE)
 
@@ -216,7 +206,7 @@ class Connection(RequestHandler):
             self._head_timer.cancel()
             self._head_timer = None
         if self._head_pending:
-            self._large = self._large or self._head_pending + self._ahead > self._bounds.max_head
+            self._large = self._large or self._head_pending + self._ahead > self._max_head
             self._head_pending = 0
         self._head_sample = b""
 
@@ -312,21 +302,24 @@ class Connection(RequestHandler):
         fault = fault_of_head(request, max_body=bounds.max_body)
         if fault is None and self._large and head_size(request) > bounds.max_head:
             fault = HEAD_TOO_LARGE
-        if fault is None:
-            return None
-        if fault is UNKNOWN_VERSION:
-            _speak_1_1(request)
-        return _answer(fault)
+        return None if fault is None else refuse(request, fault)
 
-    async def finish_response(
+    def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
+        """Write the answer; not ``async``, so that one that is not the last costs no coroutine more."""
+        finish = super().finish_response(request, resp, start_time)
+        return self._finish_last(finish) if self._deaf else finish
+
+    async def _finish_last(
+        self, finish: Coroutine[Any, Any, tuple[web.StreamResponse, bool]]
     ) -> tuple[web.StreamResponse, bool]:
-        """Write the answer; where more is still coming in, let it reach the client.
+        """Where more is still coming in, let the answer reach the client before the connection is closed.
 
         Closing a socket on unread bytes resets it, and with it an answer not yet read (RFC 9112 9.6).
         """
-        outcome = await super().finish_response(request, resp, start_time)
-        if self._deaf and self._wire is not None and not self._wire.is_closing():
+        outcome = await finish
+        if self._wire is not None and not self._wire.is_closing():
             if self._wire.can_write_eof():
                 self._wire.write_eof()
             self._resume_transport_reading()
@@ -341,38 +334,7 @@ class Connection(RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """An answer without details (security 28): to what is no HTTP, and to a handler that failed."""
-        answer: web.StreamResponse
-        if isinstance(exc, _Refusal):
-            answer = _refusal(exc.fault)
-        elif isinstance(exc, HttpProcessingError | RequestPayloadError):
-            answer = _refusal(fault_of_parser(exc, b""))
-        elif isinstance(exc, Problem):
-            answer = say(exc)
-        else:
-            inbound = request.get(INBOUND)
-            request_id = inbound.request_id if inbound is not None else "-"
-            _log.error("request %s failed", request_id, exc_info=exc, extra={"request_id": request_id})
-            answer = web.Response(
-                body=_FAILED, status=500, content_type="application/problem+json", headers={"Cache-Control": "no-store"}
-            )
+        answer = answer_to(request, exc)
         if request.writer.output_size > 0:
             raise ConnectionResetError("the answer had begun")
-        answer.force_close()
-        _speak_1_1(request)
         return answer
-
-
-def _speak_1_1(request: web.BaseRequest) -> None:
-    """Answer in our own version (RFC 9110 6.2), not in one we do not know or that aiohttp made up for an error."""
-    request._version = HttpVersion11  # noqa: SLF001 - the status line is made from it, and there is no setter
-    request._cache.pop("version", None)  # noqa: SLF001 - what ``version`` said before
-
-
-def _refusal(fault: WireFault) -> web.StreamResponse:
-    answer = problem(fault.reason, status=fault.status)
-    answer.force_close()
-    return answer
-
-
-async def _answer(fault: WireFault) -> web.StreamResponse:
-    return _refusal(fault)
