@@ -8,10 +8,12 @@ cluster-aware client would split by node.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any
 
 from gatekeeper.errors import StoreUnavailable
+from gatekeeper.live import Changed
 from gatekeeper.store.redis import Redis, Script
 from gatekeeper.tokens.refresh import RefreshClaim
 from gatekeeper.tokens.sessions import Facts, LiveRecord, Presented, Question, Session, UserState
@@ -20,8 +22,11 @@ from policies.rates import Counted, Standing, standing
 PRESENT = Script("present")
 PUT_USER = Script("put_user")
 ADOPT_EPOCH = Script("adopt_epoch")
+END = Script("end")
+BLACKLIST = Script("blacklist")
 READ_MANY = Script("read_many")
 
+EVENTS = "gate:events"  # the scripts publish the key of what changed
 _SESSION_FIELDS = ("uid", "epoch", "gen", "rotated", "seen", "expires", "auth", "acr", "amr")
 _USER_FIELDS = ("version", "epoch", "locked", "roles", "email", "verified", "name")
 _MOST_A_READ = 200  # requests a script call; keeps one tick from holding Redis for long
@@ -129,21 +134,36 @@ class RedisSessions:
         return Presented(answer.decode())
 
     async def end(self, sessions: Sequence[str]) -> None:
-        """Delete the sessions; with its session every token dies."""
-        await asyncio.gather(*(self._redis.call("DEL", session_key(session)) for session in sessions))
+        """Delete the sessions, and say so; with its session every token dies."""
+        await asyncio.gather(*(self._redis.run(END, [session_key(session)], ()) for session in sessions))
 
     async def blacklist(self, session: str, jti: str, *, until: float, now: float) -> None:
-        """Refuse one access token for the rest of its life."""
+        """Refuse one access token for the rest of its life, and say so."""
         life = max(int((until - now) * 1000), 0) + _SLACK_MS
-        await self._redis.call("SET", blacklist_key(session, jti), 1, "PX", life)
+        await self._redis.run(BLACKLIST, [blacklist_key(session, jti), session_key(session)], [life])
 
     async def adopt_epoch(self, session: str, epoch: int) -> None:
         """Let one living session follow its user into a new epoch."""
         await self._redis.run(ADOPT_EPOCH, [session_key(session)], [epoch])
 
     async def put_user(self, user: UserState) -> None:
-        """Put a user's state in force unless a newer version is."""
+        """Put a user's state in force unless a newer version is; a change is published."""
         await self._redis.run(PUT_USER, [user_key(user.id)], put_user_arguments(user, self._user_life))
+
+    async def changes(self) -> AsyncGenerator[Changed, None]:
+        """Sessions that end and users that change, on any gate, for ever; ``Changed()`` where some may be missed.
+
+        Within ``contextlib.aclosing``. A server whose ACL hides the channel yields nothing: hints only.
+        """
+        async with contextlib.aclosing(self._redis.subscribe(EVENTS)) as events:
+            async for event in events:
+                yield Changed() if event.data is None else _changed(event.data.decode("ascii", "replace"))
+
+
+def _changed(key: str) -> Changed:
+    if key.startswith("gate:{u:"):
+        return Changed(user=key[8:-1])
+    return Changed(session=key[6:-1]) if key.startswith("gate:{") else Changed()
 
 
 def put_user_arguments(user: UserState, life: float, *, only_known: bool = False) -> list[str | int]:

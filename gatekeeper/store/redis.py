@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -111,7 +111,7 @@ class Redis:
             self._limits = PipelinedStorage(self)
         return self._limits
 
-    async def subscribe(self, *channels: str) -> AsyncIterator[Event]:
+    async def subscribe(self, *channels: str) -> AsyncGenerator[Event, None]:
         """Messages of ``channels``, for ever, over a connection of its own that is made anew when lost.
 
         Use within ``contextlib.aclosing``. Each (re)start yields an ``Event`` without data for every channel:

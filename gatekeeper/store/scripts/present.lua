@@ -14,4 +14,5 @@ if presented == current then
 end
 if presented == current - 1 and now - tonumber(record[2]) <= tonumber(ARGV[3]) then return 'repeated' end
 redis.call('DEL', KEYS[1])
+redis.pcall('PUBLISH', 'gate:events', KEYS[1])
 return 'reused'
