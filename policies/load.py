@@ -15,11 +15,13 @@ from typing import Final, Protocol
 
 from policies.globs import Glob, parse_glob
 from policies.rates import Limit, LimitBy
-from policies.rules import Access, HostPattern, Rule, RuleBook
+from policies.rules import WEBSOCKET, Access, HostPattern, Rule, RuleBook
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_PROTOCOL: Final = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
+_NOT_FOLLOWED: Final = frozenset({"h2c", "h2"})  # a second HTTP inside the first, whose requests nobody would judge
 _HOST: Final = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*")
 
 
@@ -64,6 +66,8 @@ class RuleSource(Protocol):
     def upstream(self) -> str | None: ...
     @property
     def pass_authorization(self) -> bool: ...
+    @property
+    def upgrade(self) -> Sequence[str] | None: ...
     @property
     def limit(self) -> LimitSource | None: ...
 
@@ -123,7 +127,7 @@ class _Compiler:
         source = self._source
         paths, hosts, methods = self._paths(prefix), self._hosts(), self._methods()
         access, roles = self._access()
-        upstream, limit = self._upstream(upstreams), self._limit(access)
+        upstream, limit, upgrade = self._upstream(upstreams), self._limit(access), self._upgrade()
         if len(self._faults) > before:
             return None
         return Rule(
@@ -136,9 +140,21 @@ class _Compiler:
             methods=methods,
             roles=roles,
             pass_authorization=source.pass_authorization,
+            upgrade=upgrade,
             limit=limit,
             line=line,
         )
+
+    def _upgrade(self) -> frozenset[str]:
+        if self._source.upgrade is None:
+            return WEBSOCKET
+        protocols = frozenset(protocol.lower() for protocol in self._source.upgrade)
+        for protocol in sorted(protocols):
+            if protocol in _NOT_FOLLOWED:
+                self._fault("upgrade", f"{protocol} would carry requests past every rule")
+            elif not _PROTOCOL.fullmatch(protocol):
+                self._fault("upgrade", f"{protocol!r} is no name of a protocol, such as websocket")
+        return protocols
 
     def _paths(self, prefix: str) -> tuple[Glob, ...]:
         reserved = tuple(prefix.strip("/").split("/"))

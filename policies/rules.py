@@ -7,11 +7,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import assert_never
+from typing import Final, assert_never
 
 from policies.globs import ANY_DEPTH, Glob, split_path
 from policies.model import Principal, Reason, RequestTarget
 from policies.rates import Limit
+
+WEBSOCKET: Final = frozenset({"websocket"})
 
 
 class Access(StrEnum):
@@ -49,7 +51,10 @@ class HostPattern:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One compiled rule. ``hosts`` and ``methods`` are None where any will do; ``line`` is that of the file."""
+    """One compiled rule. ``hosts`` and ``methods`` are None where any will do; ``line`` is that of the file.
+
+    ``upgrade`` holds the protocols, in lower case, to which a request may switch (RFC 9110 7.8).
+    """
 
     name: str
     position: int
@@ -60,6 +65,7 @@ class Rule:
     methods: frozenset[str] | None = None
     roles: frozenset[str] = frozenset()
     pass_authorization: bool = False
+    upgrade: frozenset[str] = WEBSOCKET
     limit: Limit | None = None
     line: int | None = None
 

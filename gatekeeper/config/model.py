@@ -207,6 +207,9 @@ class RuleConfig(Section):
     allow: Allow = Field(description="`anyone`, `authenticated` or `{roles: [...]}`.")
     upstream: str | None = Field(None, description="Name of the upstream; needed where there are several.")
     pass_authorization: bool = Field(False, description="Forward an Authorization field that is not the gate's own.")
+    upgrade: list[str] | None = Field(
+        None, description="Protocols to which a request may switch; not given: [websocket]. `[]`: none."
+    )
     limit: RuleLimit | None = Field(None, description="`{rate, by}`: how often; answers carry RateLimit.")
 
 

@@ -28,6 +28,7 @@ class Source:
     allow: str | Roles = "authenticated"
     upstream: str | None = None
     pass_authorization: bool = False
+    upgrade: Sequence[str] | None = None
     limit: object | None = None
 
 
@@ -176,3 +177,15 @@ def test_a_limit_by_user_on_a_public_rule_is_a_fault():
     (fault,) = faults(Source(allow="anyone", limit=Often(limits.parse("5/minute"), "user")))
     assert fault.key == "limit"
     assert "by: address" in fault.message
+
+
+def test_protocols_are_known_by_their_names_in_lower_case() -> None:
+    book = compile_rules([Source("a", path=["/a"]), Source("b", path=["/b"], upgrade=["WebSocket", "echo"])], ["api"])
+    assert [rule.upgrade for rule in book.rules] == [{"websocket"}, {"websocket", "echo"}]
+    assert compile_rules([Source(upgrade=())], ["api"]).rules[0].upgrade == frozenset()
+
+
+@pytest.mark.parametrize("protocol", ["h2c", "H2C", "h2", "web socket", "a/1", "", "a,b"])
+def test_what_is_no_protocol_or_another_http_is_a_fault(protocol: str) -> None:
+    """security 2"""
+    assert only(Source(upgrade=["websocket", protocol])).key == "upgrade"
