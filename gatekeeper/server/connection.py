@@ -160,6 +160,8 @@ class Connection(RequestHandler):
         self._body = None
         if payload is not EMPTY_PAYLOAD or message.upgrade:
             self._ends_here = bool(message.upgrade)
+            if payload is EMPTY_PAYLOAD and _nothing_behind(data):
+                self._upgraded = True  # aiohttp knows only WebSocket; so it keeps what comes for a tunnel
             if payload.is_eof():
                 self._message_ended()
             else:
@@ -168,7 +170,7 @@ class Connection(RequestHandler):
             self._head_goes_on(b"")  # the next head has begun in the same read
 
     def _message_ended(self) -> None:
-        """After an Upgrade that is not WebSocket the parser loses what came in the same read: hear no more."""
+        """Behind an Upgrade that is not WebSocket the parser lost what came in the same read: hear no more."""
         if self._ends_here and not self._upgraded:
             self._deaf = self._close = True
 
@@ -294,6 +296,28 @@ class Connection(RequestHandler):
         self._unsent = unsent
         self._write_timer = self._loop.call_later(self._bounds.body_idle, self._look_at_writing)
 
+    # what becomes a tunnel
+
+    @property
+    def may_switch(self) -> bool:
+        """Whether what comes behind the request being answered is kept, so that a tunnel may have it."""
+        return self._upgraded and not self._deaf and not self._messages
+
+    def hand_over(self) -> tuple[asyncio.Transport, bytes, bool] | None:
+        """Give the socket away; called by the handler of an Upgrade, whose answer is then aiohttp's last.
+
+        Returns the transport, what came behind the request, and whether the client is slow to read; None when the
+        client has left. The transport has this object as its protocol until the caller sets another.
+        """
+        wire, behind, blocked = self._wire, self._message_tail, self._paused
+        if wire is None or wire.is_closing():
+            return None
+        self._message_tail = b""
+        self.transport = None  # or connection_lost would close it,
+        self._task_handler = None  # and cancel the handler that calls
+        self.connection_lost(None)
+        return wire, behind, blocked
+
     # what is answered here
 
     def screen(self, request: web.BaseRequest) -> Awaitable[web.StreamResponse] | None:
@@ -338,3 +362,9 @@ class Connection(RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionResetError("the answer had begun")
         return answer
+
+
+def _nothing_behind(data: bytes) -> bool:
+    """Whether a head, which ends somewhere in ``data``, ends exactly with it."""
+    # Where its blank line began in the read before, another one at the end is not its own.
+    return data.endswith(b"\r\n\r\n") and data.count(b"\r\n\r\n") == 1 and data[0] not in b"\r\n"
