@@ -8,7 +8,7 @@ Each step either goes on or says the reason.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from gatekeeper.errors import StoreUnavailable
 from gatekeeper.inbound import HostList, InboundRequest, rate_key
@@ -16,6 +16,7 @@ from gatekeeper.tokens.codec import AccessClaims, AccessTokens
 from gatekeeper.tokens.cookies import Cookies
 from gatekeeper.tokens.refresh import RefreshClaim, RefreshTokens
 from gatekeeper.tokens.sessions import Facts, LiveRecord, Question, Sessions, SessionStore, TokenPair, UserState
+from policies.facts import fact
 from policies.model import Decision, Principal, Reason, Verdict
 from policies.rates import Counted, Limit, LimitBy, LocalWindows, Standing
 from policies.rules import Rule, RuleBook, admits
@@ -33,7 +34,7 @@ _LOGIN_HELPS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Presented:
     """The credentials of a request, read but not yet believed."""
 
@@ -53,7 +54,7 @@ class Presented:
         return self.bearer is None and self.access_cookie is None and self.refresh_cookie is None and not self.bad
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Authenticated:
     """A believed principal; ``renewed`` where it was renewed in passing."""
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum, StrEnum
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
+
+from policies.facts import fact
 
 if TYPE_CHECKING:
     from policies.rates import Standing
@@ -62,7 +64,7 @@ class Verdict(IntEnum):
     STEP_UP = 3
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class RequestTarget:
     """The one canonical request target (RFC 9112 3.2, origin-form) that policy and forwarding share.
 
@@ -89,7 +91,7 @@ class RequestTarget:
         return host if self.port is None else f"{host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Principal:
     """Who asks: facts of a verified token, with roles and e-mail from the live user record.
 
@@ -108,7 +110,7 @@ class Principal:
     auth_time: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class AccessRequest:
     """One question to the decision point."""
 
@@ -119,7 +121,7 @@ class AccessRequest:
     now: float
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Decision:
     """The answer. Built without arguments it denies.
 

@@ -11,6 +11,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from enum import StrEnum
 
+from policies.facts import fact
+
 
 class LimitBy(StrEnum):
     """Whose requests are counted together."""
@@ -35,7 +37,7 @@ class Limit:
         return f'"{self.name}";q={self.amount};w={self.window}'
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Counted:
     """One limit to count for one request: ``who`` is an address key, a user or a session."""
 
@@ -43,7 +45,7 @@ class Counted:
     who: str
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Standing:
     """The verdict: whether the request is within the limit, what is left, and seconds until there is more."""
 

@@ -102,7 +102,9 @@ async def _running(
     config = Config.model_validate({"public_url": url, "storage": storage, **settings})
     prepared = await prepare_stores(config, postgres, clock)
     gate = await build(config, StoreAddresses(postgres, redis), clock=clock, argon2=CHEAP)
-    runner = make_runner(gate.app, timeouts=config.timeouts, sizes=config.sizes)
+    runner = make_runner(
+        gate.app, timeouts=config.timeouts, sizes=config.sizes, prefix=config.prefix, forward=gate.forward
+    )
     await runner.setup()
     await aiohttp.web.SockSite(runner, listener).start()
     jar = aiohttp.DummyCookieJar()

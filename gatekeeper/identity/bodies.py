@@ -94,7 +94,7 @@ class UserAnswer(Body):
 class TokenAnswer(Body):
     """What login and refresh answer; with cookies the tokens are absent from the body. Lives in seconds."""
 
-    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105  # the type's name, not a token
+    token_type: Literal["Bearer"] = "Bearer"  # the type's name, not a token
     access_token: str | None = None
     expires_in: int
     refresh_token: str | None = None

@@ -17,6 +17,7 @@ from gatekeeper.clock import Clock
 from gatekeeper.inbound.client import TrustedProxies, derive_client
 from gatekeeper.inbound.hosts import parse_host
 from gatekeeper.inbound.target import split_target
+from policies.facts import fact
 from policies.model import Address, Reason, RequestTarget
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -41,7 +42,7 @@ class Refused:
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class InboundRequest:
     """The facts of one request.
 

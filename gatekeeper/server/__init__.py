@@ -1,5 +1,5 @@
 """The HTTP/1.1 server: aiohttp's, with deadlines, bounds and strictness of its own. Used by the workers."""
 
-from gatekeeper.server.runner import make_runner
+from gatekeeper.server.runner import Forward, make_runner
 
-__all__ = ["make_runner"]
+__all__ = ["Forward", "make_runner"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import cast
 
 from aiohttp import web
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
@@ -14,8 +15,16 @@ from gatekeeper.errors import StartupError
 from gatekeeper.server.connection import Bounds, Connection
 
 
-def make_runner(app: web.Application, *, timeouts: Timeouts, sizes: Sizes) -> web.AppRunner:
+Forward = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def make_runner(
+    app: web.Application, *, timeouts: Timeouts, sizes: Sizes, prefix: str = "", forward: Forward | None = None
+) -> web.AppRunner:
     """A runner for ``app``: no access log of aiohttp's, no decompression, handlers cancelled when the client leaves.
+
+    With ``forward``, only what is under ``prefix`` as the client spelled it goes through the application and its
+    router; everything else is given to ``forward`` at once, since routing costs as much as deciding.
 
     ``runner.cleanup()`` lets requests in flight go on for ``timeouts.drain``. Raises StartupError where aiohttp
     lacks its C extension, since its Python parser accepts messages that must fail.
@@ -30,26 +39,30 @@ def make_runner(app: web.Application, *, timeouts: Timeouts, sizes: Sizes) -> we
         max_head=sizes.head,
         max_body=sizes.body,
     )
-    return _Runner(app, bounds, shutdown_timeout=timeouts.drain)
+    return _Runner(app, bounds, shutdown_timeout=timeouts.drain, prefix=f"{prefix}/", forward=forward)
 
 
 class _Runner(web.AppRunner):
     """An AppRunner that makes Connections."""
 
-    __slots__ = ("_bounds",)
+    __slots__ = ("_bounds", "_forward", "_prefix")
 
-    def __init__(self, app: web.Application, bounds: Bounds, *, shutdown_timeout: float) -> None:
+    def __init__(
+        self, app: web.Application, bounds: Bounds, *, shutdown_timeout: float, prefix: str, forward: Forward | None
+    ) -> None:
         super().__init__(app, shutdown_timeout=shutdown_timeout)
         self._bounds = bounds
+        self._prefix = prefix
+        self._forward = forward
 
     async def _make_server(self) -> Server:
-        return _Server(await super()._make_server(), self._bounds)
+        return _Server(await super()._make_server(), self._bounds, self._prefix, self._forward)
 
 
 class _Server(Server):
     """The application's own server in all but its connections and its requests."""
 
-    def __init__(self, of_app: Server, bounds: Bounds) -> None:
+    def __init__(self, of_app: Server, bounds: Bounds, prefix: str, forward: Forward | None) -> None:
         super().__init__(
             self._screened,
             request_factory=partial(of_app.request_factory, _cls=_Request),  # type: ignore[call-arg]  # Application's has it
@@ -57,12 +70,18 @@ class _Server(Server):
         )
         self._handle = of_app.request_handler
         self._bounds = bounds
+        self._prefix = prefix
+        self._forward = forward
 
     def _screened(self, request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
         """Not ``async``: a request that passes costs no coroutine more."""
         connection = request.protocol
         refusal = connection.screen(request) if isinstance(connection, Connection) else None
-        return self._handle(request) if refusal is None else refusal
+        if refusal is not None:
+            return refusal
+        if self._forward is None or request.raw_path.startswith(self._prefix):
+            return self._handle(request)
+        return self._forward(cast("web.Request", request))
 
     def __call__(self) -> Connection:
         return Connection(self, self._bounds, loop=self._loop)

@@ -160,15 +160,20 @@ class PostgresSetupLinks:
         return row is not None
 
     async def consume(self, token_hash: bytes, state: UserState, password_hash: str, now: float) -> bool:
-        """Spend the link and make the admin in one statement. Raises Conflict where the e-mail is taken."""
+        """Spend the link, and every other, and make the admin in one statement.
+
+        Raises Conflict where the e-mail is taken.
+        """
         at = as_datetime(now)
         row = await _write_one(
             self._postgres,
             """
-            WITH spent AS (DELETE FROM setup_links WHERE token_hash = %(hash)s AND expires_at > %(now)s RETURNING 1),
+            WITH asked AS (SELECT 1 FROM setup_links WHERE token_hash = %(hash)s AND expires_at > %(now)s),
+            spent AS (DELETE FROM setup_links WHERE EXISTS (SELECT 1 FROM asked) RETURNING token_hash),
             made AS (
                 INSERT INTO users (id, email, name, roles, epoch_raised_at, created_at, updated_at)
-                SELECT %(id)s, %(email)s, %(name)s, %(roles)s, %(now)s, %(now)s, %(now)s FROM spent RETURNING id)
+                SELECT %(id)s, %(email)s, %(name)s, %(roles)s, %(now)s, %(now)s, %(now)s
+                FROM spent WHERE token_hash = %(hash)s RETURNING id)
             INSERT INTO passwords (user_id, hash, changed_at) SELECT id, %(password)s, %(now)s FROM made
             RETURNING user_id
             """,

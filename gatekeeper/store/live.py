@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 from gatekeeper.errors import StoreUnavailable
 from gatekeeper.live import Changed
@@ -19,6 +19,7 @@ from gatekeeper.tokens.refresh import RefreshClaim
 from gatekeeper.tokens.sessions import Facts, LiveRecord, Presented, Question, Session, UserState
 from policies.rates import Counted, Standing, standing
 
+_Record = TypeVar("_Record")
 PRESENT = Script("present")
 PUT_USER = Script("put_user")
 ADOPT_EPOCH = Script("adopt_epoch")
@@ -30,6 +31,7 @@ EVENTS = "gate:events"  # the scripts publish the key of what changed
 _SESSION_FIELDS = ("uid", "epoch", "gen", "rotated", "seen", "expires", "auth", "acr", "amr")
 _USER_FIELDS = ("version", "epoch", "locked", "roles", "email", "verified", "name")
 _MOST_A_READ = 200  # requests a script call; keeps one tick from holding Redis for long
+_MOST_REMEMBERED = 10_000
 _SLACK_MS = 60_000  # keys outlive their records a little: expiry is decided by the gate's clock
 
 
@@ -61,6 +63,9 @@ class RedisSessions:
         self._user_life = user_life
         self._waiting: list[tuple[Question, asyncio.Future[Facts]]] = []
         self._under_way: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._parsed_users: dict[str, tuple[Sequence[bytes | None], UserState | None]] = {}
+        self._parsed_sessions: dict[str, tuple[Sequence[bytes | None], Session | None]] = {}
 
     async def read(self, session: str, jti: str, user: str) -> LiveRecord:
         """Session, blacklist entry and user, in the round trip of this tick."""
@@ -69,7 +74,8 @@ class RedisSessions:
 
     async def ask(self, question: Question) -> Facts:
         """All that one request needs, in one round trip shared with the other requests of this tick."""
-        loop = asyncio.get_running_loop()
+        # Kept, because asking for the running loop is a system call in CPython 3.11.
+        loop = self._loop = self._loop or asyncio.get_running_loop()
         future: asyncio.Future[Facts] = loop.create_future()
         if not self._waiting:
             loop.call_soon(self._flush)
@@ -93,14 +99,28 @@ class RedisSessions:
                     future.set_exception(StoreUnavailable("redis", fault.detail))
             return
         for question, future in waiting:
-            facts = _facts(question, answers)
+            facts = self._facts(question, answers)
             if not future.done():  # a caller that left has cancelled its own future, and only that
                 future.set_result(facts)
 
+    def _facts(self, question: Question, answers: Iterator[Any]) -> Facts:
+        live = address = rule = None
+        if question.session:
+            session, listed, user = next(answers), next(answers), next(answers)
+            live = LiveRecord(
+                _remembered(self._parsed_sessions, question.session, session, _session),
+                bool(listed),
+                _remembered(self._parsed_users, question.user, user, _user),
+            )
+        if question.address_limit is not None:
+            address = _standing(question.address_limit, next(answers), question.now)
+        if question.rule_limit is not None:
+            rule = _standing(question.rule_limit, next(answers), question.now)
+        return Facts(live, address, rule)
+
     async def find(self, session: str) -> Session | None:
         """One session."""
-        key = session_key(session)
-        return _session(key, await self._redis.call("HMGET", key, *_SESSION_FIELDS))
+        return _session(session, await self._redis.call("HMGET", session_key(session), *_SESSION_FIELDS))
 
     async def find_user(self, user: str) -> UserState | None:
         """One user; asking keeps the record for as long as a new session may need it."""
@@ -109,7 +129,7 @@ class RedisSessions:
             self._redis.call("HMGET", key, *_USER_FIELDS),
             self._redis.call("PEXPIRE", key, int(self._user_life * 1000)),
         )
-        return _user(key, fields)
+        return _user(user, fields)
 
     async def open(self, session: Session, user: UserState, *, idle: float) -> None:
         """Write the user, then the session."""
@@ -204,18 +224,21 @@ def _asked(questions: Sequence[Question]) -> tuple[list[str], list[str | int]]:
     return keys, arguments
 
 
-def _facts(question: Question, answers: Iterator[Any]) -> Facts:
-    live = address = rule = None
-    if question.session:
-        session, listed, user = next(answers), next(answers), next(answers)
-        live = LiveRecord(
-            _session(session_key(question.session), session), bool(listed), _user(user_key(question.user), user)
-        )
-    if question.address_limit is not None:
-        address = _standing(question.address_limit, next(answers), question.now)
-    if question.rule_limit is not None:
-        rule = _standing(question.rule_limit, next(answers), question.now)
-    return Facts(live, address, rule)
+def _remembered(
+    memory: dict[str, tuple[Sequence[bytes | None], _Record | None]],
+    name: str,
+    fields: Sequence[bytes | None],
+    parse: Callable[[str, Sequence[bytes | None]], _Record | None],
+) -> _Record | None:
+    """What these very fields were parsed to the last time; parsing costs more than comparing them."""
+    known = memory.get(name)
+    if known is not None and known[0] == fields:
+        return known[1]
+    if len(memory) >= _MOST_REMEMBERED:
+        memory.clear()
+    record = parse(name, fields)
+    memory[name] = (fields, record)
+    return record
 
 
 def _standing(use: Counted, taken: Sequence[int], now: float) -> Standing:
@@ -238,14 +261,14 @@ def _session_pairs(session: Session) -> list[Any]:
     return [part for pair in zip(_SESSION_FIELDS, values, strict=True) for part in pair]
 
 
-def _session(key: str, fields: Sequence[bytes | None]) -> Session | None:
+def _session(session: str, fields: Sequence[bytes | None]) -> Session | None:
     uid, epoch, generation, rotated, seen, expires, auth, acr, amr = fields
     if uid is None or epoch is None or generation is None or rotated is None or seen is None:
         return None
     if expires is None or auth is None or acr is None or amr is None:
         return None
     return Session(
-        id=key[6:-1],
+        id=session,
         user_id=uid.decode(),
         epoch=int(epoch),
         generation=int(generation),
@@ -258,12 +281,12 @@ def _session(key: str, fields: Sequence[bytes | None]) -> Session | None:
     )
 
 
-def _user(key: str, fields: Sequence[bytes | None]) -> UserState | None:
+def _user(user: str, fields: Sequence[bytes | None]) -> UserState | None:
     version, epoch, locked, roles, email, verified, name = fields
     if version is None or epoch is None or locked is None or roles is None or email is None:
         return None
     return UserState(
-        id=key[8:-1],
+        id=user,
         email=email.decode(),
         email_verified=verified == b"1",
         name=name.decode() if name else None,

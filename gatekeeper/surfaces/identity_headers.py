@@ -9,7 +9,7 @@ from gatekeeper.inbound import InboundRequest
 from gatekeeper.tokens.assertion import Assertions
 from gatekeeper.upstream.headers import RawHeaders
 from geo.lookup import PlaceFinder
-from policies.model import Principal
+from policies.model import Address, Principal
 
 IDENTITY = (
     "X-Gate-Subject",
@@ -64,6 +64,8 @@ FORWARDING_NAMES = frozenset(
     }
 )
 
+_WIRE_NAMES = tuple(name.encode() for name in IDENTITY)
+_MOST_REMEMBERED = 10_000
 _FOR, _PROTO, _HOST = b"X-Forwarded-For", b"X-Forwarded-Proto", b"X-Forwarded-Host"
 
 
@@ -73,6 +75,7 @@ class IdentityHeaders:
     def __init__(self, assertions: Assertions, places: PlaceFinder) -> None:
         self._assertions = assertions
         self._places = places
+        self._encoded: dict[tuple[str, ...], tuple[tuple[bytes, bytes], ...]] = {}
 
     def values(self, principal: Principal | None, request: InboundRequest, audience: str) -> tuple[str, ...]:
         """One value a name of ``IDENTITY``, "" where it is unknown."""
@@ -95,14 +98,42 @@ class IdentityHeaders:
     def for_upstream(self, principal: Principal | None, request: InboundRequest, audience: str) -> RawHeaders:
         """The identity fields that are known, as they go on the wire."""
         values = self.values(principal, request, audience)
-        return [(name.encode(), value.encode()) for name, value in zip(IDENTITY, values, strict=True) if value]
+        known = self._encoded.get(values)
+        if known is None:
+            pairs = zip(_WIRE_NAMES, values, strict=True)
+            known = tuple((name, value.encode()) for name, value in pairs if value)
+            if len(self._encoded) >= _MOST_REMEMBERED:
+                self._encoded.clear()
+            self._encoded[values] = known
+        return list(known)
 
 
-def forwarding_fields(request: InboundRequest, *, trusted: bool) -> RawHeaders:
+class ForwardingFields:
     """X-Forwarded-*, Forwarded (RFC 7239), Via (RFC 9110 7.6.3) and X-Request-Id for the upstream.
 
     What a trusted proxy said before is kept, with this hop appended.
     """
+
+    def __init__(self) -> None:
+        self._of_strangers: dict[tuple[Address, str, str, int | None], tuple[tuple[bytes, bytes], ...]] = {}
+
+    def of(self, request: InboundRequest, *, trusted: bool) -> RawHeaders:
+        """The fields of one request."""
+        own = (b"X-Request-Id", request.request_id.encode())
+        if trusted:
+            return [*_forwarding(request, trusted=True), own]
+        target = request.target
+        key = (request.peer, target.scheme, target.host, target.port)
+        fields = self._of_strangers.get(key)
+        if fields is None:
+            fields = tuple(_forwarding(request, trusted=False))
+            if len(self._of_strangers) >= _MOST_REMEMBERED:
+                self._of_strangers.clear()
+            self._of_strangers[key] = fields
+        return [*fields, own]
+
+
+def _forwarding(request: InboundRequest, *, trusted: bool) -> RawHeaders:
     peer = str(request.peer)
     node = f'"[{peer}]"' if request.peer.version == 6 else peer
     target = request.target
@@ -120,7 +151,6 @@ def forwarding_fields(request: InboundRequest, *, trusted: bool) -> RawHeaders:
         (b"X-Real-IP", str(request.client).encode()),
         (b"Forwarded", element.encode("latin-1", "replace")),
         (b"Via", via.encode("latin-1", "replace")),
-        (b"X-Request-Id", request.request_id.encode()),
     ]
 
 

@@ -15,6 +15,7 @@ from typing import Protocol
 from gatekeeper.errors import StoreUnavailable
 from gatekeeper.tokens.codec import AccessClaims, AccessTokens
 from gatekeeper.tokens.refresh import RefreshClaim, RefreshTokens
+from policies.facts import fact
 from policies.model import Address, Reason
 from policies.rates import Counted, Standing
 
@@ -53,7 +54,7 @@ class Session:
         return now < self.expires_at and now < self.seen_at + idle_ttl
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class LiveRecord:
     """What a request with a token reads of its session."""
 
@@ -62,7 +63,7 @@ class LiveRecord:
     user: UserState | None
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Question:
     """What one request wants to know and to count, all in one round trip. ``now`` in Unix seconds."""
 
@@ -74,7 +75,7 @@ class Question:
     rule_limit: Counted | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Facts:
     """The answer to a Question: None for what was not asked."""
 
