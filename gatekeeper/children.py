@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
@@ -38,8 +39,16 @@ class Child:
     control: socket.socket = field(repr=False)
 
     @classmethod
-    def spawn(cls, module: str, arguments: Sequence[str], inherited: Sequence[socket.socket] = ()) -> Self:
+    def spawn(
+        cls,
+        module: str,
+        arguments: Sequence[str],
+        inherited: Sequence[socket.socket],
+        environment: Mapping[str, str] | None = None,
+    ) -> Self:
         """``python -m module --control FD arguments...`` with the ``inherited`` sockets under their numbers.
+
+        ``environment`` is added to ours.
 
         SIGINT is blocked in it until it has a say in the matter: a Ctrl-C reaches the supervisor alone.
         """
@@ -52,6 +61,7 @@ class Child:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
+                env={**os.environ, **(environment or {})},
                 pass_fds=[theirs.fileno(), *(one.fileno() for one in inherited)],
             )
         except BaseException:
@@ -74,11 +84,17 @@ class Child:
 
 
 class Keeper:
-    """Keeps one kind of child running: starts it again when it ends by itself, with growing pauses."""
+    """Keeps one kind of child running: starts it again when it ends by itself, with growing pauses.
 
-    def __init__(self, name: str, spawn: Callable[[], Child]) -> None:
+    ``on_end`` is told the number of each process that has ended.
+    """
+
+    def __init__(
+        self, name: str, spawn: Callable[[], Child], *, on_end: Callable[[int], None] = lambda _: None
+    ) -> None:
         self.name = name
         self._spawn = spawn
+        self._on_end = on_end
         self._hand_over = b""
         self._ready: asyncio.Future[None] | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -100,6 +116,7 @@ class Keeper:
         while True:
             began = time.monotonic()
             why = await self._attend(self.child)
+            self._on_end(self.pid)
             if not ready.done():
                 ready.set_exception(StartupError(why))
                 return

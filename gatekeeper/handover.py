@@ -20,12 +20,14 @@ from gatekeeper.store.addresses import StoreAddresses
 class HandOver:
     """Everything a worker needs: the configuration as the supervisor understood it, where the stores are, and the
     descriptors of the sockets to serve. A worker that starts later gets the same, whatever the file says by then.
+    ``internal`` are those of ``internal_listen``.
     """
 
     slot: int
     config: Config
     addresses: StoreAddresses
     listeners: tuple[int, ...]
+    internal: tuple[int, ...] = ()
 
     def dump(self) -> bytes:
         """As one line of JSON, secrets in clear."""
@@ -35,6 +37,7 @@ class HandOver:
             "postgres": self.addresses.postgres,
             "redis": self.addresses.redis,
             "listeners": self.listeners,
+            "internal": self.internal,
         }
         return orjson.dumps(fields, default=_revealed, option=orjson.OPT_APPEND_NEWLINE)
 
@@ -47,6 +50,7 @@ class HandOver:
             config=Config.model_validate(fields["config"]),
             addresses=StoreAddresses(fields["postgres"], fields["redis"]),
             listeners=tuple(fields["listeners"]),
+            internal=tuple(fields["internal"]),
         )
 
 

@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Self
 
@@ -47,12 +48,12 @@ class Listeners:
     by_slot: list[list[socket.socket]] = field(default_factory=list)
 
     @classmethod
-    def bind(cls, addresses: list[str], slots: int, *, patience: float = PATIENCE) -> Self:
-        """Bind every address (as the key ``listen`` has them) for ``slots`` workers.
+    def bind(cls, addresses: Sequence[str], slots: int, *, key: str = "listen", patience: float = PATIENCE) -> Self:
+        """Bind every address of the configuration's ``key`` for ``slots`` workers.
 
         ``patience`` (seconds) is how long a port may still be in use. Raises StartupError with nothing left bound.
         """
-        wanted = [ListenAddress(*listen_place(text)) for text in addresses]
+        wanted = [ListenAddress(*listen_place(text), key=key) for text in addresses]
         listeners = cls([[] for _ in range(slots)])
         deadline = time.monotonic() + patience
         try:

@@ -17,8 +17,11 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
@@ -38,6 +41,7 @@ from gatekeeper.store.migrate import migrate
 
 APP: Final = "gatekeeper.app:build"
 EMBEDDED: Final = "embedded"
+METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus_client when it is imported
 DRAIN_MARGIN: Final = 5.0  # seconds beyond timeouts.drain before workers are killed
 LOOK_EVERY: Final = 0.5  # seconds between two looks at the embedded servers
 _RESTARTS: Final = 5  # of one embedded server within ...
@@ -129,6 +133,7 @@ class Running:
     """What has been started, for ``Supervisor`` to look after."""
 
     listeners: Listeners
+    internal: Listeners
     workers: list[Keeper]
     example: Keeper | None
     restarts: dict[str, deque[float]] = field(default_factory=dict)
@@ -162,10 +167,7 @@ class Supervisor:
         storage, count = self._config.storage, worker_count(self._config)
         postgres, redis = storage.postgres.get_secret_value(), storage.redis.get_secret_value()
         with ExitStack() as stack:
-            listeners = Listeners.bind(self._config.listen, count)
-            stack.callback(listeners.close)
-            example = bind_one(example_address(self._config)) if example_upstream else None
-            running = self._spawn(listeners, example, stack)
+            running = self._spawn(count, stack, example_upstream=example_upstream)
             servers = stack.enter_context(
                 embedded_servers(
                     storage.data_dir,
@@ -183,22 +185,31 @@ class Supervisor:
             prepared = prepare(self._config, addresses.postgres)
             asyncio.run(self._attend(running, servers, addresses, prepared.setup_token))
 
-    def _spawn(self, listeners: Listeners, example: socket.socket | None, stack: ExitStack) -> Running:
-        """Start the processes: they import their code while the stores start, then wait for their hand-over."""
-
-        def worker(slot: int) -> Callable[[], Child]:
-            return lambda: Child.spawn("gatekeeper.worker", ["--app", self._app], listeners.by_slot[slot])
-
-        running = Running(listeners, [], None)
+    def _spawn(self, count: int, stack: ExitStack, *, example_upstream: bool) -> Running:
+        """Bind every socket, then start the processes: they import their code while the stores start, and wait for
+        their hand-over.
+        """
+        config = self._config
+        listeners = stack.enter_context(closing(Listeners.bind(config.listen, count)))
+        inside = [config.internal_listen] if config.internal_listen else []
+        internal = stack.enter_context(closing(Listeners.bind(inside, count, key="internal_listen")))
+        example = stack.enter_context(bind_one(example_address(config))) if example_upstream else None
+        metrics = stack.enter_context(TemporaryDirectory(prefix="gatekeeper-metrics-", ignore_cleanup_errors=True))
+        running = Running(listeners, internal, [], None)
         stack.callback(running.close)
-        for slot in range(len(listeners.by_slot)):
-            running.workers.append(Keeper(f"worker {slot}", worker(slot)))
+
+        def worker(slot: int) -> Child:
+            sockets = [*listeners.by_slot[slot], *internal.by_slot[slot]]
+            return Child.spawn("gatekeeper.worker", ["--app", self._app], sockets, {METRICS_FOLDER: metrics})
+
+        def upstream(listener: socket.socket) -> Child:
+            return Child.spawn("gatekeeper.example_upstream", ["--listener", str(listener.fileno())], [listener])
+
+        on_end = partial(forget_gauges, Path(metrics))
+        for slot in range(count):
+            running.workers.append(Keeper(f"worker {slot}", partial(worker, slot), on_end=on_end))
         if example is not None:
-            stack.callback(example.close)
-            arguments = ["--listener", str(example.fileno())]
-            running.example = Keeper(
-                "example upstream", lambda: Child.spawn("gatekeeper.example_upstream", arguments, [example])
-            )
+            running.example = Keeper("example upstream", partial(upstream, example))
         return running
 
     async def _attend(
@@ -243,7 +254,8 @@ class Supervisor:
             hand_over = b""
             if keeper is not running.example:
                 sockets = tuple(one.fileno() for one in running.listeners.by_slot[slot])
-                hand_over = HandOver(slot, config, addresses, sockets).dump()
+                inside = tuple(one.fileno() for one in running.internal.by_slot[slot])
+                hand_over = HandOver(slot, config, addresses, sockets, inside).dump()
             ready: asyncio.Future[None] = loop.create_future()
             keeping.append((asyncio.create_task(keeper.keep(hand_over, ready)), ready))
         return keeping
@@ -271,7 +283,8 @@ class Supervisor:
         _log.info("stopping")
         for keeper in running.workers:
             keeper.drain()
-        running.listeners.close()  # the workers' copies are the last: with them the ports are free
+        for bound in (running.listeners, running.internal):
+            bound.close()  # the workers' copies are the last: with them the ports are free
         count, limit = len(running.workers), self._config.timeouts.drain + DRAIN_MARGIN
         workers: Waitable = asyncio.ensure_future(asyncio.wait(tasks[:count]))
         again: Waitable = asyncio.ensure_future(told.get())
@@ -290,6 +303,12 @@ class Supervisor:
 async def first_of(*several: Waitable, timeout: float | None = None) -> None:
     """Until one of them is done, for at most ``timeout`` seconds."""
     await asyncio.wait(several, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+
+
+def forget_gauges(metrics: Path, pid: int) -> None:
+    """What a worker that has ended said of its present, in prometheus_client's files; its counters still count."""
+    for file in metrics.glob(f"gauge_live*_{pid}.db"):
+        file.unlink(missing_ok=True)
 
 
 def worker_count(config: Config) -> int:

@@ -23,15 +23,19 @@ class StandIn:
         self._folder = folder
         self._addresses = addresses
         self._draining = False
-        self.app = web.Application()
-        self.app.add_routes(
-            [
-                web.get("/_gate/health/ready", self.ready),
-                web.get("/who", self.who),
-                web.get("/hold/{name}", self.hold),
-                web.get("/crash", self.crash),
-            ]
-        )
+        self.app, self.internal = web.Application(), web.Application()
+        for app in (self.app, self.internal):
+            app.router.add_get("/_gate/health/ready", self.ready)
+
+    async def forward(self, request: web.Request) -> web.Response:
+        match request.path.split("/")[1:]:
+            case ["who"]:
+                return web.json_response({"pid": os.getpid(), "redis": self._addresses.redis})
+            case ["hold", name]:
+                return await self.hold(name)
+            case ["crash"]:
+                os._exit(9)
+        raise web.HTTPNotFound
 
     def begin_drain(self) -> None:
         self._draining = True
@@ -40,18 +44,11 @@ class StandIn:
     async def ready(self, _request: web.Request) -> web.Response:
         return web.Response(status=503 if self._draining else 200)
 
-    async def who(self, _request: web.Request) -> web.Response:
-        return web.json_response({"pid": os.getpid(), "redis": self._addresses.redis})
-
-    async def hold(self, request: web.Request) -> web.Response:
-        name = request.match_info["name"]
+    async def hold(self, name: str) -> web.Response:
         (self._folder / f"{name}.held").touch()
         while not (self._folder / name).exists():  # noqa: ASYNC110  # made by another process
             await asyncio.sleep(0.01)
         return web.Response(text="held to the end")
-
-    async def crash(self, _request: web.Request) -> web.Response:
-        os._exit(9)
 
 
 async def build(config: Config, addresses: StoreAddresses, *, access: AccessLog | None) -> StandIn:

@@ -62,7 +62,7 @@ class Supervised:
         self.folder = folder
         self.data = folder / "data"
         self.data.mkdir(exist_ok=True)
-        config = {"storage": {}, "logs": {"format": "json"}, **config}
+        config = {"storage": {}, "logs": {"format": "json"}, "internal_listen": None, **config}
         config["storage"] = {"data_dir": str(self.data), **config["storage"]}
         (folder / "config.yaml").write_text(json.dumps(config))
         self.port = int(config["listen"][0].rpartition(":")[2])

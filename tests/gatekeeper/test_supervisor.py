@@ -131,6 +131,22 @@ def test_ipv6_and_several_addresses_are_served(start: Start) -> None:
     assert gate.get("/who")[0] == 200
 
 
+def test_internal_listener_is_bound_like_the_others_and_stays_until_the_end(start: Start) -> None:
+    port = free_port()
+    gate = start(internal_listen=f"127.0.0.1:{port}", workers=2).wait_ready()
+    other = start(folder="other", internal_listen=f"127.0.0.1:{port}")
+    assert other.wait_ended() == 1
+    assert other.err.startswith(f"internal_listen: 127.0.0.1:{port} is in use")
+    held = Held(gate, "slow")
+    gate.signal(signal.SIGTERM)
+    until(lambda: refused(gate), "the public port to be closed")
+    gate.port = port
+    assert gate.get("/_gate/health/ready")[0] == 503
+    held.release()
+    held.join(PATIENCE)
+    assert gate.wait_ended() == 0
+
+
 def test_connection_waits_while_its_crashed_worker_is_started_again(start: Start) -> None:
     """security 26: a crashed worker is restarted; nobody is refused meanwhile."""
     gate = start().wait_ready()
