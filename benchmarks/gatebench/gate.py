@@ -113,10 +113,12 @@ class Gate:
 
 
 def _config(folder: Path, of: Stores, upstreams: dict[str, int], port: int, **settings: Any) -> dict[str, Any]:
-    from gatekeeper.config.model import Limits
+    from gatekeeper.config.model import Config, Limits
 
-    limits = dict.fromkeys(Limits.model_fields, _PLENTY)
+    limits = {name: _PLENTY for name, one in Limits.model_fields.items() if "/" in str(one.default)}
+    more = {"internal_listen": f"127.0.0.1:{free_port()}"} if "internal_listen" in Config.model_fields else {}
     return {
+        **more,
         "listen": [f"127.0.0.1:{port}"],
         "public_url": f"http://127.0.0.1:{port}",
         "workers": 1,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -19,7 +20,7 @@ CONNECTIONS = 64
 class System:
     """One server under test: where it listens, what each request carries, and its processes.
 
-    ``requests`` are sets of header fields sent in turn.
+    ``requests`` are sets of header fields sent in turn; with a ``body`` they are POSTs.
     """
 
     name: str
@@ -27,6 +28,7 @@ class System:
     pids: Sequence[int]
     path: str = "/api/items/1"
     requests: Sequence[Mapping[str, str]] = field(default=(), repr=False)
+    body: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +49,24 @@ class Round:
         return cls(requests / told["seconds"], 1e6 * cpu / requests, told["p50"], told["p99"], failed)
 
 
-def wrk(system: System, seconds: float, folder: Path, connections: int = CONNECTIONS) -> Round:
+def wrk(
+    system: System, seconds: float, folder: Path, *, connections: int = CONNECTIONS, faults_allowed: bool = False
+) -> Round:
     """One round. Raises BenchError where a request failed: a refusal is cheap and must not count as speed."""
     requests = folder / "requests.txt"
     requests.write_text("".join(f"{_block(one)}\n" for one in system.requests))
+    env = {"REQUESTS": str(requests), "PATH": os.environ["PATH"]} | ({"BODY": system.body} if system.body else {})
+    url = f"http://127.0.0.1:{system.port}{system.path}"
+    options = ["-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s", "--latency"]
     before = cpu_seconds(system.pids)
-    said = run(
-        ["taskset", "-c", OTHERS, "wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--latency",
-         "-s", LOAD / "rotate.lua", f"http://127.0.0.1:{system.port}{system.path}"],
-        timeout=seconds + 30,
-        env={"REQUESTS": str(requests), "PATH": "/usr/local/bin:/usr/bin:/bin"},
-    )  # fmt: skip
+    command = ["taskset", "-c", str(OTHERS), "wrk", *options, "-s", str(LOAD / "rotate.lua"), url]
+    said = run(command, timeout=seconds + 30, env=env)
     cpu = cpu_seconds(system.pids) - before
     line = next((one for one in said.splitlines() if one.startswith("JSON ")), None)
     if line is None:
         raise BenchError(f"wrk said nothing of {system.name}")
     done = Round.of(json.loads(line[5:]), cpu)
-    if done.failed:
+    if done.failed and not faults_allowed:
         raise BenchError(f"{system.name}: {done.failed} requests failed: {line[5:]}")
     return done
 
@@ -74,18 +77,30 @@ def _block(fields: Mapping[str, str]) -> str:
 
 @dataclass(slots=True)
 class Measured:
-    """All rounds of one system, the bad ones too."""
+    """All rounds of one system, the bad ones too; ``why_not`` where it could not be measured (to the end)."""
 
     name: str
     rounds: list[Round] = field(default_factory=list)
     why_not: str = ""
 
     def median(self, what: str) -> float:
-        """The median of one of Round's figures."""
-        return float(median(getattr(one, what) for one in self.rounds))
+        """The median of one of Round's figures; 0 without a round."""
+        return float(median(getattr(one, what) for one in self.rounds)) if self.rounds else 0.0
+
+    def ratio(self, other: Measured, what: str = "per_second") -> float | None:
+        """The median of this one's share of the other, round by round, so that both met the same disturbance."""
+        pairs = [(getattr(a, what), getattr(b, what)) for a, b in zip(self.rounds, other.rounds, strict=False)]
+        shares = [a / b for a, b in pairs if b]
+        return float(median(shares)) if shares else None
+
+    def as_data(self) -> dict[str, Any]:
+        """For the JSON file."""
+        return {"why_not": self.why_not, "rounds": [asdict(one) for one in self.rounds]}
 
 
-def interleaved(systems: Sequence[System], *, rounds: int, seconds: float, folder: Path) -> dict[str, Measured]:
+def interleaved(
+    systems: Sequence[System], *, rounds: int, seconds: float, folder: Path, connections: int = CONNECTIONS
+) -> dict[str, Measured]:
     """Every system in turn, round by round, so that what disturbs the machine disturbs them all."""
     found = {system.name: Measured(system.name) for system in systems}
     for _ in range(rounds):
@@ -94,7 +109,7 @@ def interleaved(systems: Sequence[System], *, rounds: int, seconds: float, folde
             if measured.why_not:
                 continue
             try:
-                measured.rounds.append(wrk(system, seconds, folder))
+                measured.rounds.append(wrk(system, seconds, folder, connections=connections))
             except BenchError as fault:
                 measured.why_not = str(fault)
     return found

@@ -69,7 +69,7 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path, patien
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1.0):
             return
         if process.poll() is not None or time.monotonic() > deadline:
-            raise BenchError(f"{Path(str(process.args[3])).name} does not listen: {last_words(log)}")  # type: ignore[index]
+            raise BenchError(f"{log.stem} does not start: {last_words(log)}")
         time.sleep(0.02)
 
 

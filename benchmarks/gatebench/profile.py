@@ -24,14 +24,12 @@ class Profile:
 def profile(tools: Tools, system: System, folder: Path, *, seconds: float, native: bool = False) -> Profile:
     """Sample the first of the system's processes while wrk loads it; idle samples do not count."""
     stacks = folder / ("native.txt" if native else "python.txt")
-    command = [
-        "taskset", "-c", str(OTHERS), tools.path("py-spy"), "record", "--pid", str(system.pids[0]), "--format", "raw",
-        "--function", "--threads", "--rate", "40" if native else "250", "--duration", str(round(seconds)), "--output", str(stacks),
-        *(["--native"] if native else []),
-    ]  # fmt: skip
+    options = ["--rate", "40" if native else "250", "--duration", str(round(seconds)), "--output", str(stacks)]
+    options += ["--format", "raw", "--function", "--threads", *(["--native"] if native else [])]
+    command = ["taskset", "-c", str(OTHERS), tools.path("py-spy"), "record", "--pid", str(system.pids[0]), *options]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as spy:
         try:
-            wrk(system, seconds + 2, folder)
+            wrk(system, seconds + 2, folder, faults_allowed=True)  # native stacks stop the worker for long
             _, said = spy.communicate(timeout=30)
         finally:
             spy.kill()

@@ -1,6 +1,8 @@
 -- wrk: send the prepared requests of a file in turn; say what happened as one line of JSON.
--- Called by gatebench/load.py. REQUESTS names a file of header blocks separated by empty lines.
+-- Called by gatebench/load.py. REQUESTS names a file of header blocks separated by empty lines; with BODY each is a POST.
 local requests, turn = {}, 0
+local body = os.getenv("BODY")
+local method = body and "POST" or "GET"
 
 function init(args)
   local block = {}
@@ -11,7 +13,7 @@ function init(args)
         local name, value = line:match("^([^:]+): (.*)$")
         headers[name] = value
       end
-      requests[#requests + 1] = wrk.format("GET", wrk.path, headers)
+      requests[#requests + 1] = wrk.format(method, wrk.path, headers, body)
       block = {}
     end
   end
@@ -19,7 +21,7 @@ function init(args)
     if line == "" then flush() else block[#block + 1] = line end
   end
   flush()
-  if #requests == 0 then requests[1] = wrk.format("GET", wrk.path) end
+  if #requests == 0 then requests[1] = wrk.format(method, wrk.path, {}, body) end
 end
 
 function request()
