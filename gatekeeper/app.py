@@ -28,6 +28,7 @@ from gatekeeper.identity.passwords import OWASP, Argon2Cost, PasswordRules, Pass
 from gatekeeper.identity.setup import FirstAdmin
 from gatekeeper.inbound import HostList, RequestReader, TrustedProxies
 from gatekeeper.journal.measured import MeasuredAttempts
+from gatekeeper.live import LiveConnections
 from gatekeeper.observe.access import AccessLog
 from gatekeeper.observe.metrics import CONTENT_TYPE, Metrics
 from gatekeeper.pages.next import origins_of
@@ -40,7 +41,7 @@ from gatekeeper.store.postgres import Postgres
 from gatekeeper.store.records import PostgresJournal, PostgresSessionRecords
 from gatekeeper.store.redis import Redis
 from gatekeeper.store.replay import Replay
-from gatekeeper.surfaces.entrance import Entrance
+from gatekeeper.surfaces.entrance import Entrance, Handler
 from gatekeeper.surfaces.identity_headers import IdentityHeaders
 from gatekeeper.surfaces.proxy import Proxy, ProxySettings
 from gatekeeper.surfaces.verify import NginxVerify
@@ -63,11 +64,16 @@ _USER_LIFE_MARGIN = 86_400.0
 
 @dataclass(slots=True)
 class Gatekeeper:
-    """One worker's gate: the applications of the public and the internal listener, and the hold on their life."""
+    """One worker's gate and the hold on its life.
+
+    ``app`` answers what is under the prefix, ``forward`` everything else, ``internal`` the internal listener.
+    """
 
     app: web.Application
+    forward: Handler
     internal: web.Application
     health: Health
+    live: LiveConnections
 
     def begin_drain(self) -> None:
         """SIGTERM came: readiness fails from now on."""
@@ -186,11 +192,16 @@ class Running:
     clock: Clock
     secret: str
     metrics: Metrics
+    live: LiveConnections
     upstreams: dict[str, UpstreamPool] = field(default_factory=dict)
 
     async def redis_answers(self) -> None:
         """Raises StoreUnavailable unless Redis answers."""
         await self.stores.redis.call("PING")
+
+    async def drain(self, _app: web.Application) -> None:
+        """No connection is accepted any more: end those that would never end, so that clients go elsewhere."""
+        await self.live.drain()
 
     async def postgres_answers(self) -> None:
         """Raises StoreUnavailable unless PostgreSQL answers."""
@@ -300,7 +311,13 @@ def _edge(config: Config, stores: Stores, tokens: TokenParts, running: Running, 
             idle_ttl=config.tokens.idle_ttl,
         ),
         proxy=Proxy(
-            gate, running.upstreams, headers, trusted, ProxySettings(config.prefix, config.sizes.body), running.metrics
+            gate,
+            running.upstreams,
+            headers,
+            trusted,
+            ProxySettings(config.prefix, config.sizes.body),
+            running.metrics,
+            running.live,
         ),
         verify=NginxVerify(gate, headers, trusted, hosts, prefix=config.prefix, public_url=config.public_url),
         entrance=Entrance(
@@ -326,7 +343,6 @@ def _application(config: Config, edge: Edge) -> web.Application:
 
     app.router.add_get(f"{prefix}/openapi.json", openapi_json)
     app.router.add_route("*", f"{prefix}/verify", edge.verify.handle)
-    app.router.add_route("*", "/{target:.*}", edge.proxy.handle, expect_handler=edge.proxy.expect)
     return app
 
 
@@ -352,6 +368,8 @@ async def build(
     """One worker's gate over running, migrated and prepared stores. Raises StartupError or StoreUnavailable."""
     clock = clock or SystemClock()
     stores = open_stores(config, addresses.postgres, addresses.redis, clock)
+    metrics, secret = Metrics(), secret_of(config.storage)
+    tokens = _tokens(config, stores, secret, metrics)
     running = Running(
         stores=stores,
         rules=compile_rules(config.rules, list(config.upstreams), prefix=config.prefix),
@@ -361,15 +379,22 @@ async def build(
         ),
         places=_places(config),
         clock=clock,
-        secret=secret_of(config.storage),
-        metrics=Metrics(),
+        secret=secret,
+        metrics=metrics,
+        live=LiveConnections(stores.live, tokens.sessions, clock),
         upstreams=_upstreams(config),
     )
-    tokens = _tokens(config, stores, running.secret, running.metrics)
     edge = _edge(config, stores, tokens, running, access)
     app = _application(config, edge)
     app.cleanup_ctx.append(_life(running, tokens))
-    return Gatekeeper(app, _internal(config, edge, running.metrics), edge.health)
+    app.on_shutdown.append(running.drain)
+    return Gatekeeper(
+        app,
+        edge.entrance.before(edge.proxy.handle),
+        _internal(config, edge, running.metrics),
+        edge.health,
+        running.live,
+    )
 
 
 def _life(running: Running, tokens: TokenParts) -> Callable[[web.Application], AsyncIterator[None]]:
@@ -385,6 +410,7 @@ def _life(running: Running, tokens: TokenParts) -> Callable[[web.Application], A
             keepers = {
                 asyncio.create_task(_keep_keys(tokens, keys, running.secret)),
                 asyncio.create_task(running.metrics.keep_flushing()),
+                asyncio.create_task(running.live.run()),
             }
             yield
             for keeper in keepers:

@@ -59,6 +59,14 @@ class Entrance:
         self._record(request, read, answer, begun)
         return answer
 
+    def before(self, handler: Handler) -> Handler:
+        """``handler`` with this layer around it, for requests that no router sees."""
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            return await self.middleware(request, handler)
+
+        return handle
+
     async def _guarded(self, request: web.Request, read: InboundRequest, handler: Handler) -> web.StreamResponse:
         try:
             refusal = self._misdirected(request, read)
@@ -139,7 +147,7 @@ class Entrance:
 def _told(answer: web.StreamResponse) -> tuple[int, int, str | None]:
     """Status, bytes of the body, and the reason where it was refused or broke off."""
     if isinstance(answer, RelayedAnswer):
-        return answer.status, answer.sent, Reason.UPSTREAM_UNAVAILABLE if answer.broken else None
+        return answer.status, answer.sent, answer.why
     size = len(answer.body) if isinstance(answer, web.Response) and isinstance(answer.body, bytes) else 0
     return answer.status, size, answer.headers.get("X-Gate-Reason")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import assert_never
 from urllib.parse import quote
@@ -16,22 +17,26 @@ from gatekeeper.browsers import is_navigation
 from gatekeeper.errors import Problem, UpstreamTimeout, UpstreamUnavailable
 from gatekeeper.gate import Gate
 from gatekeeper.inbound import InboundRequest, TrustedProxies
+from gatekeeper.live import LiveConnections
 from gatekeeper.observe.metrics import Metrics
 from gatekeeper.surfaces.identity_headers import (
     FORWARDING_NAMES,
     IDENTITY_NAMES,
+    ForwardingFields,
     IdentityHeaders,
-    forwarding_fields,
 )
 from gatekeeper.surfaces.relay import RelayedAnswer
+from gatekeeper.surfaces.tunnel import offer, switch
 from gatekeeper.tokens.cookies import Cookies
 from gatekeeper.upstream.headers import RawHeaders, request_headers_for_upstream, response_headers_for_client
 from gatekeeper.upstream.messages import OutboundRequest
 from gatekeeper.upstream.pool import UpstreamPool
+from gatekeeper.upstream.response import UpstreamResponse
 from policies.model import Decision, Reason, Verdict
 from policies.rules import Rule
 
 _COOKIE_NAMES = frozenset(name.encode() for name in Cookies.EVER)
+_TOO_MANY = "This session has too many open connections."
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -54,19 +59,24 @@ class Proxy:
         trusted: TrustedProxies,
         settings: ProxySettings,
         metrics: Metrics,
+        live: LiveConnections,
     ) -> None:
         self._gate = gate
         self._upstreams = upstreams
         self._identity = identity
+        self._forwarding = ForwardingFields()
         self._trusted = trusted
         self._settings = settings
         self._metrics = metrics
+        self._live = live
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Decide, then forward or refuse."""
         inbound = request[INBOUND]
         if f"{inbound.target.path}/".startswith(f"{self._settings.prefix}/"):
             return problem(Reason.NOT_FOUND)  # the gate's own: whatever no route took is not forwarded
+        if "Expect" in request.headers and request.headers["Expect"].lower() != "100-continue":
+            return problem(Reason.VALIDATION, status=417)
         decision = await self._gate.decide(inbound)
         request[DECISION] = decision
         match decision.verdict:
@@ -78,11 +88,6 @@ class Proxy:
                 return _refusal(decision)
             case _:
                 assert_never(decision.verdict)
-
-    async def expect(self, request: web.Request) -> None:
-        """Hold back 100 Continue (RFC 9110 10.1.1) until the request is allowed and its body wanted."""
-        if request.headers["Expect"].lower() != "100-continue":
-            raise web.HTTPExpectationFailed
 
     def _to_login(self, inbound: InboundRequest, decision: Decision) -> web.Response:
         reason = decision.reason or Reason.CREDENTIALS_MISSING
@@ -103,13 +108,18 @@ class Proxy:
         if rule is None:  # an Allow without a rule cannot be forwarded anywhere
             return problem(Reason.NO_RULE)
         pool = self._upstreams[rule.upstream]
+        upgrade = offer(request, rule) if "Upgrade" in inbound.headers else ()
+        if upgrade and not self._live.has_room(decision.principal):
+            return problem(Reason.RATE_LIMITED, detail=_TOO_MANY)
         try:
-            outbound = self._outbound(request, inbound, decision, rule)
+            outbound = self._outbound(request, inbound, decision, rule, upgrade)
         except ValueError:
             return problem(Reason.VALIDATION, detail="A header field holds characters that may not be forwarded.")
         begun = perf_counter()
         try:
             answer = await pool.send(outbound)
+        except ValueError:  # the client's body is not what its head said
+            return problem(Reason.VALIDATION, detail="The request cannot be forwarded as it is.")
         except UpstreamTimeout:
             return self._upstream_fault(Reason.UPSTREAM_TIMEOUT, rule.upstream)
         except UpstreamUnavailable:
@@ -127,15 +137,39 @@ class Proxy:
                 (b"RateLimit-Policy", decision.standing.limit.policy.encode()),
                 (b"RateLimit", decision.standing.item.encode()),
             )
+        if answer.switched is not None:
+            return switch(request, answer, fields, decision, self._live)
         relayed = RelayedAnswer(answer, fields)
+        if answer.complete_body is None:
+            return await self._stream(request, answer, relayed, decision)
         await relayed.send(request)
         return relayed
 
+    async def _stream(
+        self, request: web.Request, answer: UpstreamResponse, relayed: RelayedAnswer, decision: Decision
+    ) -> web.StreamResponse:
+        """An answer that is still arriving ends with the session of whoever asked for it."""
+        endless = relayed.endless
+        if endless and not self._live.has_room(decision.principal):
+            answer.release()
+            return problem(Reason.RATE_LIMITED, detail=_TOO_MANY)
+        live = self._live.add(partial(relayed.cut, request), decision.principal, decision.rule, endless=endless)
+        try:
+            await relayed.send(request)
+        finally:
+            self._live.remove(live)
+        return relayed
+
     def _outbound(
-        self, request: web.Request, inbound: InboundRequest, decision: Decision, rule: Rule
+        self,
+        request: web.Request,
+        inbound: InboundRequest,
+        decision: Decision,
+        rule: Rule,
+        upgrade: tuple[bytes, ...],
     ) -> OutboundRequest:
         trusted = self._trusted.trusts(inbound.peer)
-        own = forwarding_fields(inbound, trusted=trusted)
+        own = self._forwarding.of(inbound, trusted=trusted)
         own += self._identity.for_upstream(decision.principal, inbound, rule.upstream)
         headers = request_headers_for_upstream(
             list(inbound.raw_headers),
@@ -146,7 +180,7 @@ class Proxy:
             set_fields=own,
         )
         body, length = self._body(request)
-        return OutboundRequest(inbound.method, inbound.target.origin_form, headers, body, length)
+        return OutboundRequest(inbound.method, inbound.target.origin_form, headers, body, length, upgrade)
 
     def _body(self, request: web.Request) -> tuple[AsyncIterator[bytes] | bytes | None, int | None]:
         if not request.can_read_body:

@@ -14,11 +14,15 @@ from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.web_request import BaseRequest
 
 from gatekeeper.errors import UpstreamTimeout, UpstreamUnavailable
+from gatekeeper.live import Ending
 from gatekeeper.upstream.headers import RawHeaders
 from gatekeeper.upstream.response import UpstreamResponse
+from gatekeeper.upstream.tunnel import probe_peer
+from policies.model import Reason
 
 _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 _NO_BODY = frozenset({204, 304})
+_EVENTS = b"text/event-stream"
 
 
 class RelayedAnswer(web.StreamResponse):
@@ -30,6 +34,24 @@ class RelayedAnswer(web.StreamResponse):
         self._fields = fields
         self.sent = 0
         self.broken = False
+        self.why: Reason | None = None  # it did not come to its end
+
+    @property
+    def endless(self) -> bool:
+        """Whether it is a stream of events, which no time ends (WHATWG HTML 9.2)."""
+        return any(
+            name.lower() == b"content-type" and value.lower().startswith(_EVENTS) for name, value in self._fields
+        )
+
+    def cut(self, request: web.Request, ending: Ending) -> None:
+        """End a body that is still arriving, without its end; on a drain after what was already written."""
+        self.why = Reason(ending.value) if ending is not Ending.DRAIN else None
+        self._answer.release()
+        if request.transport is not None:
+            if ending is Ending.DRAIN:
+                request.transport.close()
+            else:
+                request.transport.abort()
 
     async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
         """Nothing to prepare: ``send`` has written it all."""
@@ -58,10 +80,19 @@ class RelayedAnswer(web.StreamResponse):
         return b"" if request.method == "HEAD" or self.status in _NO_BODY else body
 
     async def _stream(self, request: web.Request, writer: AbstractStreamWriter) -> None:
+        """A body that is still arriving.
+
+        One of known length may not pause for longer than the upstream's between-bytes time-out. One without, and
+        ``text/event-stream``, may be a long poll or a stream of events: it pauses as long as both sides like.
+        """
         length = self._answer.content_length
         chunked = length is None and request.version != HttpVersion10
         if length is None and not chunked:
             self._keep_alive = False  # HTTP/1.0: the end of the connection is the end of the body
+        if length is None or self.endless:
+            self._answer.allow_silence()
+            if request.transport is not None:
+                probe_peer(request.transport)
         await writer.write(self._head(request, length, chunked=chunked))
         if chunked:
             writer.enable_chunking()
@@ -71,8 +102,9 @@ class RelayedAnswer(web.StreamResponse):
                 await writer.write(part)
         except (UpstreamUnavailable, UpstreamTimeout):
             self.broken = True
+            self.why = self.why or Reason.UPSTREAM_UNAVAILABLE
             self._keep_alive = False
-            if request.transport is not None:
+            if request.transport is not None and not request.transport.is_closing():
                 request.transport.abort()
             return
         if chunked:

@@ -152,6 +152,10 @@ class _Side(asyncio.Protocol):
         self.other = other
         self._write = other.transport.write
 
+    def part(self) -> None:
+        """It is over: leave no cycle for the collector."""
+        del self._tunnel, self._write, self.other
+
     def begin(self, parked: Parked) -> None:
         """Take the socket over; called once both sides are joined."""
         transport = self.transport
@@ -285,6 +289,8 @@ class Tunnel:
         else:
             if self._timer is not None:
                 self._timer.cancel()
+            self._client.part()
+            self._upstream.part()
             self._on_end()
 
     def _end_within(self, seconds: float) -> None:
