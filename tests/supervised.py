@@ -79,7 +79,6 @@ class Supervised:
                 env={
                     **os.environ,
                     "PYTHONPATH": str(Path(__file__).parent),
-                    "PYTHONWARNINGS": "error::ResourceWarning",
                 },
                 start_new_session=True,
             )
