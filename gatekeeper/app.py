@@ -53,6 +53,7 @@ from gatekeeper.tokens.refresh import RefreshTokens
 from gatekeeper.tokens.sessions import Sessions
 from gatekeeper.upstream.messages import TargetAddress
 from gatekeeper.upstream.pool import UpstreamPool
+from gatekeeper.upstream.settings import PoolSettings
 from geo.lookup import PlaceFinder
 from policies.load import compile_rules
 from policies.rates import Limit
@@ -162,9 +163,11 @@ def _upstreams(config: Config) -> dict[str, UpstreamPool]:
         name: UpstreamPool(
             name,
             [TargetAddress.parse(target) for target in upstream.targets],
-            connect_timeout=config.timeouts.connect,
-            first_byte_timeout=upstream.timeout,
-            idle_timeout=config.timeouts.idle,
+            PoolSettings(
+                connect_timeout=config.timeouts.connect,
+                first_byte_timeout=upstream.timeout,
+                idle_timeout=config.timeouts.idle,
+            ),
         )
         for name, upstream in config.upstreams.items()
     }

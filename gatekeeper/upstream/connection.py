@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import random
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, cast
@@ -30,12 +31,18 @@ class StaleConnection(UpstreamUnavailable):
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """Seconds. ``between_bytes`` None lets bodies pause as long as they like."""
+    """Seconds. ``between_bytes`` None lets bodies pause as long as they like.
+
+    ``total`` bounds an exchange from its first byte to its last, where given. After ``max_age`` a connection carries
+    no further request.
+    """
 
     connect: float = 5.0
     first_byte: float = 30.0
     idle: float = 60.0
     between_bytes: float | None = 30.0
+    total: float | None = None
+    max_age: float = math.inf
 
     @property
     def body(self) -> float:
@@ -50,7 +57,7 @@ class Deadlines:
     @property
     def shortest(self) -> float:
         """The closest that a connection's deadline is ever set."""
-        return min(self.first_byte, self.idle, self.body)
+        return min(self.first_byte, self.idle, self.body, math.inf if self.total is None else self.total)
 
 
 class ConnectionOwner(Protocol):
@@ -103,6 +110,8 @@ class Connection(asyncio.Protocol):
         # No deadline is ever set closer than `_tick` ahead, so a timer that is never further off is never late.
         self._tick = deadlines.shortest
         self._deadline = math.inf
+        self._give_up = math.inf  # the end of the exchange as a whole
+        self._retires = math.inf
         self._overdue = False
         self._timer: asyncio.TimerHandle | None = None
 
@@ -120,6 +129,8 @@ class Connection(asyncio.Protocol):
         self._adopted = True
         self._phase = _IDLE
         self._timer = self._loop.call_later(self._tick, self._on_timer)
+        # Connections of the same age must not all be dialled anew at once.
+        self._retires = self._loop.time() + self._deadlines.max_age * random.uniform(0.8, 1.0)  # noqa: S311
         return True
 
     @property
@@ -167,6 +178,8 @@ class Connection(asyncio.Protocol):
         self._sending = sending
         self._body_deadline = self._between
         self._deadline = math.inf if sending else self._loop.time() + self._first_byte
+        if self._deadlines.total is not None:
+            self._give_up = self._loop.time() + self._deadlines.total
         self._waiter = waiter = self._loop.create_future()
         transport.write(data)
         return waiter
@@ -219,7 +232,7 @@ class Connection(asyncio.Protocol):
             self.abort()
 
     def body_may_pause(self) -> None:
-        self._body_deadline = math.inf
+        self._body_deadline = self._give_up = math.inf
         self._deadline = math.inf
         if self._transport is not None:
             probe_peer(self._transport)
@@ -310,7 +323,8 @@ class Connection(asyncio.Protocol):
 
     def _exchange_over(self, answer: AnswerReader) -> None:
         self._waiter = self._answer = None
-        if self._sending or self._write_blocked or not answer.keep_alive:
+        now = self._loop.time()
+        if self._sending or self._write_blocked or not answer.keep_alive or now >= self._retires:
             self.abort()
             return
         if self._reading_paused and self._transport is not None:
@@ -318,7 +332,8 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
         self._phase = _IDLE
         self._served += 1
-        self._deadline = self._loop.time() + self._deadlines.idle
+        self._give_up = math.inf
+        self._deadline = min(now + self._deadlines.idle, self._retires)
         self._owner.connection_ready(self)
 
     def _lost(self, how: str) -> None:
@@ -336,17 +351,18 @@ class Connection(asyncio.Protocol):
 
     def _on_timer(self) -> None:
         now = self._loop.time()
-        if now >= self._deadline and self._overdue and not self._still_sending(now):
-            self._expire()
+        if self._overdue and now >= min(self._deadline, self._give_up) and not self._still_sending(now):
+            self._expire(now)
             return
         # When the loop itself stood still, an answer may have arrived meanwhile: the sockets are looked at first.
-        self._overdue = now >= self._deadline
-        wake = now + _LAST_LOOK if self._overdue else min(self._deadline, now + self._tick)
+        due = min(self._deadline, self._give_up)
+        self._overdue = now >= due
+        wake = now + _LAST_LOOK if self._overdue else min(due, now + self._tick)
         self._timer = self._loop.call_at(wake, self._on_timer)
 
     def _still_sending(self, now: float) -> bool:
         """A blocked request whose buffer has shrunk since the last look gets more time."""
-        if self._delivered or not self._write_blocked or self._transport is None:
+        if self._delivered or not self._write_blocked or self._transport is None or now >= self._give_up:
             return False
         unsent, self._unsent = self._unsent, self._transport.get_write_buffer_size()
         if self._unsent >= unsent:
@@ -354,9 +370,11 @@ class Connection(asyncio.Protocol):
         self._deadline = now + self._deadlines.stall
         return True
 
-    def _expire(self) -> None:
+    def _expire(self, now: float) -> None:
         if self._phase is _IDLE:
             self.abort()
+        elif now >= self._give_up:
+            self._close(UpstreamTimeout(f"{self._name}: not done within the time for a whole exchange"))
         elif self._delivered:
             self._close(UpstreamTimeout(f"{self._name}: the answer stopped in the middle"))
         elif self._write_blocked:

@@ -61,6 +61,14 @@ class TargetAddress:
             raise ValueError("a port is 1 to 65535")
         return cls(host=host, port=port, tls=tls)
 
+    @property
+    def authority(self) -> str:
+        """Host and port as a Host field says them; a socket's is ``localhost``."""
+        if self.path is not None:
+            return "localhost"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
+
     def __str__(self) -> str:
         if self.path is not None:
             return f"unix:{self.path}"

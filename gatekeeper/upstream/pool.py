@@ -8,22 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from gatekeeper.errors import UpstreamTimeout, UpstreamUnavailable
-from gatekeeper.upstream.connection import Connection, Deadlines, StaleConnection
+from gatekeeper.upstream.balance import Balance, RoundRobin
+from gatekeeper.upstream.circuit import Circuit, CircuitOpen
+from gatekeeper.upstream.connection import Connection, StaleConnection
+from gatekeeper.upstream.dial import Dialer
 from gatekeeper.upstream.forward import exchange
+from gatekeeper.upstream.health import ActiveChecks
 from gatekeeper.upstream.messages import OutboundRequest, TargetAddress, encode_head
+from gatekeeper.upstream.queue import Queue
 from gatekeeper.upstream.response import UpstreamResponse
+from gatekeeper.upstream.settings import PoolSettings
+from gatekeeper.upstream.sticky import Route, Sticky
+from gatekeeper.upstream.target import Target
+from gatekeeper.upstream.tls import client_context
 
 logger = logging.getLogger(__name__)
 
-ASIDE_FIRST = 1.0
-ASIDE_LONGEST = 10.0
-"""Seconds for which a target that could not be reached is passed over, doubling from the first to the longest."""
 _CLOSE_TIMEOUT = 5.0
 
 
@@ -36,72 +40,50 @@ class PoolStats:
     waiting: int
 
 
-class _Target:
-    """One server, its idle connections (the last used on top) and how it has fared."""
-
-    __slots__ = ("address", "aside_until", "failures", "idle", "open")
-
-    def __init__(self, address: TargetAddress) -> None:
-        self.address = address
-        self.idle: list[Connection] = []
-        self.open = 0
-        self.failures = 0
-        self.aside_until = 0.0
-
-    def failed(self, now: float) -> float:
-        """Pass it over for a while; returns for how many seconds."""
-        self.failures += 1
-        seconds = min(ASIDE_LONGEST, ASIDE_FIRST * 2.0 ** min(self.failures - 1, 10))
-        self.aside_until = now + seconds
-        return seconds
-
-    def reached(self) -> None:
-        """It answers again."""
-        self.failures = 0
-        self.aside_until = 0.0
-
-
-_Place = tuple[_Target, Connection | None]
+_Place = tuple[Target, Connection | None]
 """An idle connection, or (None) a slot for a new one."""
 
 
 class UpstreamPool:
-    """``send`` requests to ``targets`` in turn.
+    """``send`` requests to ``targets`` as ``balance`` says (default: in turn); ``sticky`` makes routes for it.
 
-    Times are seconds; ``max_connections`` counts for each target; at most ``max_waiting`` callers wait for a
-    connection, for ``connect_timeout`` at most. ``ssl_context`` is for https targets; the default verifies
-    against the system's authorities. ``between_bytes_timeout`` None lets bodies pause. Build and use it inside
-    one event loop.
+    ``now`` is the clock of ejection and circuit, the loop's unless given. Build and use it inside one event loop.
     """
 
     def __init__(
         self,
         name: str,
         targets: Iterable[TargetAddress],
+        settings: PoolSettings | None = None,
         *,
-        connect_timeout: float = 5.0,
-        first_byte_timeout: float = 30.0,
-        idle_timeout: float = 60.0,
-        between_bytes_timeout: float | None = 30.0,
-        max_connections: int = 256,
-        max_waiting: int = 1024,
-        ssl_context: ssl.SSLContext | None = None,
+        balance: Balance | None = None,
+        sticky: Sticky | None = None,
+        now: Callable[[], float] | None = None,
     ) -> None:
         self.name = name
-        self._targets: Sequence[_Target] = [_Target(address) for address in targets]
-        if not self._targets:
+        self.sticky = sticky
+        self._settings = settings = settings or PoolSettings()
+        addresses = list(targets)
+        if not addresses:
             raise ValueError("an upstream has at least one target")
-        self._deadlines = Deadlines(connect_timeout, first_byte_timeout, idle_timeout, between_bytes_timeout)
-        self._max_connections = max_connections
-        self._max_waiting = max_waiting
-        if ssl_context is None and any(target.address.tls for target in self._targets):
-            ssl_context = ssl.create_default_context()
-            ssl_context.set_alpn_protocols(["http/1.1"])
-        self._ssl_context = ssl_context
+        weights = settings.weights or (1,) * len(addresses)
+        self._targets: Sequence[Target] = [
+            Target(address, weight, settings.ejection) for address, weight in zip(addresses, weights, strict=True)
+        ]
+        self._balance = balance or RoundRobin()
+        self._circuit = Circuit(settings.circuit)
+        self._deadlines = settings.deadlines
+        context = settings.ssl_context
+        if context is None and any(address.tls for address in addresses):
+            context = client_context()
+        self._dialer = Dialer(name, ssl_context=context, server_name=settings.server_name)
+        self.checks: ActiveChecks | None = None
+        if settings.checks is not None:
+            self.checks = ActiveChecks(name, settings.checks, self._targets, self._dialer)
         self._loop = asyncio.get_running_loop()
-        self._turn = 0
-        self._waiting: deque[asyncio.Future[_Place]] = deque()
-        self._target_of: dict[Connection, _Target] = {}
+        self._now = now or self._loop.time
+        self._queue: Queue[_Place] = Queue()
+        self._target_of: dict[Connection, Target] = {}
         self._sockets: set[Connection] = set()
         self._all_gone: asyncio.Future[None] | None = None
         self._closed = False
@@ -112,39 +94,36 @@ class UpstreamPool:
         return PoolStats(
             sum(target.open for target in self._targets),
             sum(len(target.idle) for target in self._targets),
-            len(self._waiting),
+            len(self._queue),
         )
 
-    async def send(self, request: OutboundRequest) -> UpstreamResponse:
-        """Forward ``request``; returns once the answer's head is there.
+    def standings(self) -> list[tuple[str, bool]]:
+        """Each target's address and whether it gets requests."""
+        now = self._now()
+        return [(target.name, target.up(now)) for target in self._targets]
 
-        Raises UpstreamUnavailable (unreachable, closed or no HTTP before an answer, too many waiting),
-        UpstreamTimeout, ValueError for a request that must not go on a wire, and what the body's iterator
-        raises. A failed dial moves on to the next target; a request is sent twice only when it is GET, HEAD or
-        OPTIONS without a body and a kept-alive connection ended before the first byte of an answer. One that asks
-        for another protocol gets a connection of its own, which leaves the pool when the upstream switches.
+    async def send(self, request: OutboundRequest, route: Route | None = None) -> UpstreamResponse:
+        """Forward ``request``, where there is a choice along ``route``; returns once the answer's head is there.
+
+        Raises UpstreamUnavailable (unreachable, closed or no HTTP before an answer, too many waiting; CircuitOpen
+        without having asked), UpstreamTimeout, ValueError for a request that must not go on a wire, and what the
+        body's iterator raises. A failed dial moves on to another target; a request is sent twice only when it is
+        GET, HEAD or OPTIONS without a body and a kept connection ended before the first byte of an answer. One that
+        asks for another protocol gets a connection of its own, which leaves the pool when the upstream switches.
         """
         head = encode_head(request)
-        fresh = bool(request.upgrade)
-        place = self._place(fresh=fresh)
-        connection = place[1] if place is not None else None
-        if connection is None:
-            connection = await self._lease(place, fresh=fresh)
+        self._ask_circuit()
         try:
-            return await exchange(connection, request, head)
+            return await self._attempt(request, head, route, fresh=bool(request.upgrade))
         except StaleConnection:
-            if not request.may_be_repeated:
+            if not request.may_be_repeated or not self._settings.retries:
                 raise
-        connection = await self._lease(self._place(fresh=True), fresh=True)
-        return await exchange(connection, request, head)
+        return await self._attempt(request, head, route, fresh=True)
 
     async def close(self) -> None:
         """Close every connection and refuse all further requests; those under way fail."""
         self._closed = True
-        while self._waiting:
-            waiting = self._waiting.popleft()
-            if not waiting.done():
-                waiting.set_exception(UpstreamUnavailable(f"{self.name}: shutting down"))
+        self._queue.refuse_all(self._shutting_down)
         for connection in list(self._sockets):
             connection.abort()
         if self._sockets:
@@ -156,7 +135,7 @@ class UpstreamPool:
     def connection_ready(self, connection: Connection) -> None:
         """A connection finished its exchange: on to whoever waits longest, or idle."""
         target = self._target_of[connection]
-        if not self._pass_on((target, connection)):
+        if not self._queue or not self._queue.pass_on(target, (target, connection)):
             target.idle.append(connection)
 
     def connection_closed(self, connection: Connection) -> None:
@@ -172,149 +151,173 @@ class UpstreamPool:
         if self._all_gone is not None and not self._sockets and not self._all_gone.done():
             self._all_gone.set_result(None)
 
+    # One attempt, and what is learned from it
+
+    async def _attempt(
+        self, request: OutboundRequest, head: bytes, route: Route | None, *, fresh: bool
+    ) -> UpstreamResponse:
+        began = self._now()
+        place = self._place(began, route, fresh=fresh)
+        if place is not None and place[1] is not None:
+            target, connection = place[0], place[1]
+        else:
+            target, connection = await self._lease(place, route, fresh=fresh)
+        if route is not None:
+            route.served_by(target)
+        try:
+            response = await exchange(connection, request, head)
+        except StaleConnection:
+            raise
+        except (UpstreamUnavailable, UpstreamTimeout) as fault:
+            self._failed(target, began, str(fault))
+            raise
+        if response.status in self._settings.failing:
+            self._failed(target, began, f"{self.name}: answered {response.status}")
+        else:
+            self._answered(target, began)
+        return response
+
+    def _ask_circuit(self) -> None:
+        """Raises CircuitOpen unless the upstream may be asked now."""
+        if self._circuit.is_open:
+            wait = self._circuit.wait(self._now())
+            if wait > 0:
+                raise CircuitOpen(f"{self.name}: has failed too often; it is asked again shortly", wait)
+
+    def _answered(self, target: Target, began: float) -> None:
+        now = began
+        if self._circuit.is_open or target.record.troubled:
+            now = self._now()
+        if self._circuit.answered(began, now):
+            logger.info("upstream answers again", extra={"upstream": self.name})
+        if target.record.troubled and target.record.answered(began, now):
+            logger.info("upstream target is back", extra={"upstream": self.name, "target": target.name})
+
+    def _failed(self, target: Target, began: float, why: str) -> None:
+        if self._closed:
+            return
+        now = self._now()
+        told = {"upstream": self.name, "target": target.name, "why": why}
+        if not target.record.troubled:
+            logger.warning("upstream target fails", extra=told)
+        opened = self._circuit.failed(began, now)
+        if target.record.failed(began, now):
+            if not any(other.up(now) for other in self._targets if other is not target):
+                opened = self._circuit.trip(now) or opened  # never the last one: then it is the upstream that is away
+            elif target.up(now):
+                logger.warning("upstream target put aside", extra={**told, "seconds": target.record.eject(now)})
+        if opened:
+            logger.warning("upstream fails; only probes are let through", extra=told)
+
     # Slots
 
-    def _free_slot(self, target: _Target) -> None:
-        if not self._pass_on((target, None)):
+    def _free_slot(self, target: Target) -> None:
+        if not self._queue or not self._queue.pass_on(target, (target, None)):
             target.open -= 1
 
-    def _pass_on(self, place: _Place) -> bool:
-        while self._waiting:
-            waiting = self._waiting.popleft()
-            if not waiting.done():
-                waiting.set_result(place)
-                return True
-        return False
-
-    def _occupy(self, target: _Target, *, fresh: bool) -> _Place | None:
+    def _occupy(self, target: Target, *, fresh: bool) -> _Place | None:
         """The target's last used idle connection, or a slot for a new one; None when it is full."""
         while target.idle and not fresh:
             connection = target.idle.pop()
             if connection.usable:
                 return target, connection
             connection.abort()
-        if target.open >= self._max_connections and target.idle:
+        if target.open >= self._settings.max_connections and target.idle:
             target.idle[0].abort()
-        if target.open < self._max_connections:
+        if target.open < self._settings.max_connections:
             target.open += 1
             return target, None
         return None
 
-    def _choose(self, failed: Sequence[_Target], *, fresh: bool) -> _Place | None:
-        """The next target in turn that has room; those put aside only when there is no other."""
-        targets, count, now = self._targets, len(self._targets), self._loop.time()
-        for aside_too in (False, True):
-            any_candidate = False
-            for step in range(count):
-                target = targets[(self._turn + step) % count]
-                if target in failed or (target.aside_until > now and not aside_too):
-                    continue
-                any_candidate = True
-                place = self._occupy(target, fresh=fresh)
-                if place is not None:
-                    self._turn = (self._turn + step + 1) % count
-                    return place
-            if any_candidate:
-                return None
-        return None
+    def _candidates(self, now: float, failed: Sequence[Target] = ()) -> list[Target]:
+        """The targets that are up; where all are put aside, those: somebody has to find out."""
+        up = [target for target in self._targets if not target.down and target.record.aside_until <= now]
+        candidates = up or [target for target in self._targets if not target.down]
+        return [target for target in candidates if target not in failed] if failed else candidates
 
-    def _place(self, *, fresh: bool = False) -> _Place | None:
+    def _choose(self, candidates: list[Target], route: Route | None, *, fresh: bool) -> _Place | None:
+        """Room at the target that the route prefers, else at the one whose turn it is; None where it must be waited
+        for.
+        """
+        preferred = None if route is None else route.prefer(candidates)
+        if preferred is not None:
+            return self._occupy(preferred, fresh=fresh)
+        full = self._settings.max_connections
+        room = [target for target in candidates if target.idle or target.open < full]
+        return self._occupy(self._balance.choose(room), fresh=fresh) if room else None
+
+    def _place(self, now: float, route: Route | None, *, fresh: bool) -> _Place | None:
         """Room for one exchange, at once or not at all."""
         if self._closed:
-            raise UpstreamUnavailable(f"{self.name}: shutting down")
-        return self._choose((), fresh=fresh)
+            raise self._shutting_down()
+        candidates = self._candidates(now)
+        if not candidates:
+            wait = self._settings.checks.every if self._settings.checks is not None else 1.0
+            raise CircuitOpen(f"{self.name}: no target passes its health checks", wait)
+        return self._choose(candidates, route, fresh=fresh)
 
-    async def _lease(self, place: _Place | None, *, fresh: bool = False) -> Connection:
+    async def _lease(self, place: _Place | None, route: Route | None, *, fresh: bool) -> tuple[Target, Connection]:
         """A connection for one exchange, dialled or waited for; a ``fresh`` one unless it had to be waited for."""
-        failed: list[_Target] = []
+        failed: list[Target] = []
         # Several dead targets must not add up: two dials' time is all there is.
         give_up = self._loop.time() + 2 * self._deadlines.connect
         while True:
-            target, connection = place or await self._wait_turn()
+            target, connection = place or await self._wait_turn(route, failed)
             if connection is None:
                 try:
-                    return await self._dial(target)
+                    return target, await self._dial(target)
                 except (UpstreamUnavailable, UpstreamTimeout):
                     failed.append(target)
-                    if self._closed or len(failed) >= len(self._targets) or self._loop.time() >= give_up:
+                    may_go_on = len(failed) <= self._settings.retries and self._loop.time() < give_up
+                    if self._closed or not may_go_on or not self._candidates(self._now(), failed):
                         raise
             elif connection.usable:
-                return connection
-            place = self._choose(failed, fresh=fresh)
+                return target, connection
+            place = self._choose(self._candidates(self._now(), failed), route, fresh=fresh)
 
-    async def _wait_turn(self) -> _Place:
-        if len(self._waiting) >= self._max_waiting:
+    async def _wait_turn(self, route: Route | None, failed: Sequence[Target]) -> _Place:
+        if len(self._queue) >= self._settings.max_waiting:
             raise UpstreamUnavailable(f"{self.name}: too many requests wait for a connection")
-        waiting: asyncio.Future[_Place] = self._loop.create_future()
-        self._waiting.append(waiting)
+        preferred = None if route is None else route.prefer(self._candidates(self._now(), failed))
+        ticket = self._queue.join(preferred)
         try:
             async with asyncio.timeout(self._deadlines.connect):
-                return await waiting
+                return await ticket.turn
         except BaseException as error:
-            self._leave_queue(waiting)
+            self._queue.leave(ticket)
+            self._give_back(ticket.turn)
             if isinstance(error, TimeoutError):
                 raise UpstreamTimeout(f"{self.name}: no connection became free in time") from None
             raise
 
-    def _leave_queue(self, waiting: asyncio.Future[_Place]) -> None:
-        if not waiting.done() or waiting.cancelled():
-            if waiting in self._waiting:
-                self._waiting.remove(waiting)
-        elif waiting.exception() is None:
-            # Given a place in the very tick in which the caller left.
-            target, connection = waiting.result()
-            if connection is None:
-                self._free_slot(target)
-            elif connection.usable:
-                self.connection_ready(connection)
+    def _give_back(self, turn: asyncio.Future[_Place]) -> None:
+        """Whoever was given a place in the very tick in which they left does not keep it."""
+        if not turn.done() or turn.cancelled() or turn.exception() is not None:
+            return
+        target, connection = turn.result()
+        if connection is None:
+            self._free_slot(target)
+        elif connection.usable:
+            self.connection_ready(connection)
 
-    # Dialling
-
-    async def _dial(self, target: _Target) -> Connection:
+    async def _dial(self, target: Target) -> Connection:
         """A new connection in a slot already taken."""
-        connection = Connection(self, self.name, self._deadlines)
+        began = self._now()
         try:
-            async with asyncio.timeout(self._deadlines.connect):
-                await self._open_socket(target.address, connection)
-        except TimeoutError:
-            raise self._dial_failed(target, UpstreamTimeout(f"{self.name}: no connection in time")) from None
-        except (OSError, UnicodeError) as error:
-            why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
-            raise self._dial_failed(target, UpstreamUnavailable(f"{self.name}: cannot connect: {why}")) from None
+            connection = await self._dialer.dial(target.address, self, self._deadlines)
+        except (UpstreamUnavailable, UpstreamTimeout) as fault:
+            self._free_slot(target)
+            self._failed(target, began, str(fault))
+            raise
         except BaseException:
-            connection.abort()
             self._free_slot(target)
             raise
-        if self._closed or not connection.adopt():
-            connection.abort()
-            raise self._dial_failed(target, UpstreamUnavailable(f"{self.name}: closed right after connecting"))
-        target.reached()
         self._target_of[connection] = target
         self._sockets.add(connection)
+        if self._closed:
+            connection.abort()
+            raise self._shutting_down()
         return connection
 
-    def _dial_failed(
-        self, target: _Target, fault: UpstreamUnavailable | UpstreamTimeout
-    ) -> UpstreamUnavailable | UpstreamTimeout:
-        seconds = target.failed(self._loop.time())
-        logger.warning(
-            "upstream target put aside", extra={"target": str(target.address), "seconds": seconds, "why": str(fault)}
-        )
-        self._free_slot(target)
-        return fault
-
-    async def _open_socket(self, address: TargetAddress, connection: Connection) -> None:
-        """Resolve and connect; names are looked up off the loop's thread, anew for each connection."""
-        if address.path is not None:
-            await self._loop.create_unix_connection(lambda: connection, address.path)
-        elif address.tls:
-            await self._loop.create_connection(
-                lambda: connection,
-                address.host,
-                address.port,
-                ssl=self._ssl_context,
-                server_hostname=address.host,
-                ssl_handshake_timeout=self._deadlines.connect,
-            )
-        else:
-            await self._loop.create_connection(lambda: connection, address.host, address.port)
+    def _shutting_down(self) -> UpstreamUnavailable:
+        return UpstreamUnavailable(f"{self.name}: shutting down")

@@ -22,6 +22,7 @@ from upstreams import Script, Upstream, answering
 
 from gatekeeper.upstream.messages import TargetAddress
 from gatekeeper.upstream.pool import UpstreamPool
+from gatekeeper.upstream.settings import PoolSettings
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
@@ -37,7 +38,10 @@ class StartUpstream(Protocol):
 
 
 class MakePool(Protocol):
-    """``make_pool(u, ...)``: a pool that is closed with the test, after it was seen to be without leaks."""
+    """``make_pool(u, ...)``: a pool that is closed with the test, after it was seen to be without leaks.
+
+    Options are those of ``PoolSettings``, and ``balance``, ``sticky`` and ``now``.
+    """
 
     def __call__(self, *targets: Upstream | str, **options: Any) -> UpstreamPool: ...
 
@@ -60,7 +64,10 @@ async def make_pool(u: StartUpstream) -> AsyncIterator[MakePool]:
 
     def make(*targets: Upstream | str, **options: Any) -> UpstreamPool:
         addresses = [target if isinstance(target, str) else target.address for target in targets]
-        pool = UpstreamPool("api", [TargetAddress.parse(address) for address in addresses], **options)
+        own = {name: options.pop(name) for name in ("balance", "sticky", "now") if name in options}
+        pool = UpstreamPool(
+            "api", [TargetAddress.parse(address) for address in addresses], PoolSettings(**options), **own
+        )
         pools.append(pool)
         return pool
 

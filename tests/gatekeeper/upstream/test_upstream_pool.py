@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from upstreams import OK, RecordedRequest, Upstream, Wire, answering, echoing, plays, unused_port
+from upstreams import OK, RecordedRequest, Wire, answering, echoing, plays, unused_port
 
 from gatekeeper.errors import UpstreamTimeout, UpstreamUnavailable
-from gatekeeper.upstream.messages import OutboundRequest, TargetAddress
-from gatekeeper.upstream.pool import ASIDE_LONGEST, UpstreamPool, _Target
+from gatekeeper.upstream.messages import OutboundRequest
+from gatekeeper.upstream.pool import UpstreamPool
 
 if TYPE_CHECKING:
     from conftest import MakePool, StartUpstream
@@ -73,7 +73,7 @@ async def test_targets_take_turns(u: StartUpstream, make_pool: MakePool) -> None
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_a_target_that_refuses_is_passed_over_for_a_while(
+async def test_a_request_moves_on_from_a_target_that_refuses(
     u: StartUpstream, make_pool: MakePool, method: str
 ) -> None:
     """Nothing was sent, so every method may move on."""
@@ -83,7 +83,6 @@ async def test_a_target_that_refuses_is_passed_over_for_a_while(
     for _ in range(5):
         assert (await pool.send(request)).status == 200
     assert len(upstream.requests) == 5
-    assert pool._targets[0].failures == 1, "it was asked once, then put aside"
 
 
 async def test_a_streamed_body_survives_a_target_that_refuses(u: StartUpstream, make_pool: MakePool) -> None:
@@ -93,27 +92,6 @@ async def test_a_streamed_body_survives_a_target_that_refuses(u: StartUpstream, 
     upstream = await u(echoing)
     pool = make_pool(await dead_target(), upstream)
     assert (await pool.send(OutboundRequest("POST", "/", [HOST], body()))).complete_body == b"POST / hello"
-
-
-async def test_when_all_targets_are_put_aside_they_are_tried_all_the_same(make_pool: MakePool) -> None:
-    port = unused_port()
-    pool = make_pool(await dead_target(), f"http://127.0.0.1:{port}")
-    for _ in range(2):
-        with pytest.raises(UpstreamUnavailable, match=r"^api: cannot connect: Connect"):
-            await pool.send(GET)
-    assert [target.failures for target in pool._targets] == [2, 2]
-    async with Upstream(port=port):
-        assert (await pool.send(GET)).status == 200
-        assert [target.failures for target in pool._targets][1] == 0
-        await pool.close()
-
-
-def test_a_target_stays_aside_longer_each_time_up_to_a_limit() -> None:
-    target = _Target(TargetAddress.parse("http://a"))
-    assert [target.failed(100.0) for _ in range(6)] == [1.0, 2.0, 4.0, 8.0, ASIDE_LONGEST, ASIDE_LONGEST]
-    assert target.aside_until == 100.0 + ASIDE_LONGEST
-    target.reached()
-    assert target.failed(0.0) == 1.0
 
 
 async def test_a_name_that_does_not_resolve_is_unavailable(make_pool: MakePool) -> None:
