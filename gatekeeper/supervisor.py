@@ -20,8 +20,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
@@ -34,6 +32,7 @@ from gatekeeper.config.model import Config
 from gatekeeper.errors import StartupError
 from gatekeeper.handover import HandOver
 from gatekeeper.listeners import ListenAddress, Listeners, bind_one
+from gatekeeper.observe import folder
 from gatekeeper.observe import logging as lines
 from gatekeeper.store.addresses import StoreAddresses
 from gatekeeper.store.embedded import Embedded, embedded_servers
@@ -41,7 +40,6 @@ from gatekeeper.store.migrate import migrate
 
 APP: Final = "gatekeeper.app:build"
 EMBEDDED: Final = "embedded"
-METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus_client when it is imported
 DRAIN_MARGIN: Final = 5.0  # seconds beyond timeouts.drain before workers are killed
 LOOK_EVERY: Final = 0.5  # seconds between two looks at the embedded servers
 _RESTARTS: Final = 5  # of one embedded server within ...
@@ -194,18 +192,18 @@ class Supervisor:
         inside = [config.internal_listen] if config.internal_listen else []
         internal = stack.enter_context(closing(Listeners.bind(inside, count, key="internal_listen")))
         example = stack.enter_context(bind_one(example_address(config))) if example_upstream else None
-        metrics = stack.enter_context(TemporaryDirectory(prefix="gatekeeper-metrics-", ignore_cleanup_errors=True))
+        metrics = stack.enter_context(folder.metrics_folder())
         running = Running(listeners, internal, [], None)
         stack.callback(running.close)
 
         def worker(slot: int) -> Child:
             sockets = [*listeners.by_slot[slot], *internal.by_slot[slot]]
-            return Child.spawn("gatekeeper.worker", ["--app", self._app], sockets, {METRICS_FOLDER: metrics})
+            return Child.spawn("gatekeeper.worker", ["--app", self._app], sockets, {folder.VARIABLE: str(metrics)})
 
         def upstream(listener: socket.socket) -> Child:
             return Child.spawn("gatekeeper.example_upstream", ["--listener", str(listener.fileno())], [listener])
 
-        on_end = partial(forget_gauges, Path(metrics))
+        on_end = partial(folder.forget_gauges, metrics)
         for slot in range(count):
             running.workers.append(Keeper(f"worker {slot}", partial(worker, slot), on_end=on_end))
         if example is not None:
@@ -305,12 +303,6 @@ async def first_of(*several: Waitable, timeout: float | None = None) -> None:
     await asyncio.wait(several, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
 
 
-def forget_gauges(metrics: Path, pid: int) -> None:
-    """What a worker that has ended said of its present, in prometheus_client's files; its counters still count."""
-    for file in metrics.glob(f"gauge_live*_{pid}.db"):
-        file.unlink(missing_ok=True)
-
-
 def worker_count(config: Config) -> int:
     """How many workers there are to be; ``auto`` is one for each core that this process may use."""
     if config.workers != "auto":
@@ -323,7 +315,7 @@ def worker_count(config: Config) -> int:
 def example_address(config: Config) -> ListenAddress:
     """Where the example upstream listens: the first target of the first upstream. Raises StartupError."""
     name, upstream = next(iter(config.upstreams.items()))
-    target = upstream.targets[0]
+    target = upstream.addresses[0]
     key = f"upstreams.{name}.targets[0]"
     place = target_place(target)
     if place is None or not target.startswith("http:") or not is_loopback(place[0]):
