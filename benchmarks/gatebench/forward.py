@@ -19,6 +19,7 @@ WORK = {
     "Caddy": "bare reverse proxy",
     "Fastify": "JWT HS256, Redis GET",
 }
+_FIGURES = ("req/s", "of Caddy", "of Fastify", "CPU us/request", "core %", "p50 ms", "p99 ms", "RSS MiB")
 _MIB = 1 << 20
 
 
@@ -31,22 +32,16 @@ def forward(stage: Stage) -> tuple[Part, list[Bar]]:
         memory = {system.name: sum(rss(pid) for pid in system.pids) for system in systems}
     part = Part(
         "Forwarding small JSON: one core for the system, 64 connections",
-        [
-            "system",
-            "work a request",
-            "req/s",
-            "of Caddy",
-            "of Fastify",
-            "CPU us/request",
-            "p50 ms",
-            "p99 ms",
-            "RSS MiB",
+        ["system", "work a request", *_FIGURES],
+        notes=[
+            "core %: how much of its core the system got; where it is well below 100, load and upstream (on the other",
+            "core) were the limit, or another program had its share. Ratios are medians of the rounds' own ratios.",
         ],
     )
     for name, work in WORK.items():
         measured = found.get(name)
         if measured is None or not measured.rounds:
-            part.row(name, work, "-", "-", "-", "-", "-", "-", "-")
+            part.row(name, work, *["-"] * len(_FIGURES))
             part.notes.append(why_not.get(name) or (measured.why_not if measured else f"{name}: not run"))
             continue
         part.row(name, work, *_cells(measured, found, memory[name]))
@@ -96,6 +91,7 @@ def _cells(measured: Measured, found: dict[str, Measured], memory: int) -> list[
         f"{measured.median('per_second'):,.0f}",
         *("-" if share is None else f"{share:.2f}x" for share in shares),
         f"{measured.median('cpu_us'):.0f}",
+        f"{100 * measured.median('busy'):.0f}",
         f"{measured.median('p50'):.2f}",
         f"{measured.median('p99'):.2f}",
         f"{memory / _MIB:.0f}",

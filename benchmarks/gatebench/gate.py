@@ -146,8 +146,8 @@ def gate(
     config.write_text(yaml.safe_dump(_config(folder, of, upstreams, port, **settings)))
     config.chmod(0o600)
     command = [sys.executable, "-m", "gatekeeper", "--config", config, "serve"]
-    env = {"PYTHONPATH": os.pathsep.join(sys.path[1:2])}
-    with running(command, log=log, env=env) as process:
+    source = sys.path[1]  # see run.py; Python looks for modules in the working directory first
+    with running(command, log=log, env={"PYTHONPATH": source}, cwd=source) as process:
         wait_for_port(port, process, log)
         workers = [pid for pid, line in descendants(process.pid).items() if "gatekeeper.worker" in line]
         if not workers:

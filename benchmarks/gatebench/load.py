@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -33,10 +35,14 @@ class System:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One measured stretch: latencies in ms, CPU time of the system in us a request."""
+    """One measured stretch: latencies in ms, CPU time of the system in us a request.
+
+    ``busy`` is the share of one core that the system used: well below 1 the load, or somebody else, was the limit.
+    """
 
     per_second: float
     cpu_us: float
+    busy: float
     p50: float
     p99: float
     failed: int
@@ -46,7 +52,8 @@ class Round:
         """From wrk's own words."""
         requests = max(int(told["requests"]), 1)
         failed = int(told["refused"]) + int(told["broken"])
-        return cls(requests / told["seconds"], 1e6 * cpu / requests, told["p50"], told["p99"], failed)
+        seconds = told["seconds"]
+        return cls(requests / seconds, 1e6 * cpu / requests, cpu / seconds, told["p50"], told["p99"], failed)
 
 
 def wrk(
@@ -65,10 +72,26 @@ def wrk(
     line = next((one for one in said.splitlines() if one.startswith("JSON ")), None)
     if line is None:
         raise BenchError(f"wrk said nothing of {system.name}")
-    done = Round.of(json.loads(line[5:]), cpu)
+    told = json.loads(line[5:])
+    done = Round.of(told, cpu)
     if done.failed and not faults_allowed:
-        raise BenchError(f"{system.name}: {done.failed} requests failed: {line[5:]}")
+        raise BenchError(
+            f"{system.name}: {done.failed} of {told['requests']} requests failed; one of them {_asked(system)}"
+        )
     return done
+
+
+def _asked(system: System) -> str:
+    """What the system answers to one request, for the reader who wonders why a round failed."""
+    fields = dict(system.requests[0]) if system.requests else {}
+    connection = http.client.HTTPConnection("127.0.0.1", system.port, timeout=10)
+    try:
+        with contextlib.closing(connection):
+            connection.request("POST" if system.body else "GET", system.path, system.body or None, fields)
+            answer = connection.getresponse()
+            return f"now: {answer.status} {answer.read(200)!r}"
+    except (OSError, http.client.HTTPException) as fault:
+        return f"now: {fault!r}"
 
 
 def _block(fields: Mapping[str, str]) -> str:

@@ -39,7 +39,12 @@ def pin(pid: int, cores: Sequence[int]) -> None:
 
 @contextlib.contextmanager
 def running(
-    command: Sequence[str | Path], *, log: Path, cores: Sequence[int] = (OTHERS,), env: Mapping[str, str] | None = None
+    command: Sequence[str | Path],
+    *,
+    log: Path,
+    cores: Sequence[int] = (OTHERS,),
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A server within the block; what it says goes to ``log``."""
     with log.open("ab") as said:
@@ -49,6 +54,7 @@ def running(
             stdout=said,
             stderr=said,
             env={**os.environ, **(env or {})},
+            cwd=cwd,
             start_new_session=True,
         )
     try:

@@ -55,9 +55,15 @@ def plain(part: Part) -> str:
     widths = [max(len(row[n]) if n < len(row) else 0 for row in [part.columns, *part.rows]) for n in _columns(part)]
     lines = [part.title]
     for row in [list(part.columns), *part.rows]:
-        cells = [cell.ljust(width) if n == 0 else cell.rjust(width) for n, (cell, width) in _wide(row, widths)]
+        cells = [
+            cell.rjust(width) if _is_figure(cell) else cell.ljust(width) for n, (cell, width) in _wide(row, widths)
+        ]
         lines.append("  " + "  ".join(cells).rstrip())
     return "\n".join([*lines, *(f"  {note}" for note in part.notes)])
+
+
+def _is_figure(cell: str) -> bool:
+    return cell[:1].isdigit() or cell in {"-", ""}
 
 
 def _columns(part: Part) -> range:
