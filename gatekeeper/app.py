@@ -34,6 +34,7 @@ from gatekeeper.observe.metrics import CONTENT_TYPE, Metrics
 from gatekeeper.pages.next import origins_of
 from gatekeeper.pages.theme import Theme
 from gatekeeper.pages.views import Pages
+from gatekeeper.pools import open_pools, readiness, show_targets
 from gatekeeper.store.accounts import PostgresAccounts, PostgresKeys, PostgresSetupLinks
 from gatekeeper.store.addresses import StoreAddresses
 from gatekeeper.store.live import RedisSessions
@@ -51,9 +52,7 @@ from gatekeeper.tokens.cookies import Cookies
 from gatekeeper.tokens.keyring import KeyRing, derive, unseal
 from gatekeeper.tokens.refresh import RefreshTokens
 from gatekeeper.tokens.sessions import Sessions
-from gatekeeper.upstream.messages import TargetAddress
 from gatekeeper.upstream.pool import UpstreamPool
-from gatekeeper.upstream.settings import PoolSettings
 from geo.lookup import PlaceFinder
 from policies.load import compile_rules
 from policies.rates import Limit
@@ -156,21 +155,6 @@ async def _keep_keys(tokens: TokenParts, store: PostgresKeys, secret: str) -> No
         # PostgreSQL away: the keys in hand stay in force.
         with contextlib.suppress(StoreUnavailable):
             await load_keys(tokens, store, secret)
-
-
-def _upstreams(config: Config) -> dict[str, UpstreamPool]:
-    return {
-        name: UpstreamPool(
-            name,
-            [TargetAddress.parse(target) for target in upstream.targets],
-            PoolSettings(
-                connect_timeout=config.timeouts.connect,
-                first_byte_timeout=upstream.timeout,
-                idle_timeout=config.timeouts.idle,
-            ),
-        )
-        for name, upstream in config.upstreams.items()
-    }
 
 
 def is_loopback(public_url: str) -> bool:
@@ -326,7 +310,13 @@ def _edge(config: Config, stores: Stores, tokens: TokenParts, running: Running, 
         entrance=Entrance(
             RequestReader(trusted, running.clock, scheme=scheme), hosts, access, running.metrics, prefix=config.prefix
         ),
-        health=Health({"redis": running.redis_answers, "postgres": running.postgres_answers}),
+        health=Health(
+            {
+                "redis": running.redis_answers,
+                "postgres": running.postgres_answers,
+                **readiness(running.upstreams),
+            }
+        ),
         theme=theme,
     )
 
@@ -373,6 +363,7 @@ async def build(
     stores = open_stores(config, addresses.postgres, addresses.redis, clock)
     metrics, secret = Metrics(), secret_of(config.storage)
     tokens = _tokens(config, stores, secret, metrics)
+    upstreams = open_pools(config, secret)
     running = Running(
         stores=stores,
         rules=compile_rules(config.rules, list(config.upstreams), prefix=config.prefix),
@@ -385,7 +376,7 @@ async def build(
         secret=secret,
         metrics=metrics,
         live=LiveConnections(stores.live, tokens.sessions, clock),
-        upstreams=_upstreams(config),
+        upstreams=upstreams,
     )
     edge = _edge(config, stores, tokens, running, access)
     app = _application(config, edge)
@@ -410,10 +401,12 @@ def _life(running: Running, tokens: TokenParts) -> Callable[[web.Application], A
             with contextlib.suppress(StoreUnavailable):
                 await running.stores.redis.open()
             running.metrics.password_queue = lambda: running.passwords.queued
+            running.metrics.before_flush.append(show_targets(running.upstreams, running.metrics))
             keepers = {
                 asyncio.create_task(_keep_keys(tokens, keys, running.secret)),
                 asyncio.create_task(running.metrics.keep_flushing()),
                 asyncio.create_task(running.live.run()),
+                *(asyncio.create_task(pool.checks.run()) for pool in running.upstreams.values() if pool.checks),
             }
             yield
             for keeper in keepers:

@@ -22,9 +22,11 @@ from gatekeeper.bootstrap import secret_of
 from gatekeeper.config.forms import is_loopback, listen_place, target_place
 from gatekeeper.config.load import BUNDLED, LoadedConfig
 from gatekeeper.config.model import EMBEDDED, Config
+from gatekeeper.config.upstreams import UpstreamTls
 from gatekeeper.errors import StartupError
 from gatekeeper.listeners import Listeners
 from gatekeeper.tokens.cookies import Cookies
+from gatekeeper.upstream.tls import BadTls, client_context
 from geo.lookup import DatabaseError, PlaceFinder
 
 DNS_PATIENCE: Final = 5.0  # seconds for all names together
@@ -133,8 +135,8 @@ def places(config: Config) -> Iterator[Finding]:
 
 
 def upstreams(config: Config) -> Iterator[Finding]:
-    """Names of targets resolve; sockets are there."""
-    wanted = {name: upstream.targets for name, upstream in config.upstreams.items()}
+    """Names of targets resolve; sockets are there; what TLS towards them needs can be used."""
+    wanted = {name: upstream.addresses for name, upstream in config.upstreams.items()}
     hosts = {place[0] for targets in wanted.values() for place in map(target_place, targets) if place is not None}
     found = resolve(hosts, DNS_PATIENCE)
     for name, targets in wanted.items():
@@ -147,6 +149,30 @@ def upstreams(config: Config) -> Iterator[Finding]:
                 yield fault(item, f"{target}: the name does not resolve")
             else:
                 yield ok(item, f"{target} is {', '.join(found[place[0]] or ())}")
+    for name, upstream in config.upstreams.items():
+        yield from _tls_of(f"upstreams.{name}.tls", upstream.tls)
+
+
+def _tls_of(item: str, tls: UpstreamTls) -> Iterator[Finding]:
+    try:
+        client_context(ca=tls.ca, cert=tls.cert, key=tls.key, verify=tls.verify)
+    except BadTls as problem:
+        yield fault(f"{item}.{problem.key}", str(problem))
+    if not tls.verify:
+        yield warn(f"{item}.verify", "false: whoever gets between the gate and this upstream can read and change it")
+    holder = tls.key or tls.cert
+    if holder is not None and _readable_by_all(holder):
+        yield warn(
+            f"{item}.{'cert' if tls.key is None else 'key'}",
+            f"everyone on this machine can read {holder}; make it mode 600",
+        )
+
+
+def _readable_by_all(path: Path) -> bool:
+    try:
+        return bool(path.stat().st_mode & stat.S_IROTH)
+    except OSError:
+        return False
 
 
 def _socket_at(item: str, path: Path) -> Finding:

@@ -12,6 +12,7 @@ from gatekeeper.config.forms import is_loopback, listen_place, target_place
 from gatekeeper.config.model import Config
 from gatekeeper.config.paths import KeyPath
 from gatekeeper.config.types import say_duration
+from gatekeeper.config.upstreams import Upstream
 from policies.load import BadRules, compile_rules
 from policies.rules import RuleBook
 
@@ -22,7 +23,7 @@ _SMALLEST_HEAD = 1 << 10
 
 def contradictions(config: Config) -> Iterator[Mistake]:
     """Mistakes between keys other than the rules."""
-    return chain(_lives(config), _sizes(config), _doubled(config), _loops(config))
+    return chain(_lives(config), _sizes(config), _doubled(config), _loops(config), _upstreams(config))
 
 
 def check_rules(config: Config, lines: Sequence[int | None] = ()) -> tuple[RuleBook | None, Iterable[Mistake]]:
@@ -53,7 +54,7 @@ def _sizes(config: Config) -> Iterator[Mistake]:
 
 def _doubled(config: Config) -> Iterator[Mistake]:
     lists: list[tuple[KeyPath, Sequence[str]]] = [(("listen",), config.listen), (("hosts",), config.hosts)]
-    lists += [(("upstreams", name, "targets"), upstream.targets) for name, upstream in config.upstreams.items()]
+    lists += [(("upstreams", name, "targets"), upstream.addresses) for name, upstream in config.upstreams.items()]
     for path, values in lists:
         for index, value in enumerate(values):
             if value in values[:index]:
@@ -64,10 +65,37 @@ def _loops(config: Config) -> Iterator[Mistake]:
     """An upstream that is the gate itself would forward a request round and round."""
     listening = [listen_place(address) for address in config.listen]
     for name, upstream in config.upstreams.items():
-        for index, target in enumerate(upstream.targets):
+        for index, target in enumerate(upstream.addresses):
             place = target_place(target)
             if place is not None and any(_same_place(place, other) for other in listening):
                 yield ("upstreams", name, "targets", index), f"{target} is where the gate itself listens"
+
+
+def _upstreams(config: Config) -> Iterator[Mistake]:
+    for name, upstream in config.upstreams.items():
+        for path, message in chain(_health(upstream), _tls(upstream)):
+            yield ("upstreams", name, *path), message
+
+
+def _health(upstream: Upstream) -> Iterator[Mistake]:
+    health, ejection = upstream.health, upstream.ejection
+    if health.path is None and health.model_dump(exclude_defaults=True):
+        yield ("health",), "needs a path: without one nothing is checked"
+    if health.timeout > health.every:
+        yield ("health", "timeout"), f"must not be longer than every ({say_duration(health.every)})"
+    if ejection.length > ejection.max:
+        yield ("ejection", "for"), f"must not be longer than max ({say_duration(ejection.max)})"
+
+
+def _tls(upstream: Upstream) -> Iterator[Mistake]:
+    tls = upstream.tls
+    if tls.key is not None and tls.cert is None:
+        yield ("tls", "key"), "needs a certificate: set cert"
+    if tls.ca is not None and not tls.verify:
+        yield ("tls", "ca"), "contradicts verify: false, which believes any certificate"
+    given = tls.model_dump(exclude_defaults=True)
+    if given and not any(address.startswith("https:") for address in upstream.addresses):
+        yield ("tls",), "none of the targets is https://"
 
 
 def _same_place(target: tuple[str, int], listening: tuple[str, int]) -> bool:

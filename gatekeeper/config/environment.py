@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gatekeeper.config.document import parse
-from gatekeeper.config.model import Config, Section
+from gatekeeper.config.model import Config
 from gatekeeper.config.paths import Key, KeyPath, find_key, keys, show_path
+from gatekeeper.config.section import Section
 from gatekeeper.config.words import unknown_key
 from gatekeeper.errors import ConfigError, Fault
 

@@ -99,6 +99,26 @@ def check_target(value: str) -> str:
     return value
 
 
+def check_host_field(value: str) -> str:
+    """One host as a Host field says it, with or without port."""
+    if "*" in value:
+        raise ValueError("one host is needed, such as api.internal or api.internal:8080")
+    return check_host(value)
+
+
+def check_server_name(value: str) -> str:
+    """A name as a certificate carries it."""
+    _check_name(value)
+    return value
+
+
+def check_path(value: str) -> str:
+    """A path, with a query if need be, as it stands in a request."""
+    if not value.startswith("/") or not value.isascii() or not value.isprintable() or " " in value or "#" in value:
+        raise ValueError("a path such as /health is needed, all ASCII and without blanks")
+    return value
+
+
 def check_postgres(value: str) -> str:
     """``embedded`` or a connection URI of libpq."""
     if value != "embedded" and not value.startswith(("postgresql://", "postgres://")):

@@ -9,8 +9,9 @@ from typing import Any
 
 from gatekeeper.config.document import Document
 from gatekeeper.config.environment import Given, place
-from gatekeeper.config.model import Config, Section
+from gatekeeper.config.model import Config
 from gatekeeper.config.paths import KeyPath, keys, show_path
+from gatekeeper.config.section import Section
 from gatekeeper.errors import Fault
 
 

@@ -6,7 +6,7 @@ only once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -17,9 +17,10 @@ from gatekeeper.config.checks import check_rules, contradictions
 from gatekeeper.config.document import MAX_BYTES, Document, parse
 from gatekeeper.config.environment import read_environment
 from gatekeeper.config.layers import Layers
-from gatekeeper.config.model import Config
+from gatekeeper.config.model import Config, Timeouts
 from gatekeeper.config.paths import KeyPath, show_path
 from gatekeeper.config.secret_files import resolve_secrets
+from gatekeeper.config.upstreams import Upstream
 from gatekeeper.config.words import mistakes
 from gatekeeper.errors import ConfigError, Fault
 from policies.rules import RuleBook
@@ -161,17 +162,25 @@ def _completed(config: Config, layers: Layers, base: Path) -> Config:
         return (value if path in layers.given else base / value).absolute()
 
     data_dir = whole(("storage", "data_dir"), config.storage.data_dir)
-    upstreams = {
-        name: upstream
-        if "timeout" in upstream.model_fields_set
-        else upstream.model_copy(update={"timeout": config.timeouts.first_byte})
-        for name, upstream in config.upstreams.items()
-    }
     updates: dict[str, Any] = {
         "storage": config.storage.model_copy(update={"data_dir": data_dir}),
-        "upstreams": upstreams,
+        "upstreams": {
+            name: _completed_upstream(name, upstream, config.timeouts, whole)
+            for name, upstream in config.upstreams.items()
+        },
     }
     if config.geo.database != BUNDLED:
         database = whole(("geo", "database"), Path(config.geo.database))
         updates["geo"] = config.geo.model_copy(update={"database": str(database)})
     return config.model_copy(update=updates)
+
+
+def _completed_upstream(
+    name: str, upstream: Upstream, timeouts: Timeouts, whole: Callable[[KeyPath, Path], Path]
+) -> Upstream:
+    general = {"timeout": timeouts.first_byte, "connect_timeout": timeouts.connect}
+    updates: dict[str, Any] = {key: value for key, value in general.items() if key not in upstream.model_fields_set}
+    files = {"ca": upstream.tls.ca, "cert": upstream.tls.cert, "key": upstream.tls.key}
+    paths = {key: whole(("upstreams", name, "tls", key), file) for key, file in files.items() if file is not None}
+    updates["tls"] = upstream.tls.model_copy(update=paths)
+    return upstream.model_copy(update=updates)

@@ -10,8 +10,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, SecretStr, Tag, model_validator
+from pydantic import Discriminator, Field, SecretStr, Tag, model_validator
 
+from gatekeeper.config.section import Section
 from gatekeeper.config.types import (
     Cidr,
     Duration,
@@ -27,18 +28,12 @@ from gatekeeper.config.types import (
     RoleName,
     RuleName,
     Size,
-    Target,
     UpstreamName,
     Workers,
 )
+from gatekeeper.config.upstreams import Upstream
 
 EMBEDDED = "embedded"
-
-
-class Section(BaseModel):
-    """A mapping of config.yaml: frozen, no unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
 class Storage(Section):
@@ -146,18 +141,6 @@ class Logs(Section):
         "info", description="Least severe level written: debug, info, warning or error."
     )
     access: bool = Field(True, description="One line a request.")
-
-
-class Upstream(Section):
-    """A service behind the gate."""
-
-    targets: list[Target] = Field(
-        min_length=1,
-        description="Addresses, http://host:port, https://host:port or unix:/path; several are used in turn.",
-    )
-    timeout: Duration = Field(
-        30.0, description="From the end of a request to the head of the answer; not given: timeouts.first_byte."
-    )
 
 
 class AllowSubjects(Section):

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from gatekeeper.config.model import Section
+from gatekeeper.config.section import Section
 
 KeyPath = tuple[str | int, ...]
 

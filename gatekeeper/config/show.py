@@ -9,8 +9,9 @@ from typing import Any, Final
 from pydantic import SecretStr
 
 from gatekeeper.config.load import LoadedConfig
-from gatekeeper.config.model import EMBEDDED, Section
+from gatekeeper.config.model import EMBEDDED
 from gatekeeper.config.paths import Key, KeyPath, keys, show_path
+from gatekeeper.config.section import Section
 from gatekeeper.config.template import flow, written_rule
 
 MASK: Final = "***"
@@ -94,12 +95,19 @@ def _leaves(loaded: LoadedConfig, values: dict[str, Any]) -> Iterator[tuple[KeyP
     for key in keys(type(loaded.config)):
         value = values[key.name]
         if key.section is not None:
-            yield from (((key.name, inner), deep) for inner, deep in value.items())
+            yield from _within(key.section, value, (key.name,))
         elif key.named_section is not None:
-            yield from (
-                ((key.name, name, inner), deep) for name, entry in value.items() for inner, deep in entry.items()
-            )
+            for name, entry in value.items():
+                yield from _within(key.named_section, entry, (key.name, name))
         elif key.listed_section is not None:
             yield from (((key.name, index), element) for index, element in enumerate(value))
         else:
             yield (key.name,), value
+
+
+def _within(section: type[Section], values: dict[str, Any], around: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
+    for key in keys(section):
+        if key.section is not None:
+            yield from _within(key.section, values[key.name], (*around, key.name))
+        else:
+            yield (*around, key.name), values[key.name]

@@ -12,8 +12,9 @@ from typing import Any, Final
 from pydantic.json_schema import GenerateJsonSchema
 
 from gatekeeper.config.document import parse
-from gatekeeper.config.model import EMBEDDED, Config, Section
+from gatekeeper.config.model import EMBEDDED, Config
 from gatekeeper.config.paths import Key, KeyPath, keys, show_path
+from gatekeeper.config.section import Section
 from gatekeeper.errors import ConfigError
 
 _HEAD: Final = """\
@@ -94,7 +95,7 @@ def _entry(key: Key, value: Any, indent: str, *, comments: bool = True) -> Itera
     if key.section is not None:
         yield f"{indent}{key.name}:"
         for inner in keys(key.section):
-            yield from _entry(inner, value[inner.name], indent + "  ")
+            yield from _entry(inner, value[inner.name], indent + "  ", comments=comments)
     elif key.named_section is not None:
         yield f"{indent}{key.name}:"
         for name, entry in value.items():
@@ -155,10 +156,18 @@ def _defaults_of(section: type[Section]) -> dict[str, Any]:
 def _table(section: type[Section], around: KeyPath, defaults: Mapping[str, Any]) -> Iterator[str]:
     yield "| key | default | what |"
     yield "|---|---|---|"
+    yield from _rows(section, around, defaults)
+
+
+def _rows(section: type[Section], around: KeyPath, defaults: Mapping[str, Any]) -> Iterator[str]:
     for key in keys(section):
-        if key.section or key.named_section or key.listed_section:
-            continue
+        if key.named_section or key.listed_section or (key.section and not around):
+            continue  # they have tables of their own
         name = show_path((*around, key.name)).replace("[0]", "[]")
+        if key.section:
+            yield f"| `{name}` | | {_line(key.description)} |"
+            yield from _rows(key.section, (*around, key.name), defaults[key.name])
+            continue
         value = _single(key.name, defaults.get(key.name))
         default = "needed" if key.field.is_required() else ("not set" if value is None else f"`{flow(value)}`")
         yield f"| `{name}` | {default} | {_line(key.description)}{' *Secret.*' if key.secret else ''} |"
@@ -176,13 +185,16 @@ def schema() -> dict[str, Any]:
         section = key.section or key.named_section or key.listed_section
         if section is not None:
             values = defaults[key.name] if key.section is not None else _defaults_of(section)
-            _complete(section, made["$defs"][section.__name__]["properties"], values)
+            _complete(section, made["$defs"], values)
     return {"$schema": GenerateJsonSchema.schema_dialect, **made, "title": "Gatekeeper configuration"}
 
 
-def _complete(section: type[Section], properties: dict[str, Any], defaults: Mapping[str, Any]) -> None:
+def _complete(section: type[Section], definitions: dict[str, Any], defaults: Mapping[str, Any]) -> None:
     """Defaults as they are written (pydantic gives a duration's in seconds), and files of secrets."""
+    properties = definitions[section.__name__]["properties"]
     for key in keys(section):
+        if key.section is not None:
+            _complete(key.section, definitions, defaults[key.name])
         if "default" in properties[key.name]:
             properties[key.name]["default"] = defaults[key.name]
         if key.secret:

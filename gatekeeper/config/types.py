@@ -8,7 +8,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any
 
 import limits
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer, SecretStr, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr, WithJsonSchema
 
 from gatekeeper.config import forms
 
@@ -96,6 +96,26 @@ def parse_workers(value: Any) -> int | str:
     return int(text)
 
 
+def parse_statuses(value: Any) -> str:
+    """``204`` or ``200-399``, in their shortest form. Raises ValueError."""
+    text = str(value).replace(" ", "")
+    match = re.fullmatch(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?", text)
+    if match is None or isinstance(value, bool) or int(match[2] or match[1]) < int(match[1]):
+        raise ValueError("a status such as 204 or a range such as 200-399 is needed")
+    return text
+
+
+def status_range(statuses: str) -> tuple[int, int]:
+    """First and last of what ``parse_statuses`` has read."""
+    low, _, high = statuses.partition("-")
+    return int(low), int(high or low)
+
+
+def say_number(value: float) -> float | int:
+    """2 rather than 2.0."""
+    return int(value) if value == int(value) else value
+
+
 def as_list(value: Any) -> Any:
     """One text as a list of one; everything else as it is."""
     return [value] if isinstance(value, str) else value
@@ -159,6 +179,16 @@ Host = Annotated[str, AfterValidator(forms.check_host)]
 Prefix = Annotated[str, AfterValidator(forms.check_prefix)]
 Listen = Annotated[str, AfterValidator(forms.check_listen)]
 Target = Annotated[str, AfterValidator(forms.check_target)]
+HostField = Annotated[str, AfterValidator(forms.check_host_field)]
+ServerName = Annotated[str, AfterValidator(forms.check_server_name)]
+CheckPath = Annotated[str, AfterValidator(forms.check_path)]
+Number = Annotated[float, PlainSerializer(say_number, return_type=float | int), WithJsonSchema({"type": "number"})]
+Status = Annotated[int, Field(ge=400, le=599)]
+Statuses = Annotated[
+    str,
+    BeforeValidator(parse_statuses),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}], "examples": ["200-399"]}),
+]
 PostgresUrl = Annotated[SecretStr, _secret(forms.check_postgres)]
 RedisUrl = Annotated[SecretStr, _secret(forms.check_redis)]
 LongSecret = Annotated[SecretStr, _secret(forms.check_secret)]

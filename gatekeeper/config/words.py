@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from gatekeeper.config.model import Config, Section
+from gatekeeper.config.model import Config
 from gatekeeper.config.paths import KeyPath, find_key, keys, show_path
+from gatekeeper.config.section import Section
 
 _PLAIN: Final[Mapping[str, str]] = {
     "missing": "is missing",
@@ -20,6 +21,8 @@ _PLAIN: Final[Mapping[str, str]] = {
     "int_type": "must be a whole number",
     "int_parsing": "must be a whole number",
     "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
     "bool_type": "must be true or false",
     "bool_parsing": "must be true or false",
     "list_type": "must be a list, such as [one, two]",

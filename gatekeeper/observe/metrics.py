@@ -78,6 +78,7 @@ class Metrics:
         self._password_queue = self._gauge("password_queue", "Passwords being hashed or waiting for it.")
         self.in_flight = 0
         self.password_queue: Callable[[], int] = int
+        self.before_flush: list[Callable[[], None]] = []
         self.target_up = Gauge(
             "gatekeeper_upstream_target_up",
             "Whether a target gets requests.",
@@ -134,6 +135,8 @@ class Metrics:
 
     def flush(self) -> None:
         """Hand the sums on."""
+        for bring_up_to_date in self.before_flush:
+            bring_up_to_date()
         self._in_flight.set(self.in_flight)
         self._password_queue.set(self.password_queue())
         for sums in self._sums:
