@@ -58,50 +58,67 @@ class Connection(aiopg.Connection):
         self._loop.remove_reader(self._conn.fileno())
         self._fileno = None
         self._socket = 0
-        self._watch()
+        self._due = False
+        self._watch(writing=False)
 
-    def _watch(self) -> None:
-        """Watch the socket that libpq uses now."""
+    def _watch(self, *, writing: bool) -> None:
+        """Watch the socket that libpq uses now, for reading and perhaps for writing.
+
+        A change is a new duplicate: after an error event uvloop's entry for the old one is dead.
+        """
         number = os.fstat(self._conn.fileno()).st_ino
-        if number != self._socket:
-            self._unwatch()
-            self._socket = number
-            self._fileno = os.dup(self._conn.fileno())
-            self._loop.add_reader(self._fileno, self._ready, self._weakref)
+        if (number, writing) == (self._socket, self._writing):
+            return
+        self._unwatch()
+        self._socket, self._writing = number, writing
+        self._fileno = os.dup(self._conn.fileno())
+        self._loop.add_reader(self._fileno, self._ready, self._weakref)
+        if writing:
+            self._loop.add_writer(self._fileno, self._ready, self._weakref)
 
     def _unwatch(self) -> None:
         descriptor, self._fileno = self._fileno, None
         if descriptor is not None:
             self._loop.remove_reader(descriptor)
             self._loop.remove_writer(descriptor)
-            self._writing = False
             os.close(descriptor)
+        self._socket, self._writing = 0, False
 
     @staticmethod
     def _ready(weak_self: Any) -> None:
         connection: Connection | None = weak_self()
         if connection is not None:
-            connection._advance()  # noqa: SLF001  # one of us: aiopg passes itself like this
+            connection._advance_soon()  # noqa: SLF001  # one of us: aiopg passes itself like this
+
+    def _advance_soon(self) -> None:
+        # Not at once: on uvloop, changing what is watched from inside the event's own callback loses events.
+        if not self._due:
+            self._due = True
+            self._loop.call_soon(self._advance)
 
     def _advance(self) -> None:
         """Let libpq read and write what it can."""
+        self._due = False
+        if self._conn.closed:
+            return
         try:
             state = self._conn.poll()
-            if self._conn.status == extensions.STATUS_SETUP:  # it may yet turn to another socket
-                self._watch()
+            self._watch(writing=state == extensions.POLL_WRITE)
         except psycopg2.Error as error:
             self._settle(error)
             if self._conn.closed:
                 self._close()
             return
-        if self._fileno is not None and (state == extensions.POLL_WRITE) != self._writing:
-            self._writing = not self._writing
-            if self._writing:
-                self._loop.add_writer(self._fileno, self._ready, self._weakref)
-            else:
-                self._loop.remove_writer(self._fileno)
         if state == extensions.POLL_OK:
             self._settle(None)
+        elif self._has(select.POLLOUT if state == extensions.POLL_WRITE else select.POLLIN):
+            self._advance_soon()  # uvloop tells of a socket in error once and then never again
+
+    def _has(self, event: int) -> bool:
+        """Whether the event, an error or an end of file waits in the socket."""
+        poll = select.poll()
+        poll.register(self._conn.fileno(), event)
+        return bool(poll.poll(0))
 
     def _settle(self, error: psycopg2.Error | None) -> None:
         waiter = self._waiter
@@ -133,9 +150,7 @@ class Connection(aiopg.Connection):
         """Not closed, not in a transaction, and nothing (a goodbye, an end of file) waiting in its socket."""
         if self.closed or self.raw.get_transaction_status() != extensions.TRANSACTION_STATUS_IDLE:
             return False
-        poll = select.poll()
-        poll.register(self.raw.fileno(), select.POLLIN)
-        return not poll.poll(0)
+        return not self._has(select.POLLIN)
 
     async def run(self, sql: str, params: Sequence[object] | Mapping[str, object]) -> tuple[list[dict[str, Any]], int]:
         """One statement: its rows as dicts, and the count of rows it returned or changed.
