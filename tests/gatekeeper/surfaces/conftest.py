@@ -11,9 +11,8 @@ BOTH = {"test_tunnel.py"}
 
 
 def pytest_asyncio_loop_factories(config, item):
-    if item.path.name in BOTH:
-        return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
-    return None
+    loops = {"asyncio": asyncio.new_event_loop}
+    return loops | {"uvloop": uvloop.new_event_loop} if item.path.name in BOTH else loops
 
 
 @pytest_asyncio.fixture
