@@ -22,9 +22,15 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="two short rounds: for development, not for the record")
     parser.add_argument("--only", default="", help="parts to run, separated by commas; default: all")
     parser.add_argument("--source", type=Path, default=HOME.parent, help="the checkout whose gate is measured")
+    parser.add_argument(
+        "--patience", type=float, default=0.0, metavar="SECONDS", help="wait so long for a quiet machine before a round"
+    )
     args = parser.parse_args()
     sys.path.insert(1, str(args.source.resolve()))
     from gatebench.plan import run_plan
+    from gatebench.processes import Quiet
+
+    Quiet.patience = args.patience
 
     return run_plan(quick=args.quick, only=[part for part in args.only.split(",") if part])
 

@@ -18,7 +18,17 @@ import yaml
 
 from gatebench.load import System
 from gatebench.peers import bearer
-from gatebench.processes import SUBJECT, BenchError, descendants, free_port, last_words, pin, running, wait_for_port
+from gatebench.processes import (
+    SUBJECT,
+    BenchError,
+    descendants,
+    free_port,
+    last_words,
+    pin,
+    rss,
+    running,
+    wait_for_port,
+)
 
 ACCOUNT = {"email": "ada@example.com", "password": "correct horse battery 9"}
 _PLENTY = "100000000/minute"
@@ -27,11 +37,15 @@ _SECRET = secrets.token_urlsafe(48)
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """PostgreSQL and Valkey of one or more gates, with the processes' pids."""
+    """PostgreSQL and Valkey of one or more gates."""
 
     postgres: str = field(repr=False)
     redis: str = field(repr=False)
-    pids: dict[str, list[int]]
+    mains: dict[str, int]
+
+    def pids(self, name: str) -> list[int]:
+        """All processes of ``postgres`` or ``valkey`` at this moment."""
+        return [self.mains[name], *descendants(self.mains[name])]
 
 
 @contextmanager
@@ -42,9 +56,9 @@ def stores(folder: Path) -> Iterator[Stores]:
     before = set(descendants(os.getpid()))
     with embedded_servers(folder, postgres=True, redis=True) as servers:
         new = {pid: line for pid, line in descendants(os.getpid()).items() if pid not in before}
-        valkey = [pid for pid, line in new.items() if "valkey" in line or "redis" in line]
-        pids = {"valkey": valkey, "postgres": [pid for pid in new if pid not in valkey]}
-        yield Stores(servers.addresses.postgres or "", servers.addresses.redis or "", pids)
+        mains = {"valkey": min(pid for pid, line in new.items() if "valkey" in line or "redis" in line)}
+        mains["postgres"] = min(pid for pid in new if pid != mains["valkey"])
+        yield Stores(servers.addresses.postgres or "", servers.addresses.redis or "", mains)
 
 
 def rules(count: int) -> list[dict[str, Any]]:
@@ -73,12 +87,13 @@ def rules(count: int) -> list[dict[str, Any]]:
 
 @dataclass(slots=True)
 class Gate:
-    """A running gate."""
+    """A running gate; ``fresh`` is each worker's resident memory in bytes before its first request."""
 
     port: int
     pid: int
     workers: list[int]
     log: Path
+    fresh: list[int]
 
     def call(self, path: str, body: dict[str, Any] | None = None, token: str = "") -> tuple[int, Any]:
         """One request of JSON; status and answer."""
@@ -154,4 +169,4 @@ def gate(
             raise BenchError(f"the gate has no worker: {last_words(log)}")
         for number, worker in enumerate(sorted(workers)):
             pin(worker, cores if len(workers) == 1 else [cores[number % len(cores)]])
-        yield Gate(port, process.pid, workers, log)
+        yield Gate(port, process.pid, workers, log, [rss(worker) for worker in workers])

@@ -78,8 +78,8 @@ def growth(stage: Stage) -> Part:
         interleaved(systems, rounds=1, seconds=bounds.warm, folder=stage.folder)
         found = interleaved(systems, rounds=bounds.rounds, seconds=bounds.seconds, folder=stage.folder)
         memory = {
-            "empty": (rss(little.workers[0]), sum(map(rss, few.pids["valkey"]))),
-            "full": (rss(large.workers[0]), sum(map(rss, many.pids["valkey"]))),
+            "empty": (rss(little.workers[0]), sum(map(rss, few.pids("valkey")))),
+            "full": (rss(large.workers[0]), sum(map(rss, many.pids("valkey")))),
         }
     return _told(found, memory, [*filled, "1,000 rules"])
 

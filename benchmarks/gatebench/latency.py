@@ -11,7 +11,7 @@ from typing import Any
 
 from gatebench import peers
 from gatebench.load import LOAD, System, wrk
-from gatebench.processes import OTHERS, BenchError, run
+from gatebench.processes import OTHERS, BenchError, Quiet, run
 from gatebench.report import Goal, Part
 from gatebench.stage import Stage
 
@@ -28,6 +28,7 @@ def open_loop(system: System, rate: float, seconds: float, connections: int = 64
         "connections": connections,
         "requests": [dict(one) for one in system.requests],
     }
+    Quiet.wait()
     command = ["taskset", "-c", str(OTHERS), sys.executable, LOAD / "openloop.py"]
     said: dict[str, Any] = json.loads(run(command, timeout=seconds + 60, input=json.dumps(told)))
     if said["failed"]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from gatebench.processes import OTHERS, BenchError, cpu_seconds, run
+from gatebench.processes import OTHERS, BenchError, Quiet, cpu_seconds, run
 
 LOAD = Path(__file__).parent.parent / "load"
 CONNECTIONS = 64
@@ -65,6 +65,7 @@ def wrk(
     env = {"REQUESTS": str(requests), "PATH": os.environ["PATH"]} | ({"BODY": system.body} if system.body else {})
     url = f"http://127.0.0.1:{system.port}{system.path}"
     options = ["-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s", "--latency"]
+    Quiet.wait()
     before = cpu_seconds(system.pids)
     command = ["taskset", "-c", str(OTHERS), "wrk", *options, "-s", str(LOAD / "rotate.lua"), url]
     said = run(command, timeout=seconds + 30, env=env)

@@ -92,7 +92,7 @@ def _measured(name: str, stage: Stage) -> tuple[Part, list[Bar]]:
         if name == "forward":
             return forward(stage)
         return PARTS[name](stage), []
-    except BenchError as fault:
+    except (BenchError, OSError, ValueError, LookupError) as fault:
         return Part(name, notes=[f"not measured: {fault}"], data={"why_not": str(fault)}), []
 
 

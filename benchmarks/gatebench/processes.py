@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -96,8 +97,33 @@ def run(command: Sequence[str | Path], *, timeout: float, **kwargs: object) -> s
     return str(done.stdout)
 
 
+class Quiet:
+    """Waiting for other programs to leave the machine alone, for at most ``patience`` seconds a round."""
+
+    patience: ClassVar[float] = 0.0
+
+    @classmethod
+    def wait(cls) -> None:
+        """Until four fifths of the machine were idle for half a second; at once without patience."""
+        deadline = time.monotonic() + cls.patience
+        while time.monotonic() < deadline:
+            idle, total = _idle()
+            time.sleep(0.5)
+            now_idle, now_total = _idle()
+            if now_idle - idle >= 0.8 * (now_total - total):
+                return
+
+
+def _idle() -> tuple[int, int]:
+    ticks = [int(one) for one in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
+    return ticks[3] + ticks[4], sum(ticks)
+
+
 def _fields(pid: int) -> list[str]:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:
+        raise BenchError(f"process {pid} has ended") from None
 
 
 def cpu_seconds(pids: Sequence[int]) -> float:
@@ -111,7 +137,13 @@ def rss(pid: int) -> int:
 
 
 def pss(pid: int) -> int:
-    """Bytes of memory, what is shared with others counted by share; needs the same user or root."""
+    """Bytes of memory, what is shared with others counted by share; needs the same user or root. 0 once it ended."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return _pss(pid)
+    return 0
+
+
+def _pss(pid: int) -> int:
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) << 10
@@ -123,7 +155,7 @@ def descendants(pid: int) -> dict[int, str]:
     found: dict[int, str] = {}
     below: dict[int, list[int]] = {}
     for one in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, BenchError):
             below.setdefault(int(_fields(int(one.name))[1]), []).append(int(one.name))
     waiting = list(below.get(pid, []))
     while waiting:

@@ -32,7 +32,7 @@ class Bounds:
     @classmethod
     def quick(cls) -> Bounds:
         """For development."""
-        return cls(rounds=2, seconds=1.0, warm=1.0, entries=20_000, stream=64 << 20)
+        return cls(rounds=2, seconds=1.0, warm=3.0, entries=20_000, stream=64 << 20)
 
 
 @dataclass(slots=True)

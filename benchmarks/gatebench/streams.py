@@ -12,7 +12,7 @@ from time import perf_counter
 
 from gatebench import peers
 from gatebench.load import System
-from gatebench.processes import BenchError, Memory, watched_memory
+from gatebench.processes import BenchError, Memory, Quiet, watched_memory
 from gatebench.report import Goal, Part
 from gatebench.stage import Stage
 
@@ -36,6 +36,7 @@ class Stream:
 
 def download(system: System, size: int, fields: Mapping[str, str]) -> Stream:
     """GET the big file. Raises BenchError unless all of it came."""
+    Quiet.wait()
     with _connected(system.port) as connection, watched_memory(system.pids) as memory:
         begun = perf_counter()
         connection.sendall(_head("GET /files/big", system.port, fields))
@@ -55,6 +56,7 @@ def download(system: System, size: int, fields: Mapping[str, str]) -> Stream:
 
 def upload(system: System, size: int, fields: Mapping[str, str], big: Path) -> Stream:
     """POST the big file. Raises BenchError unless the upstream got all of it."""
+    Quiet.wait()
     with _connected(system.port) as connection, big.open("rb") as file, watched_memory(system.pids) as memory:
         begun = perf_counter()
         connection.sendall(_head("POST /upload/big", system.port, {**fields, "Content-Length": str(size)}))

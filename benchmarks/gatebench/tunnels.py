@@ -10,7 +10,7 @@ from typing import Any
 
 from gatebench import peers
 from gatebench.load import LOAD, System
-from gatebench.processes import OTHERS, BenchError, cpu_seconds, run
+from gatebench.processes import OTHERS, BenchError, Quiet, cpu_seconds, run
 from gatebench.report import Goal, Part
 from gatebench.stage import Stage
 
@@ -28,6 +28,7 @@ def echo(system: System, seconds: float) -> dict[str, Any]:
         "seconds": seconds,
         "size": _SIZE,
     }
+    Quiet.wait()
     before = cpu_seconds(system.pids)
     command = ["taskset", "-c", str(OTHERS), sys.executable, LOAD / "websocket.py", "drive"]
     said: dict[str, Any] = json.loads(run(command, timeout=seconds + 60, input=json.dumps(told)))
