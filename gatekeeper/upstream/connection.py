@@ -218,6 +218,8 @@ class Connection(asyncio.Protocol):
         """The caller of this exchange left: unless it is over, the connection cannot be used again."""
         if self._waiter is waiter:
             self.abort()
+        elif waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+            waiter.result().release()  # it switched in the very tick in which the caller left
 
     # For the response whose body is arriving
 
