@@ -137,13 +137,14 @@ class Switched:
 class _Side(asyncio.Protocol):
     """One side of a tunnel."""
 
-    __slots__ = ("_frames", "_tunnel", "_write", "blocked", "other", "shut", "transport")
+    __slots__ = ("_frames", "_tunnel", "_write", "blocked", "gone", "other", "shut", "transport")
 
     def __init__(self, tunnel: Tunnel, transport: asyncio.Transport, frames: Frames | None) -> None:
         self._tunnel = tunnel
         self.transport = transport
         self._frames = frames
         self.shut = False  # nothing can be written to it any more
+        self.gone = False  # it is closed
         self.blocked = False  # what was written waits for a slow reader
         self.other: _Side = self
 
@@ -156,6 +157,17 @@ class _Side(asyncio.Protocol):
         """It is over: leave no cycle for the collector."""
         del self._tunnel, self._write, self.other
 
+    def close(self) -> None:
+        """Close it after what was written; asyncio's TLS forgets itself when that is said twice."""
+        self.shut = True
+        if not self.transport.is_closing():
+            self.transport.close()
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait for this side to read."""
+        return 0 if self.gone else self.transport.get_write_buffer_size()
+
     def begin(self, parked: Parked) -> None:
         """Take the socket over; called once both sides are joined."""
         transport = self.transport
@@ -166,7 +178,7 @@ class _Side(asyncio.Protocol):
         if parked.early and not self.other.transport.is_closing():
             self.data_received(parked.early)
         if parked.ended and not self.eof_received():
-            transport.close()
+            self.close()
 
     def data_received(self, data: bytes) -> None:
         if self._frames is not None:
@@ -252,7 +264,7 @@ class Tunnel:
         if not frames.ended:
             transport.write(close_frame(code, reason))
         if self._upstream.shut:  # the client has said its last
-            transport.close()
+            client.close()
         else:
             if transport.can_write_eof():
                 transport.write_eof()
@@ -265,24 +277,23 @@ class Tunnel:
         """One side will send no more: tell the other, which may send the rest; whether ``side`` may stay open."""
         other = side.other
         both = other.transport.is_closing() or side.shut
-        if not other.transport.is_closing():
-            if both or not other.transport.can_write_eof():
-                other.transport.close()
-            else:
-                other.transport.write_eof()
+        if both or not other.transport.can_write_eof():
+            other.close()
+        elif not other.shut:
             other.shut = True
+            other.transport.write_eof()
         self._end_within(HALF_OPEN)
         return not both and side.transport.can_write_eof()
 
     def lost(self, side: _Side, exc: Exception | None) -> None:
         """One socket is closed: so is the other, after what it was sent."""
         self._left -= 1
-        side.shut = True
+        side.shut = side.gone = True
         if self._left:
             if self._leaving:
                 return
             if exc is None:
-                side.other.transport.close()
+                side.other.close()
                 self._end_within(HALF_OPEN)
             else:
                 reset(side.other.transport)
@@ -296,16 +307,12 @@ class Tunnel:
     def _end_within(self, seconds: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._unsent = self._buffered()
+        self._unsent = self._client.unsent + self._upstream.unsent
         self._timer = self._loop.call_later(seconds, self._overdue)
-
-    def _buffered(self) -> int:
-        sides = (self._client.transport, self._upstream.transport)
-        return sum(transport.get_write_buffer_size() for transport in sides)
 
     def _overdue(self) -> None:
         """Cut off what has not ended, unless a slow reader is still taking the rest."""
-        if not self._leaving and self._buffered() < self._unsent:
+        if not self._leaving and self._client.unsent + self._upstream.unsent < self._unsent:
             self._end_within(HALF_OPEN)
             return
         for side in (self._client, self._upstream):
