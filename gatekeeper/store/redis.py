@@ -131,12 +131,13 @@ class Redis:
                         data = message["data"] if message["type"] == "message" else None
                         yield Event(message["channel"].decode(), data)
             except (RedisError, OSError):  # TimeoutError is an OSError
-                pass
+                _honour_cancellation()
             finally:
                 with contextlib.suppress(RedisError, OSError):
                     await pubsub.aclose()  # type: ignore[no-untyped-call]  # redis-py's annotations have gaps
                 with contextlib.suppress(RedisError, OSError):
                     await client.aclose(close_connection_pool=True)
+            _honour_cancellation()
             await asyncio.sleep(delay)
             delay = min(2 * delay, _LONGEST_DELAY)
 
@@ -157,8 +158,16 @@ async def _next_message(pubsub: Any) -> dict[str, Any]:
     """The next message of any type; ``TimeoutError`` from a connection that does not answer a ping either."""
     for asked in (False, True):
         message: dict[str, Any] | None = await pubsub.get_message(timeout=_QUIET)
+        _honour_cancellation()
         if message is not None:
             return message
         if not asked:
             await pubsub.ping()
     raise TimeoutError
+
+
+def _honour_cancellation() -> None:
+    """Raise the cancellation that redis-py has swallowed on its way: it turns some into its own errors or into None."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

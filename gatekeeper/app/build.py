@@ -1,0 +1,158 @@
+"""One worker's gate, built and opened. Called by ``gatekeeper.worker`` and by tests as ``gatekeeper.app.build``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from gatekeeper.answers import json_answer
+from gatekeeper.app.edge import Edge, build_edge
+from gatekeeper.app.parts import Running, TokenParts, keep_keys, load_keys, open_stores, token_parts
+from gatekeeper.bootstrap import secret_of
+from gatekeeper.clock import Clock, SystemClock
+from gatekeeper.config.model import Config
+from gatekeeper.errors import StoreUnavailable
+from gatekeeper.health import Health
+from gatekeeper.identity.openapi import document
+from gatekeeper.identity.passwords import OWASP, Argon2Cost, PasswordRules, Passwords
+from gatekeeper.live import LiveConnections
+from gatekeeper.observe.access import AccessLog
+from gatekeeper.observe.metrics import CONTENT_TYPE, Metrics
+from gatekeeper.pools import open_pools, show_targets
+from gatekeeper.store.addresses import StoreAddresses
+from gatekeeper.surfaces.entrance import Handler
+from geo.lookup import PlaceFinder
+from policies.load import compile_rules
+
+_ASK_AGAIN = 0.2  # seconds
+
+
+@dataclass(slots=True)
+class Gatekeeper:
+    """One worker's gate and the hold on its life.
+
+    ``app`` answers what is under the prefix, ``forward`` everything else, ``internal`` the internal listener.
+    """
+
+    app: web.Application
+    forward: Handler
+    internal: web.Application
+    health: Health
+    live: LiveConnections
+
+    def begin_drain(self) -> None:
+        """SIGTERM came: readiness fails from now on."""
+        self.health.draining = True
+
+
+def _application(config: Config, edge: Edge) -> web.Application:
+    prefix = config.prefix
+    app = web.Application(middlewares=[edge.entrance.middleware], client_max_size=config.sizes.json_body)
+    edge.theme.setup(app)
+    app.add_routes(edge.identity.routes(prefix))
+    app.add_routes(edge.pages.routes(prefix))
+    app.add_routes(edge.panel.routes(prefix))
+    app.add_routes(edge.health.routes(prefix))
+    openapi = document(prefix, config.public_url)
+
+    async def openapi_json(_request: web.Request) -> web.Response:
+        return json_answer(openapi)
+
+    app.router.add_get(f"{prefix}/openapi.json", openapi_json)
+    app.router.add_route("*", f"{prefix}/verify", edge.verify.handle)
+    return app
+
+
+def _internal(config: Config, edge: Edge, metrics: Metrics) -> web.Application:
+    """Health and metrics for those inside, without login."""
+
+    async def show(_request: web.Request) -> web.Response:
+        return web.Response(body=metrics.render(), headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
+
+    app = web.Application()
+    app.add_routes([*edge.health.routes(config.prefix), web.get(f"{config.prefix}/metrics", show)])
+    return app
+
+
+async def build(
+    config: Config,
+    addresses: StoreAddresses,
+    *,
+    access: AccessLog | None = None,
+    clock: Clock | None = None,
+    argon2: Argon2Cost = OWASP,
+) -> Gatekeeper:
+    """One worker's gate over running, migrated and prepared stores. Raises StartupError or StoreUnavailable."""
+    clock = clock or SystemClock()
+    stores = open_stores(config, addresses.postgres, addresses.redis, clock)
+    metrics, secret = Metrics(), secret_of(config.storage)
+    tokens = token_parts(config, stores, secret, metrics)
+    upstreams = open_pools(config, secret)
+    running = Running(
+        stores=stores,
+        rules=compile_rules(config.rules, list(config.upstreams), prefix=config.prefix),
+        passwords=Passwords(
+            PasswordRules(min_length=config.passwords.min_length, block_common=config.passwords.block_common),
+            cost=argon2,
+        ),
+        places=_places(config),
+        clock=clock,
+        secret=secret,
+        metrics=metrics,
+        live=LiveConnections(stores.live, tokens.sessions, clock),
+        upstreams=upstreams,
+    )
+    edge = build_edge(config, stores, tokens, running, access)
+    app = _application(config, edge)
+    app.cleanup_ctx.append(_life(running, tokens))
+    app.on_shutdown.append(running.drain)
+    return Gatekeeper(
+        app,
+        edge.entrance.before(edge.proxy.handle),
+        _internal(config, edge, running.metrics),
+        edge.health,
+        running.live,
+    )
+
+
+def _life(running: Running, tokens: TokenParts) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def life(_app: web.Application) -> AsyncIterator[None]:
+        keys = running.stores.keys
+        try:
+            await running.stores.postgres.open()
+            await load_keys(tokens, keys, running.secret)
+            # Redis away at the start: the worker serves public routes and answers 503 until it is there.
+            with contextlib.suppress(StoreUnavailable):
+                await running.stores.redis.open()
+            running.metrics.password_queue = lambda: running.passwords.queued
+            running.metrics.before_flush.append(show_targets(running.upstreams, running.metrics))
+            keepers = {
+                asyncio.create_task(keep_keys(tokens, keys, running.secret)),
+                asyncio.create_task(running.metrics.keep_flushing()),
+                asyncio.create_task(running.live.run()),
+                *(asyncio.create_task(pool.checks.run()) for pool in running.upstreams.values() if pool.checks),
+            }
+            yield
+            await _end(keepers)
+        finally:
+            await running.close()
+
+    return life
+
+
+async def _end(tasks: set[asyncio.Task[None]]) -> None:
+    """Cancel until they have ended: a library may swallow one cancellation on its way."""
+    while tasks:
+        for task in tasks:
+            task.cancel()
+        _, tasks = await asyncio.wait(tasks, timeout=_ASK_AGAIN)
+
+
+def _places(config: Config) -> PlaceFinder:
+    if config.geo.database == "bundled":
+        return PlaceFinder.bundled()
+    return PlaceFinder.open(config.geo.database)

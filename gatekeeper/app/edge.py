@@ -1,0 +1,161 @@
+"""What handles requests, built over the parts of a worker. Called by ``gatekeeper.app.build``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from urllib.parse import urlsplit
+
+from admin.app import Panel
+from gatekeeper.app.parts import Running, Stores, TokenParts
+from gatekeeper.config.model import Config
+from gatekeeper.gate import Gate
+from gatekeeper.health import Health
+from gatekeeper.identity.accounts import Accounts
+from gatekeeper.identity.endpoints import Identity, IdentitySettings
+from gatekeeper.identity.limits import LimitsCounter
+from gatekeeper.identity.login import PasswordLogin
+from gatekeeper.identity.setup import FirstAdmin
+from gatekeeper.inbound import HostList, RequestReader, TrustedProxies
+from gatekeeper.journal.measured import MeasuredAttempts
+from gatekeeper.observe.access import AccessLog
+from gatekeeper.pages.next import origins_of
+from gatekeeper.pages.theme import Theme
+from gatekeeper.pages.views import Pages
+from gatekeeper.pools import readiness
+from gatekeeper.surfaces.entrance import Entrance
+from gatekeeper.surfaces.identity_headers import IdentityHeaders
+from gatekeeper.surfaces.proxy import Proxy, ProxySettings
+from gatekeeper.surfaces.verify import NginxVerify
+from gatekeeper.tokens.assertion import Assertions
+from gatekeeper.tokens.keyring import derive
+from policies.rates import Limit
+
+
+def is_loopback(public_url: str) -> bool:
+    """Whether only this machine can reach the gate by its public address."""
+    host = urlsplit(public_url).hostname or ""
+    return host in {"localhost", "::1"} or host.startswith("127.")
+
+
+def _open_registration(config: Config) -> bool:
+    mode = config.registration.mode
+    return mode == "open" or (mode == "auto" and is_loopback(config.public_url))
+
+
+def _password_login(config: Config, tokens: TokenParts, accounts: Accounts, running: Running) -> PasswordLogin:
+    return PasswordLogin(
+        accounts,
+        running.passwords,
+        tokens.sessions,
+        MeasuredAttempts(running.stores.journal, running.metrics),
+        LimitsCounter(running.stores.redis.limits_storage),
+        per_address=config.limits.login_per_ip,
+        per_account=config.limits.login_per_account,
+        counter_secret=derive(running.secret, "attempt-counters"),
+    )
+
+
+def _identity(config: Config, stores: Stores, tokens: TokenParts, running: Running) -> tuple[Identity, PasswordLogin]:
+    accounts = Accounts(stores.accounts, stores.live)
+    login = _password_login(config, tokens, accounts, running)
+    identity = Identity(
+        settings=IdentitySettings(
+            open_registration=_open_registration(config),
+            register_per_address=config.limits.register_per_ip,
+            refresh_per_session=config.limits.refresh_per_session,
+            json_limit=config.sizes.json_body,
+        ),
+        accounts=accounts,
+        passwords=running.passwords,
+        login=login,
+        sessions=tokens.sessions,
+        authenticator=tokens.authenticator,
+        cookies=tokens.cookies,
+        refresh_tokens=tokens.refresh,
+        counter=LimitsCounter(stores.redis.limits_storage),
+        keys=tokens.ring,
+        places=running.places,
+        audit=stores.journal,
+    )
+    return identity, login
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """What handles requests."""
+
+    identity: Identity
+    pages: Pages
+    panel: Panel
+    proxy: Proxy
+    verify: NginxVerify
+    entrance: Entrance
+    health: Health
+    theme: Theme
+
+
+def build_edge(config: Config, stores: Stores, tokens: TokenParts, running: Running, access: AccessLog | None) -> Edge:
+    """Everything between a socket and the services."""
+    hosts = HostList(config.public_url, config.hosts)
+    trusted = TrustedProxies(config.trusted_proxies)
+    default = config.limits.default
+    gate = Gate(
+        running.rules,
+        hosts,
+        tokens.authenticator,
+        stores.live,
+        tokens.cookies,
+        Limit("default", default.amount, default.get_expiry()),
+        on_store_lost=partial(running.metrics.store_error, "redis"),
+    )
+    headers = IdentityHeaders(Assertions(tokens.ring, config.public_url), running.places)
+    identity, login = _identity(config, stores, tokens, running)
+    theme = Theme(prefix=config.prefix, public_url=config.public_url, packages=("gatekeeper.pages", "admin"))
+    pages = Pages(
+        theme=theme,
+        identity=identity,
+        login=login,
+        authenticator=tokens.authenticator,
+        sessions=tokens.sessions,
+        cookies=tokens.cookies,
+        passwords=running.passwords,
+        setup=FirstAdmin(stores.setup_links, stores.accounts, stores.journal),
+        origins=origins_of(config.public_url, config.hosts),
+        form_limit=config.sizes.json_body,
+    )
+    scheme = "https" if config.public_url.startswith("https:") else "http"
+    return Edge(
+        identity=identity,
+        pages=pages,
+        panel=Panel(
+            theme=theme,
+            authenticator=tokens.authenticator,
+            cookies=tokens.cookies,
+            attempts=stores.journal,
+            sessions=stores.records,
+            live=stores.live,
+            idle_ttl=config.tokens.idle_ttl,
+        ),
+        proxy=Proxy(
+            gate,
+            running.upstreams,
+            headers,
+            trusted,
+            ProxySettings(config.prefix, config.sizes.body),
+            running.metrics,
+            running.live,
+        ),
+        verify=NginxVerify(gate, headers, trusted, hosts, prefix=config.prefix, public_url=config.public_url),
+        entrance=Entrance(
+            RequestReader(trusted, running.clock, scheme=scheme), hosts, access, running.metrics, prefix=config.prefix
+        ),
+        health=Health(
+            {
+                "redis": running.redis_answers,
+                "postgres": running.postgres_answers,
+                **readiness(running.upstreams),
+            }
+        ),
+        theme=theme,
+    )

@@ -1,0 +1,149 @@
+"""What lives as long as a worker: the drivers, what is built right on them, the tokens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from gatekeeper.clock import Clock
+from gatekeeper.config.model import Config
+from gatekeeper.errors import StoreUnavailable
+from gatekeeper.gate import Authenticator
+from gatekeeper.identity.passwords import Passwords
+from gatekeeper.live import LiveConnections
+from gatekeeper.observe.metrics import Metrics
+from gatekeeper.store.accounts import PostgresAccounts, PostgresKeys, PostgresSetupLinks
+from gatekeeper.store.live import RedisSessions
+from gatekeeper.store.postgres import Postgres
+from gatekeeper.store.records import PostgresJournal, PostgresSessionRecords
+from gatekeeper.store.redis import Redis
+from gatekeeper.store.replay import Replay
+from gatekeeper.tokens.codec import AccessTokens
+from gatekeeper.tokens.cookies import Cookies
+from gatekeeper.tokens.keyring import KeyRing, derive, unseal
+from gatekeeper.tokens.refresh import RefreshTokens
+from gatekeeper.tokens.sessions import Sessions
+from gatekeeper.upstream.pool import UpstreamPool
+from geo.lookup import PlaceFinder
+from policies.rules import RuleBook
+
+KEYS_EVERY = 30.0  # seconds between looks for signing keys that other gates made
+_USER_LIFE_MARGIN = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The drivers and what is built right on them."""
+
+    postgres: Postgres
+    redis: Redis
+    live: RedisSessions
+    records: PostgresSessionRecords
+    journal: PostgresJournal
+    accounts: PostgresAccounts
+    setup_links: PostgresSetupLinks
+    keys: PostgresKeys
+
+
+@dataclass(frozen=True, slots=True)
+class TokenParts:
+    """Everything that makes and reads tokens."""
+
+    ring: KeyRing
+    access: AccessTokens
+    refresh: RefreshTokens
+    sessions: Sessions
+    cookies: Cookies
+    authenticator: Authenticator
+
+
+def open_stores(config: Config, postgres_dsn: str, redis_url: str, clock: Clock) -> Stores:
+    """The stores, not yet connected."""
+    user_life = config.tokens.refresh_ttl + _USER_LIFE_MARGIN
+    postgres = Postgres(postgres_dsn)
+    records = PostgresSessionRecords(postgres)
+    redis = Redis(redis_url, on_new_server=Replay(records, clock, user_life=user_life))
+    return Stores(
+        postgres=postgres,
+        redis=redis,
+        live=RedisSessions(redis, user_life=user_life),
+        records=records,
+        journal=PostgresJournal(postgres),
+        accounts=PostgresAccounts(postgres),
+        setup_links=PostgresSetupLinks(postgres),
+        keys=PostgresKeys(postgres),
+    )
+
+
+def token_parts(config: Config, stores: Stores, secret: str, metrics: Metrics) -> TokenParts:
+    """The makers and readers of tokens, over a key ring that is still empty."""
+    ring = KeyRing([])
+    access = AccessTokens(ring, issuer=config.public_url, audience=config.tokens.audience, ttl=config.tokens.access_ttl)
+    refresh = RefreshTokens(derive(secret, "refresh-tokens"))
+    sessions = Sessions(
+        stores.live,
+        stores.records,
+        access,
+        refresh,
+        refresh_ttl=config.tokens.refresh_ttl,
+        idle_ttl=config.tokens.idle_ttl,
+        reuse_window=config.tokens.refresh_reuse_window,
+        on_event=metrics.token,
+    )
+    cookies = Cookies(secure=config.public_url.startswith("https:"))
+    authenticator = Authenticator(access, refresh, stores.live, sessions, cookies)
+    return TokenParts(ring, access, refresh, sessions, cookies, authenticator)
+
+
+async def load_keys(tokens: TokenParts, store: PostgresKeys, secret: str) -> None:
+    """Take over the signing keys of the database; what a vanished key signed stops verifying."""
+    keys = [unseal(key, secret) for key in await store.load()]
+    tokens.access.forget(tokens.ring.replace(keys))
+
+
+async def keep_keys(tokens: TokenParts, store: PostgresKeys, secret: str) -> None:
+    """Look for other gates' keys, for ever, until cancelled."""
+    while True:
+        await asyncio.sleep(KEYS_EVERY)
+        # PostgreSQL away: the keys in hand stay in force.
+        with contextlib.suppress(StoreUnavailable):
+            await load_keys(tokens, store, secret)
+
+
+@dataclass(slots=True)
+class Running:
+    """What lives as long as the worker and is opened and closed with it."""
+
+    stores: Stores
+    rules: RuleBook
+    passwords: Passwords
+    places: PlaceFinder
+    clock: Clock
+    secret: str
+    metrics: Metrics
+    live: LiveConnections
+    upstreams: dict[str, UpstreamPool] = field(default_factory=dict)
+
+    async def redis_answers(self) -> None:
+        """Raises StoreUnavailable unless Redis answers."""
+        await self.stores.redis.call("PING")
+
+    async def drain(self, _app: web.Application) -> None:
+        """No connection is accepted any more: end those that would never end, so that clients go elsewhere."""
+        await self.live.drain()
+
+    async def postgres_answers(self) -> None:
+        """Raises StoreUnavailable unless PostgreSQL answers."""
+        await self.stores.postgres.fetch_one("SELECT 1 AS one")
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        self.passwords.close()
+        for pool in self.upstreams.values():
+            await pool.close()
+        await self.stores.redis.close()
+        await self.stores.postgres.close()
+        self.places.close()
