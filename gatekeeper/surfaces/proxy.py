@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from math import ceil
 from time import perf_counter
 from typing import assert_never
 from urllib.parse import quote
@@ -14,9 +15,9 @@ from aiohttp import HttpVersion11, web
 from gatekeeper.answers import problem
 from gatekeeper.appkeys import DECISION, INBOUND
 from gatekeeper.browsers import is_navigation
-from gatekeeper.errors import Problem, UpstreamTimeout, UpstreamUnavailable
+from gatekeeper.errors import GatekeeperError, Problem, UpstreamTimeout, UpstreamUnavailable
 from gatekeeper.gate import Gate
-from gatekeeper.inbound import InboundRequest, TrustedProxies
+from gatekeeper.inbound import InboundRequest, TrustedProxies, rate_key
 from gatekeeper.live import LiveConnections
 from gatekeeper.observe.metrics import Metrics
 from gatekeeper.surfaces.identity_headers import (
@@ -28,10 +29,12 @@ from gatekeeper.surfaces.identity_headers import (
 from gatekeeper.surfaces.relay import RelayedAnswer
 from gatekeeper.surfaces.tunnel import offer, switch
 from gatekeeper.tokens.cookies import Cookies
+from gatekeeper.upstream.circuit import CircuitOpen
 from gatekeeper.upstream.headers import RawHeaders, request_headers_for_upstream, response_headers_for_client
 from gatekeeper.upstream.messages import OutboundRequest
 from gatekeeper.upstream.pool import UpstreamPool
 from gatekeeper.upstream.response import UpstreamResponse
+from gatekeeper.upstream.sticky import Route, Sticky
 from policies.model import Decision, Reason, Verdict
 from policies.rules import Rule
 
@@ -63,6 +66,8 @@ class Proxy:
     ) -> None:
         self._gate = gate
         self._upstreams = upstreams
+        routes = [pool.sticky.cookie_names for pool in upstreams.values() if pool.sticky is not None]
+        self._cookie_names = _COOKIE_NAMES.union(*routes)
         self._identity = identity
         self._forwarding = ForwardingFields()
         self._trusted = trusted
@@ -115,28 +120,21 @@ class Proxy:
             outbound = self._outbound(request, inbound, decision, rule, upgrade)
         except ValueError:
             return problem(Reason.VALIDATION, detail="A header field holds characters that may not be forwarded.")
+        route = None if pool.sticky is None else _route(pool.sticky, inbound, decision)
         begun = perf_counter()
         try:
-            answer = await pool.send(outbound)
+            answer = await pool.send(outbound, route)
         except ValueError:  # the client's body is not what its head said
-            return problem(Reason.VALIDATION, detail="The request cannot be forwarded as it is.")
-        except UpstreamTimeout:
-            return self._upstream_fault(Reason.UPSTREAM_TIMEOUT, rule.upstream)
-        except UpstreamUnavailable:
-            return self._upstream_fault(Reason.UPSTREAM_UNAVAILABLE, rule.upstream)
+            return _closing(problem(Reason.VALIDATION, detail="The request cannot be forwarded as it is."))
+        except (UpstreamTimeout, UpstreamUnavailable) as fault:
+            return _upstream_fault(rule.upstream, fault)
         self._metrics.upstream(rule.upstream, perf_counter() - begun)
         try:
-            fields = response_headers_for_client(answer.headers, cookie_names=_COOKIE_NAMES)
+            fields = response_headers_for_client(answer.headers, cookie_names=self._cookie_names)
         except ValueError:
             answer.release()
-            return self._upstream_fault(Reason.UPSTREAM_UNAVAILABLE, rule.upstream)
-        if decision.set_cookie is not None:
-            fields = [*_without_caching(fields), *_cookie_fields(decision.set_cookie)]
-        if decision.standing is not None:
-            fields += (
-                (b"RateLimit-Policy", decision.standing.limit.policy.encode()),
-                (b"RateLimit", decision.standing.item.encode()),
-            )
+            return _upstream_fault(rule.upstream)
+        fields = _with_own(fields, decision, route)
         if answer.switched is not None:
             return switch(request, answer, fields, decision, self._live)
         relayed = RelayedAnswer(answer, fields)
@@ -174,7 +172,7 @@ class Proxy:
         headers = request_headers_for_upstream(
             list(inbound.raw_headers),
             identity_names=IDENTITY_NAMES,
-            cookie_names=_COOKIE_NAMES,
+            cookie_names=self._cookie_names,
             pass_authorization=rule.pass_authorization and not _is_bearer(inbound),
             drop=FORWARDING_NAMES,
             set_fields=own,
@@ -203,10 +201,6 @@ class Proxy:
                 raise Problem(413, Reason.TOO_LARGE, f"The body may have at most {self._settings.body_limit} bytes.")
             yield part
 
-    @staticmethod
-    def _upstream_fault(reason: Reason, upstream: str) -> web.Response:
-        return problem(reason, extra={"upstream": upstream})
-
 
 def _refusal(decision: Decision) -> web.Response:
     reason, extra = decision.reason or Reason.NO_RULE, {}
@@ -217,6 +211,38 @@ def _refusal(decision: Decision) -> web.Response:
         answer.headers["RateLimit-Policy"] = decision.standing.limit.policy
         answer.headers["RateLimit"] = decision.standing.item
     return _with_cookie(answer, decision)
+
+
+def _upstream_fault(upstream: str, fault: GatekeeperError | None = None) -> web.Response:
+    """502 or 504, naming the upstream and never its address; with Retry-After where it was not even asked."""
+    reason = Reason.UPSTREAM_TIMEOUT if isinstance(fault, UpstreamTimeout) else Reason.UPSTREAM_UNAVAILABLE
+    extra: dict[str, object] = {"upstream": upstream}
+    if isinstance(fault, CircuitOpen):
+        extra["retry_after"] = ceil(fault.retry_after)
+    return problem(reason, extra=extra)
+
+
+def _with_own(fields: RawHeaders, decision: Decision, route: Route | None) -> RawHeaders:
+    """The upstream's fields and what the gate itself has to say."""
+    for cookie in (decision.set_cookie, None if route is None else route.set_cookie):
+        if cookie is not None:
+            fields = [*_without_caching(fields), *_cookie_fields(cookie)]
+    if decision.standing is not None:
+        fields += (
+            (b"RateLimit-Policy", decision.standing.limit.policy.encode()),
+            (b"RateLimit", decision.standing.item.encode()),
+        )
+    return fields
+
+
+def _closing(answer: web.Response) -> web.Response:
+    answer.force_close()
+    return answer
+
+
+def _route(sticky: Sticky, inbound: InboundRequest, decision: Decision) -> Route:
+    client = rate_key(inbound.client) if decision.principal is None else decision.principal.subject
+    return sticky.route(client, inbound.headers.getall("Cookie", ()))
 
 
 def _is_bearer(inbound: InboundRequest) -> bool:

@@ -90,7 +90,7 @@ class RelayedAnswer(web.StreamResponse):
         if length is None and not chunked:
             self._keep_alive = False  # HTTP/1.0: the end of the connection is the end of the body
         if length is None or self.endless:
-            self._answer.allow_silence()
+            self._answer.allow_silence(endless=self.endless)
             if request.transport is not None:
                 probe_peer(request.transport)
         await writer.write(self._head(request, length, chunked=chunked))

@@ -233,8 +233,10 @@ class Connection(asyncio.Protocol):
         if self._answer is not None and self._answer.response is response:
             self.abort()
 
-    def body_may_pause(self) -> None:
-        self._body_deadline = self._give_up = math.inf
+    def body_may_pause(self, *, endless: bool) -> None:
+        self._body_deadline = math.inf
+        if endless:
+            self._give_up = math.inf
         self._deadline = math.inf
         if self._transport is not None:
             probe_peer(self._transport)

@@ -22,8 +22,8 @@ class BodySource(Protocol):
     def body_refused(self, response: UpstreamResponse) -> None:
         """Nobody will read the rest: close the connection."""
 
-    def body_may_pause(self) -> None:
-        """No time limit between bytes for this body."""
+    def body_may_pause(self, *, endless: bool) -> None:
+        """No time limit between bytes for this body, nor, when it is ``endless``, for the whole of it."""
 
 
 class UpstreamResponse:
@@ -86,10 +86,10 @@ class UpstreamResponse:
         finally:
             self._reader = None
 
-    def allow_silence(self) -> None:
-        """Never time this body out between bytes: for event streams, which the surface ends with the session."""
+    def allow_silence(self, *, endless: bool = False) -> None:
+        """Never time this body out between bytes; an ``endless`` one (of events) has no total time either."""
         if self._source is not None:
-            self._source.body_may_pause()
+            self._source.body_may_pause(endless=endless)
 
     def release(self) -> None:
         """Done with this answer; closes its connection unless all of the body has arrived. Idempotent."""
