@@ -53,7 +53,7 @@ def load(folder: Traversable | None = None) -> list[Migration]:
         if match := _NAME.fullmatch(file.name):
             if match[1] in found:
                 raise StartupError(f"migrations: two files have the number {match[1]}")
-            text = file.read_text("utf-8").replace("\r\n", "\n")
+            text = file.read_text("utf-8")  # with \n for any line ending, so that a checkout's settings do not matter
             found[match[1]] = Migration(file.name[:-4], text, hashlib.sha256(text.encode()).hexdigest())
     return [found[number] for number in sorted(found)]
 

@@ -240,6 +240,8 @@ async def test_the_hook_prepares_each_new_server_before_any_caller_reaches_it(va
 
     async def replay(executor: Executor) -> None:
         nonlocal prepared
+        for _ in range(20):
+            await executor.call("PING")  # time for a caller to slip through
         await executor.call("SET", "revoked", "yes")
         prepared += 1
 

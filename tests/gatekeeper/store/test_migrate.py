@@ -78,9 +78,11 @@ async def test_ten_gates_starting_at_once_apply_each_migration_once(database: st
     assert sum(len(each) for each in done) == 2
 
 
-async def test_a_failing_migration_leaves_nothing_of_itself(database: str) -> None:
-    bad = migration("0002_bad", "CREATE TABLE half (x int); SELECT * FROM nowhere;")
-    with pytest.raises(StartupError, match=r"^migrations: 0002_bad failed: [^\n]*nowhere[^\n]*$"):
+@pytest.mark.parametrize("fault", ["SELECT * FROM nowhere", "ALTER TABLE schema_migrations RENAME TO nowhere"])
+async def test_a_failing_migration_leaves_nothing_of_itself(database: str, fault: str) -> None:
+    """Nor when only its record cannot be written."""
+    bad = migration("0002_bad", f"CREATE TABLE half (x int); {fault};")
+    with pytest.raises(StartupError, match=r"^migrations: 0002_bad failed: [^\n]*$"):
         await migrate(database, migrations=[FIRST, bad])
     assert tables(database) == {"first", "schema_migrations"}
     assert await migrate(database, migrations=[FIRST, SECOND]) == ["0002_second"]

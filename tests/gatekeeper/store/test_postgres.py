@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import signal
+import socket
+import struct
+import threading
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -331,6 +335,37 @@ async def test_a_read_whose_backend_dies_under_it_is_tried_again_and_a_write_is_
         assert await store.fetch_one("SELECT last_value FROM tries") == {"last_value": 1}
 
 
+def relay_and_reset(listener: socket.socket, path: str, dying: threading.Event) -> None:
+    """Pass one connection on to a unix socket until told to die: with an error message and a reset."""
+    line, _ = listener.accept()
+    with socket.socket(socket.AF_UNIX) as inner:
+        inner.connect(path)
+        while not dying.is_set():
+            for end in select.select([line, inner], [], [], 0.01)[0]:
+                (inner if end is line else line).sendall(end.recv(65_536))
+    goodbye = b"SFATAL\0VFATAL\0C57P01\0Mterminated\0\0"
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # its close is a reset
+    line.sendall(b"E" + struct.pack("!i", 4 + len(goodbye)) + goodbye)
+    line.close()
+
+
+async def test_a_goodbye_followed_by_a_reset_is_heard_to_its_end(postgres_dsn: str, until: Any) -> None:
+    """uvloop tells of data, error and end in one event, and never again."""
+    options, dying = parse_dsn(postgres_dsn), threading.Event()
+    parts = {name: options[name] for name in ("user", "password", "dbname")}
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        path = f"{options['host']}/.s.PGSQL.5432"
+        thread = threading.Thread(target=relay_and_reset, args=(listener, path, dying))
+        thread.start()
+        async with opened(make_dsn(host="127.0.0.1", port=listener.getsockname()[1], **parts)) as pool:
+            call = asyncio.create_task(pool.execute("SELECT pg_sleep(60)"))
+            await until(lambda: pool._lent and next(iter(pool._lent)).isexecuting())
+            dying.set()
+            thread.join()  # the loop stands still meanwhile: it finds all of it at once
+            with pytest.raises(StoreUnavailable, match=r"terminated|closed|reset"):
+                await call
+
+
 async def start_again(server: Any) -> None:
     """After a kill the old server's children may hold its memory for a moment, and the new one refuses to start."""
     async with asyncio.timeout(60):
@@ -489,7 +524,8 @@ async def test_close_lets_calls_under_way_finish(postgres_dsn: str, until: Any) 
     call = asyncio.create_task(pool.fetch("SELECT pg_sleep(0.3), 1 AS x"))
     await until(lambda: pool._lent)
     await pool.close()
-    assert (await call)[0]["x"] == 1
+    assert call.done()
+    assert call.result()[0]["x"] == 1
 
 
 def test_the_password_is_in_no_text_that_the_pool_shows() -> None:
