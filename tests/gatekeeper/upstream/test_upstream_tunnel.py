@@ -450,7 +450,7 @@ async def test_a_side_that_was_gone_before_the_splice_ends_the_other():
     far, far_reader, far_writer = await pair()
     client, upstream = Parked(near), Parked(far)
     client.abort()
-    while not client.lost:
+    while not client.lost:  # noqa: ASYNC110 - a few turns of the loop
         await asyncio.sleep(0)
     ended = asyncio.Event()
     Tunnel(client, upstream, framed=True, on_end=ended.set)
@@ -479,7 +479,7 @@ async def test_a_tunnel_that_is_over_leaves_nothing_to_the_collector():
             await ends.over()
             ends.tunnel = None
             async with asyncio.timeout(30):
-                while left():
-                    await asyncio.sleep(0.001)  # the loop lets go of its handles
+                while left():  # noqa: ASYNC110 - until the loop lets go of its handles
+                    await asyncio.sleep(0.001)
     finally:
         gc.enable()
