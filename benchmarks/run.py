@@ -25,12 +25,16 @@ def main() -> int:
     parser.add_argument(
         "--patience", type=float, default=0.0, metavar="SECONDS", help="wait so long for a quiet machine before a round"
     )
+    parser.add_argument(
+        "--untuned", action="store_true", help="peers as they come, without settings that speed them up"
+    )
     args = parser.parse_args()
     sys.path.insert(1, str(args.source.resolve()))
+    from gatebench.peers import Tuning
     from gatebench.plan import run_plan
     from gatebench.processes import Quiet
 
-    Quiet.patience = args.patience
+    Quiet.patience, Tuning.on = args.patience, not args.untuned
 
     return run_plan(quick=args.quick, only=[part for part in args.only.split(",") if part])
 

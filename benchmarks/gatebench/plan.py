@@ -17,6 +17,7 @@ from gatebench.forward import forward
 from gatebench.growth import growth
 from gatebench.latency import latency
 from gatebench.logins import logins
+from gatebench.peers import Tuning
 from gatebench.processes import CORES, BenchError, run
 from gatebench.profile import profile
 from gatebench.report import Bar, Part
@@ -81,7 +82,7 @@ def run_plan(*, quick: bool, only: list[str], results: Path = RESULTS) -> int:
     if quick or only:
         print("\nA quick or partial run is not stored.")
     else:
-        for path in report.write(results, about["date"], about, parts, bars):
+        for path in report.write(results, about, parts, bars):
             print(f"wrote {path}")
     return 0
 
@@ -121,7 +122,12 @@ def _about(stage: Stage) -> dict[str, Any]:
             "node": _version(tools, "node", "--version"),
             "fastify": _npm_version("fastify"),
         },
-        "bounds": {"rounds": stage.bounds.rounds, "seconds": stage.bounds.seconds, "entries": stage.bounds.entries},
+        "bounds": {
+            "rounds": stage.bounds.rounds,
+            "seconds": stage.bounds.seconds,
+            "entries": stage.bounds.entries,
+            "tuned peers": Tuning.on,
+        },
         "missing": tools.missing,
     }
 

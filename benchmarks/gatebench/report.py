@@ -96,21 +96,21 @@ def goals(parts: Sequence[Part]) -> Part:
     return table
 
 
-def write(folder: Path, stem: str, about: dict[str, Any], parts: dict[str, Part], bars: Sequence[Bar]) -> list[Path]:
-    """``stem``.json, ``stem``.md and ``stem``.svg in ``folder``; what was written."""
+def write(folder: Path, about: dict[str, Any], parts: dict[str, Part], bars: Sequence[Bar]) -> list[Path]:
+    """Every figure as DATE.json, and tables and plot for the README as newest.md and newest.svg; what was written."""
     folder.mkdir(exist_ok=True)
     figures = {name: {"goals": [asdict(goal) for goal in part.goals], **part.data} for name, part in parts.items()}
     everything = [*parts.values(), goals(list(parts.values()))]
     head = "\n".join(f"- {name}: {value}" for name, value in about["machine"].items())
     text = f"# Benchmark of {about['date']}\n\n{head}\n\n{markdown(everything)}"
     contents = {
-        "json": json.dumps({**about, "parts": figures}, indent=1) + "\n",
-        "md": text,
-        "svg": svg(bars, f"{about['machine']['processor']}, one core for each system, {about['date']}"),
+        f"{about['date']}.json": json.dumps({**about, "parts": figures}, indent=1) + "\n",
+        "newest.md": text,
+        "newest.svg": svg(bars, f"{about['machine']['processor']}, one core for each system, {about['date']}"),
     }
     written = []
-    for suffix, content in contents.items():
-        path = folder / f"{stem}.{suffix}"
+    for name, content in contents.items():
+        path = folder / name
         path.write_text(content)
         written.append(path)
     return written

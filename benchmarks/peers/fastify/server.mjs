@@ -5,11 +5,15 @@ import jwt from '@fastify/jwt'
 import redis from '@fastify/redis'
 import proxy from '@fastify/http-proxy'
 
-const { PORT, UPSTREAM, SECRET, REDIS_SOCKET, REDIS_PASSWORD, CONNECTIONS = '256' } = process.env
+const { PORT, UPSTREAM, SECRET, REDIS_SOCKET, REDIS_PASSWORD, CONNECTIONS = '256', AUTO_PIPELINING } = process.env
 
 const app = Fastify({ logger: false })
 await app.register(jwt, { secret: SECRET, verify: { algorithms: ['HS256'] } })
-await app.register(redis, { path: REDIS_SOCKET, password: REDIS_PASSWORD })
+await app.register(redis, {
+  path: REDIS_SOCKET,
+  password: REDIS_PASSWORD,
+  enableAutoPipelining: AUTO_PIPELINING === 'yes'
+})
 await app.register(proxy, {
   upstream: UPSTREAM,
   undici: { connections: Number(CONNECTIONS), pipelining: 1 },
