@@ -2,7 +2,7 @@
 
 A server that comes back from its own disk, or a replica that takes over, may lack the last second of writes. So
 before any request uses a server whose run is new, the endings and user states that PostgreSQL remembers are
-written again. A marker with the server's run id lets the other workers and gates skip it.
+written again. A marker with the server's run and replication ids lets the other workers and gates skip it.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ class Replay:
 
     async def __call__(self, redis: Executor) -> None:
         """Make this server safe to use. Raises StoreUnavailable when PostgreSQL or Redis does not answer."""
-        run_id = _run_id(await redis.call("INFO", "server"))
-        if await redis.call("GET", MARKER) == run_id:
+        history = _history(await redis.call("INFO", "server"), await redis.call("INFO", "replication"))
+        if await redis.call("GET", MARKER) == history:
             return
         now = self._clock.now()
         async for sessions in self._records.ended_and_unexpired(now):
             await asyncio.gather(*(redis.call("DEL", session_key(session)) for session in sessions))
         async for users in self._records.users_changed_since(now - self._user_life):
             await asyncio.gather(*(self._follow(redis, user) for user in users))
-        await redis.call("SET", MARKER, run_id)
+        await redis.call("SET", MARKER, history)
 
     async def _follow(self, redis: Executor, user: UserState) -> Any:
         return await redis.run(
@@ -45,8 +45,13 @@ class Replay:
         )
 
 
-def _run_id(info: bytes) -> bytes:
+def _history(server: bytes, replication: bytes) -> bytes:
+    """The process, and whose data it has: either changes when a server restarts or a replica takes over."""
+    return b" ".join((_field(server, b"run_id"), _field(replication, b"master_replid")))
+
+
+def _field(info: bytes, name: bytes) -> bytes:
     for line in info.split(b"\r\n"):
-        if line.startswith(b"run_id:"):
-            return line[7:]
-    raise ValueError("INFO names no run_id")
+        if line.startswith(name + b":"):
+            return line[len(name) + 1 :]
+    raise ValueError(f"INFO names no {name.decode()}")
