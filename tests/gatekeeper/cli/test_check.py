@@ -214,3 +214,15 @@ def test_embedded_servers_are_tried_and_stopped_again(check: Check, short_tmp: P
     assert "embedded answers" in line(out, "redis")
     with embedded_servers(short_tmp / "data", postgres=False, redis=True) as again:
         assert not again.attached, "nothing of the check's runs any more"
+
+
+def test_tls_to_an_upstream_is_tried_and_blind_trust_is_a_warning(check: Check, tmp_path: Path) -> None:
+    text = "upstreams:\n  api: {targets: ['https://127.0.0.1:1'], tls: {cert: absent.pem, verify: false}}\n"
+    status, out, err = check(text)
+    assert status == 1
+    assert line(err, "upstreams.api.tls.cert").endswith(f"{tmp_path}/absent.pem: No such file or directory")
+    assert line(out, "upstreams.api.tls.verify").startswith("warn")
+    both = tmp_path / "absent.pem"
+    both.write_text("no certificate\n")
+    both.chmod(0o644)
+    assert line(check(text)[2], "upstreams.api.tls.cert").endswith("in PEM that can be used")

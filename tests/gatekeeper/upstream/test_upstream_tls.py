@@ -38,6 +38,12 @@ class Signed:
     cert_file: Path
 
 
+_UNUSED = (
+    "digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
+    "encipher_only", "decipher_only",
+)  # fmt: skip
+
+
 def issue(
     folder: Path, name: str, *, by: Signed | None = None, names: tuple[str, ...] = (), client: bool = False
 ) -> Signed:
@@ -59,11 +65,7 @@ def issue(
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signing.public_key()), critical=False)
     )
     if by is None:
-        usage = dict.fromkeys(
-            ["digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement"]
-            + ["encipher_only", "decipher_only"],
-            False,
-        )
+        usage = dict.fromkeys(_UNUSED, False)
         builder = builder.add_extension(x509.KeyUsage(key_cert_sign=True, crl_sign=True, **usage), critical=True)
     else:
         purpose = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
@@ -202,7 +204,7 @@ async def test_verify_false_believes_anyone(u: StartUpstream, make_pool: MakePoo
 
 async def test_old_versions_of_tls_are_refused(u: StartUpstream, make_pool: MakePool, world: World) -> None:
     context = serving(world.server)
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
     upstream = await u(tls=context)
     assert await refused(make_pool, upstream, ssl_context=client_context(ca=world.authority.cert_file))
