@@ -95,24 +95,24 @@ class Edge:
     theme: Theme
 
 
-def build_edge(config: Config, stores: Stores, tokens: TokenParts, running: Running, access: AccessLog | None) -> Edge:
-    """Everything between a socket and the services."""
-    hosts = HostList(config.public_url, config.hosts)
-    trusted = TrustedProxies(config.trusted_proxies)
+def _gate(config: Config, tokens: TokenParts, running: Running, hosts: HostList) -> Gate:
     default = config.limits.default
-    gate = Gate(
+    return Gate(
         running.rules,
         hosts,
         tokens.authenticator,
-        stores.live,
+        running.stores.live,
         tokens.cookies,
         Limit("default", default.amount, default.get_expiry()),
         on_store_lost=partial(running.metrics.store_error, "redis"),
     )
-    headers = IdentityHeaders(Assertions(tokens.ring, config.public_url), running.places)
-    identity, login = _identity(config, stores, tokens, running)
-    theme = Theme(prefix=config.prefix, public_url=config.public_url, packages=("gatekeeper.pages", "admin"))
-    pages = Pages(
+
+
+def _pages(
+    config: Config, tokens: TokenParts, running: Running, theme: Theme, identity: Identity, login: PasswordLogin
+) -> Pages:
+    stores = running.stores
+    return Pages(
         theme=theme,
         identity=identity,
         login=login,
@@ -124,38 +124,38 @@ def build_edge(config: Config, stores: Stores, tokens: TokenParts, running: Runn
         origins=origins_of(config.public_url, config.hosts),
         form_limit=config.sizes.json_body,
     )
-    scheme = "https" if config.public_url.startswith("https:") else "http"
+
+
+def _panel(config: Config, stores: Stores, tokens: TokenParts, theme: Theme) -> Panel:
+    return Panel(
+        theme=theme,
+        authenticator=tokens.authenticator,
+        cookies=tokens.cookies,
+        attempts=stores.journal,
+        sessions=stores.records,
+        live=stores.live,
+        idle_ttl=config.tokens.idle_ttl,
+    )
+
+
+def build_edge(config: Config, stores: Stores, tokens: TokenParts, running: Running, access: AccessLog | None) -> Edge:
+    """Everything between a socket and the services."""
+    hosts = HostList(config.public_url, config.hosts)
+    trusted = TrustedProxies(config.trusted_proxies)
+    gate = _gate(config, tokens, running, hosts)
+    headers = IdentityHeaders(Assertions(tokens.ring, config.public_url), running.places)
+    identity, login = _identity(config, stores, tokens, running)
+    theme = Theme(prefix=config.prefix, public_url=config.public_url, packages=("gatekeeper.pages", "admin"))
+    settings = ProxySettings(config.prefix, config.sizes.body)
+    reader = RequestReader(trusted, running.clock, scheme=urlsplit(config.public_url).scheme)
+    checks = {"redis": running.redis_answers, "postgres": running.postgres_answers, **readiness(running.upstreams)}
     return Edge(
         identity=identity,
-        pages=pages,
-        panel=Panel(
-            theme=theme,
-            authenticator=tokens.authenticator,
-            cookies=tokens.cookies,
-            attempts=stores.journal,
-            sessions=stores.records,
-            live=stores.live,
-            idle_ttl=config.tokens.idle_ttl,
-        ),
-        proxy=Proxy(
-            gate,
-            running.upstreams,
-            headers,
-            trusted,
-            ProxySettings(config.prefix, config.sizes.body),
-            running.metrics,
-            running.live,
-        ),
+        pages=_pages(config, tokens, running, theme, identity, login),
+        panel=_panel(config, stores, tokens, theme),
+        proxy=Proxy(gate, running.upstreams, headers, trusted, settings, running.metrics, running.live),
         verify=NginxVerify(gate, headers, trusted, hosts, prefix=config.prefix, public_url=config.public_url),
-        entrance=Entrance(
-            RequestReader(trusted, running.clock, scheme=scheme), hosts, access, running.metrics, prefix=config.prefix
-        ),
-        health=Health(
-            {
-                "redis": running.redis_answers,
-                "postgres": running.postgres_answers,
-                **readiness(running.upstreams),
-            }
-        ),
+        entrance=Entrance(reader, hosts, access, running.metrics, prefix=config.prefix),
+        health=Health(checks),
         theme=theme,
     )
