@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Self
 
@@ -60,7 +61,7 @@ async def read_frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 
 
 class WebSockets:
-    """An upstream: echoes messages on any path; under ``/events`` it streams, under ``/refuses`` it says 403."""
+    """An upstream: echoes messages on any path; under ``.../events`` it streams, under ``/refuses`` it says 403."""
 
     def __init__(self) -> None:
         self.requests: list[web.Request] = []
@@ -80,7 +81,9 @@ class WebSockets:
         return {"upstreams": {"api": {"targets": [self.address]}}, "rules": RULES, **more}
 
     async def __aenter__(self) -> Self:
-        self._runner = web.ServerRunner(web.Server(self._serve, auto_decompress=False), shutdown_timeout=0.1)
+        self._runner = web.ServerRunner(
+            web.Server(self._serve, auto_decompress=False, handler_cancellation=True), shutdown_timeout=0.1
+        )
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         return self
@@ -94,7 +97,7 @@ class WebSockets:
         self.requests.append(request)
         if request.path.startswith("/refuses"):
             return web.Response(status=403, text="not you", headers={"X-Why": "because"})
-        if request.path.startswith("/events"):
+        if request.path.endswith("/events"):
             return await self._events(request)
         if "Upgrade" not in request.headers:
             return web.json_response({"path": request.path})
@@ -128,3 +131,86 @@ class WebSockets:
             self.open -= 1
             self.closed.append(socket.close_code)
         return socket
+
+
+class Wire:
+    """A raw connection to an HTTP server."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    def __init__(self, url: str) -> None:
+        self.authority = url.removeprefix("http://")
+
+    async def __aenter__(self) -> Self:
+        host, port = self.authority.split(":")
+        self.reader, self.writer = await asyncio.open_connection(host, int(port), limit=4 << 20)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.writer.transport.abort()
+        with suppress(Exception):
+            await self.writer.wait_closed()
+
+    def send(self, data: bytes) -> None:
+        """Write."""
+        self.writer.write(data)
+
+    def ask(
+        self,
+        path: str,
+        *fields: str,
+        tokens: dict[str, Any] | None = None,
+        line: str = "GET {} HTTP/1.1",
+        behind: bytes = b"",
+    ) -> None:
+        """Write a request's head, and what comes ``behind`` it in the same write."""
+        own = [f"Host: {self.authority}"]
+        if tokens:
+            own.append(f"Authorization: Bearer {tokens['access_token']}")
+        self.send("\r\n".join([line.format(path), *own, *fields, "", ""]).encode() + behind)
+
+    async def head(self) -> tuple[int, str]:
+        """Status and the head's text."""
+        async with asyncio.timeout(30):
+            head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        return int(head[9:12]), head
+
+    async def answer(self) -> tuple[int, str, bytes]:
+        """Status, head, and the body by its length."""
+        status, head = await self.head()
+        length = next((line[16:] for line in head.split("\r\n") if line.lower().startswith("content-length: ")), "0")
+        async with asyncio.timeout(30):
+            return status, head, await self.reader.readexactly(int(length))
+
+    async def open(
+        self, path: str = "/x", *fields: str, tokens: dict[str, Any] | None = None, behind: bytes = b""
+    ) -> str:
+        """Switch to WebSocket."""
+        self.ask(path, *ASKING, *fields, tokens=tokens, behind=behind)
+        status, head = await self.head()
+        assert status == 101, head
+        return head
+
+    async def frame(self) -> tuple[int, bytes]:
+        """The next frame."""
+        async with asyncio.timeout(30):
+            return await read_frame(self.reader)
+
+    async def rest(self) -> bytes:
+        """Everything up to the end of the connection; b"RST" behind it when that was a reset."""
+        data = b""
+        async with asyncio.timeout(30):
+            try:
+                while part := await self.reader.read(65536):
+                    data += part
+            except ConnectionError:
+                data += b"RST"
+        return data
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for what another task or socket brings about."""
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 - it is about the other side of a socket
+            await asyncio.sleep(0.001)

@@ -1,7 +1,6 @@
 """WebSocket, and other protocols, through the gate as client and upstream see them (security 7)."""
 
 import asyncio
-import contextlib
 import random
 import socket
 import struct
@@ -10,85 +9,15 @@ from pathlib import Path
 import aiohttp
 import pytest
 from gates import bearer, running_gate
-from sockets import ASKING, BINARY, CLOSE, KEY, PING, PONG, RULES, SWITCHING, TEXT, closing, frame, read_frame
+from sockets import ASKING, BINARY, CLOSE, KEY, PING, PONG, RULES, SWITCHING, TEXT, Wire, closing, frame, until
 from upstreams import Upstream
 
 CONTINUATION = 0x0
 
 
-class Wire:
-    """A raw connection to an HTTP server."""
-
-    def __init__(self, url):
-        self.url = url
-        self.authority = url.removeprefix("http://")
-        self.reader = self.writer = None
-
-    async def __aenter__(self):
-        host, port = self.authority.split(":")
-        self.reader, self.writer = await asyncio.open_connection(host, int(port), limit=4 << 20)
-        return self
-
-    async def __aexit__(self, *_):
-        self.writer.transport.abort()
-        with contextlib.suppress(Exception):
-            await self.writer.wait_closed()
-
-    def send(self, data):
-        self.writer.write(data)
-
-    def ask(self, path, *fields, tokens=None, line="GET {} HTTP/1.1", behind=b""):
-        own = [f"Host: {self.authority}"]
-        if tokens:
-            own.append(f"Authorization: Bearer {tokens['access_token']}")
-        self.send("\r\n".join([line.format(path), *own, *fields, "", ""]).encode() + behind)
-
-    async def head(self):
-        """Status and the head's text."""
-        async with asyncio.timeout(30):
-            head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        return int(head[9:12]), head
-
-    async def answer(self):
-        """Status, head, and the body by its length."""
-        status, head = await self.head()
-        length = next((line[16:] for line in head.split("\r\n") if line.lower().startswith("content-length: ")), "0")
-        async with asyncio.timeout(30):
-            return status, head, await self.reader.readexactly(int(length))
-
-    async def open(self, path="/x", *fields, tokens=None, behind=b""):
-        """Switch to WebSocket."""
-        self.ask(path, *ASKING, *fields, tokens=tokens, behind=behind)
-        status, head = await self.head()
-        assert status == 101, head
-        return head
-
-    async def frame(self):
-        async with asyncio.timeout(30):
-            return await read_frame(self.reader)
-
-    async def rest(self):
-        """Everything up to the end of the connection; b"RST" behind it when that was a reset."""
-        data = b""
-        async with asyncio.timeout(30):
-            try:
-                while part := await self.reader.read(65536):
-                    data += part
-            except ConnectionError:
-                data += b"RST"
-        return data
-
-
 def open_files():
     """How many files and sockets this process holds."""
     return len(list(Path("/proc/self/fd").iterdir()))
-
-
-async def until(condition):
-    """Wait for what another task or socket brings about."""
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 - it is about the other side of a socket
-            await asyncio.sleep(0.001)
 
 
 # A message's way
