@@ -14,7 +14,6 @@ from gatekeeper.config.model import Sizes, Timeouts
 from gatekeeper.errors import StartupError
 from gatekeeper.server.connection import Bounds, Connection
 
-
 Forward = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 

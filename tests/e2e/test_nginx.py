@@ -46,10 +46,16 @@ def _config(folder: Path, port: int, gate: str, app: str) -> Path:
     return config
 
 
+def _open_folder() -> Path:
+    """For everybody: nginx's worker is another user when the tests run as root."""
+    folder = Path(tempfile.mkdtemp(prefix="gk-nginx-"))
+    folder.chmod(0o777)
+    return folder
+
+
 @asynccontextmanager
 async def _nginx(port: int, gate: str, app: str):
-    folder = Path(tempfile.mkdtemp(prefix="gk-nginx-"))
-    folder.chmod(0o777)  # nginx's worker is another user when the tests run as root
+    folder = _open_folder()
     config = _config(folder, port, gate, app)
     process = subprocess.Popen([shutil.which("nginx"), "-p", folder, "-c", config, "-e", "stderr"])  # noqa: ASYNC220
     try:
