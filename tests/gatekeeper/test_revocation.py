@@ -20,6 +20,7 @@ async def two_gates(postgres_dsn, redis_url, tmp_path, upstream):
     async with running_gate(postgres_dsn, redis_url, tmp_path / "one", **settings) as one:
         settings["public_url"] = one.url
         async with running_gate(postgres_dsn, redis_url, tmp_path / "two", clock=one.clock, **settings) as two:
+            two.url = two.listening  # or both would be asked at the first one
             yield one, two
 
 
