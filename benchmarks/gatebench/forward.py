@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 
 from gatebench import peers
 from gatebench.gate import gate
@@ -71,7 +72,7 @@ def _systems(stage: Stage, stack: ExitStack) -> tuple[list[System], dict[str, st
         gate(stage.place("verify"), stage.stores, stage.upstreams, trusted_proxies=["127.0.0.1/32"])
     )
     verify_tokens = verifier.sign_in(SESSIONS)
-    tried = {
+    tried: dict[str, Callable[[], AbstractContextManager[System]]] = {
         "gate: forward": lambda: nullcontext(stage.gate.system("gate: forward", stage.tokens)),
         "gate: verify": lambda: nullcontext(verifier.verifying("gate: verify", verify_tokens)),
         "Caddy": lambda: peers.caddy(tools, stage.place("caddy"), api),

@@ -160,7 +160,7 @@ def gate(
     port, log, config = free_port(), folder / "gate.log", folder / "config.yaml"
     config.write_text(yaml.safe_dump(_config(folder, of, upstreams, port, **settings)))
     config.chmod(0o600)
-    command = [sys.executable, "-m", "gatekeeper", "--config", config, "serve"]
+    command: list[str | Path] = [sys.executable, "-m", "gatekeeper", "--config", config, "serve"]
     source = sys.path[1]  # see run.py; Python looks for modules in the working directory first
     with running(command, log=log, env={"PYTHONPATH": source}, cwd=source) as process:
         wait_for_port(port, process, log)

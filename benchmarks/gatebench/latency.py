@@ -6,12 +6,13 @@ import json
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 from gatebench import peers
 from gatebench.load import LOAD, System, wrk
-from gatebench.processes import OTHERS, BenchError, Quiet, run
+from gatebench.processes import OTHERS, BenchError, Quiet, cpu_seconds, run
 from gatebench.report import Goal, Part
 from gatebench.stage import Stage
 
@@ -29,8 +30,10 @@ def open_loop(system: System, rate: float, seconds: float, connections: int = 64
         "requests": [dict(one) for one in system.requests],
     }
     Quiet.wait()
-    command = ["taskset", "-c", str(OTHERS), sys.executable, LOAD / "openloop.py"]
+    command: list[str | Path] = ["taskset", "-c", str(OTHERS), sys.executable, LOAD / "openloop.py"]
+    before = cpu_seconds(system.pids)
     said: dict[str, Any] = json.loads(run(command, timeout=seconds + 60, input=json.dumps(told)))
+    said["cpu_us"] = 1e6 * (cpu_seconds(system.pids) - before) / max(1, said["answered"])
     if said["failed"]:
         raise BenchError(f"{system.name}: {said['failed']} of {said['answered']} answers were no 200")
     return said
@@ -70,7 +73,7 @@ def latency(stage: Stage) -> Part:
 def _told(rate: float, runs: Mapping[str, list[dict[str, Any]]], why_not: Mapping[str, str]) -> Part:
     part = Part(
         f"Latency at {rate:,.0f} requests a second (half of what the gate forwards), ms",
-        ["system", "p50", "p90", "p99", "p99.9", "max", "added p50", "added p99", "unanswered"],
+        ["system", "p50", "p90", "p99", "p99.9", "max", "added p50", "added p99", "CPU us/request", "unanswered"],
         notes=[
             "Open loop at a constant rate (load/openloop.py), from when a request was due; medians of the rounds.",
             "What is added is over the direct requests of the same round.",
@@ -86,6 +89,7 @@ def _told(rate: float, runs: Mapping[str, list[dict[str, Any]]], why_not: Mappin
         added[name] = {key: median(one[key] - direct[key] for one, direct in pairs) for key in ("p50", "p99")}
         cells = [f"{median(one[key] for one in rounds):.2f}" for key in _KEYS]
         extra = ["-", "-"] if "direct" in name else [f"{added[name][key]:.2f}" for key in ("p50", "p99")]
+        extra.append(f"{median(one['cpu_us'] for one in rounds):.0f}")
         part.row(name, *cells, *extra, sum(one["unanswered"] for one in rounds))
     own = added.get("gate: forward", {})
     part.goals = [

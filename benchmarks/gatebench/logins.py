@@ -9,8 +9,8 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -26,7 +26,7 @@ _WAITING = 4  # logins under way
 
 
 def _ceiling(threads: int, seconds: float) -> float:
-    command = ["taskset", "-c", ",".join(map(str, CORES)), sys.executable, LOAD / "argon2_ceiling.py"]
+    command: list[str | Path] = ["taskset", "-c", ",".join(map(str, CORES)), sys.executable, LOAD / "argon2_ceiling.py"]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path[1:2])}
     said = json.loads(run([*command, str(threads), str(seconds)], timeout=seconds + 60, env=env))
     return float(said["per_second"])
@@ -51,7 +51,7 @@ def logins(stage: Stage) -> Part:
     return _told(rounds, threads)
 
 
-def _together(stage: Stage, forwarding: System, asking: System, seconds: float) -> Mapping[str, Any]:
+def _together(stage: Stage, forwarding: System, asking: System, seconds: float) -> dict[str, Any]:
     done: list[Round] = []
     faults: list[BenchError] = []
 

@@ -46,7 +46,7 @@ def nginx(tools: Tools, folder: Path, more: str, core: int) -> Iterator[int]:
     config, log = folder / "nginx.conf", folder / "nginx.log"
     port = free_port()
     config.write_text(_NGINX.format(folder=folder, more=more.replace("PORT", str(port))))
-    command = [tools.path("nginx"), "-c", config, "-p", folder, "-e", folder / "error.log"]
+    command: list[str | Path] = [tools.path("nginx"), "-c", config, "-p", folder, "-e", folder / "error.log"]
     with running(command, log=log, cores=[core]) as process:
         wait_for_port(port, process, log)
         (folder / "port").write_text(str(port))
@@ -88,7 +88,7 @@ def caddy(tools: Tools, folder: Path, to: int, routes: str = "") -> Iterator[Sys
         f"  transport http {{\n{idle}  }}\n }}\n}}\n"
     )
     env = {"GOMAXPROCS": "1", "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
-    command = [tools.path("caddy"), "run", "--config", config, "--adapter", "caddyfile"]
+    command: list[str | Path] = [tools.path("caddy"), "run", "--config", config, "--adapter", "caddyfile"]
     with running(command, log=log, cores=[SUBJECT], env=env) as process:
         wait_for_port(port, process, log)
         yield System("Caddy", port, [process.pid])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import ExitStack
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -30,7 +31,7 @@ def echo(system: System, seconds: float) -> dict[str, Any]:
     }
     Quiet.wait()
     before = cpu_seconds(system.pids)
-    command = ["taskset", "-c", str(OTHERS), sys.executable, LOAD / "websocket.py", "drive"]
+    command: list[str | Path] = ["taskset", "-c", str(OTHERS), sys.executable, LOAD / "websocket.py", "drive"]
     said: dict[str, Any] = json.loads(run(command, timeout=seconds + 60, input=json.dumps(told)))
     if said["status"] != 101:
         raise BenchError(f"{system.name}: not supported yet (status {said['status']} to the upgrade)")
