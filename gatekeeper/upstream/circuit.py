@@ -115,6 +115,10 @@ class Circuit:
         self._answers = 0
         self._failures = 0
 
+    def shut(self, now: float) -> bool:
+        """Whether it is open and no probe is due."""
+        return self.is_open and now < self._next_probe
+
     def wait(self, now: float) -> float:
         """0 for the one request that may probe, else the seconds until the next may.
 

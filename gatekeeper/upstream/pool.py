@@ -98,9 +98,14 @@ class UpstreamPool:
         )
 
     def standings(self) -> list[tuple[str, bool]]:
-        """Each target's address and whether it gets requests."""
+        """Each target's address and whether it gets requests.
+
+        While the circuit is open those that failed do not; once a probe is due they do, or without traffic, as when
+        readiness keeps it away, nobody would ever find out that they are back.
+        """
         now = self._now()
-        return [(target.name, target.up(now)) for target in self._targets]
+        shut = self._circuit.shut(now)
+        return [(target.name, target.up(now) and not (shut and target.record.troubled)) for target in self._targets]
 
     async def send(self, request: OutboundRequest, route: Route | None = None) -> UpstreamResponse:
         """Forward ``request``, where there is a choice along ``route``; returns once the answer's head is there.

@@ -112,11 +112,14 @@ async def test_an_upstream_whose_targets_fail_their_checks_is_not_ready(start):
                 await asyncio.sleep(0.01)
 
 
-async def test_a_dead_upstream_without_checks_leaves_the_gate_ready(start):
-    async with start(f"http://127.0.0.1:{unused_port()}") as gate:
+@pytest.mark.parametrize(("length", "status"), [("1h", 503), ("1ms", 200)])
+async def test_a_dead_upstream_without_checks_is_not_ready_until_somebody_may_try_again(start, length, status):
+    async with start(f"http://127.0.0.1:{unused_port()}", circuit={"for": length}) as gate:
+        assert (await gate.call("GET", "/_gate/health/ready")).status == 200
         for _ in range(8):
             assert (await gate.call("GET", "/x")).status == 502
-        assert (await gate.call("GET", "/_gate/health/ready")).status == 200, "the last one is never put aside"
+        await asyncio.sleep(0.01)
+        assert (await gate.call("GET", "/_gate/health/ready")).status == status
 
 
 async def test_the_metric_of_each_target_says_whether_it_is_up():
