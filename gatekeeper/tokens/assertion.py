@@ -33,23 +33,24 @@ class Assertions:
         entry = self._made.get(key)
         if entry is not None and now < entry[1]:
             return entry[0]
-        token = self._sign(principal, audience, int(now))
+        token = self._sign(principal, audience, now)
         self._made[key] = (token, now + LIFE * 0.9)
         self._made.move_to_end(key)
         if len(self._made) > _MOST:
             self._made.popitem(last=False)
         return token
 
-    def _sign(self, principal: Principal, audience: str, now: int) -> str:
+    def _sign(self, principal: Principal, audience: str, now: float) -> str:
+        issued = int(now)
         claims = {
             "iss": self._issuer,
             "aud": audience,
             "sub": principal.subject,
             "sid": principal.session,
             "jti": secrets.token_urlsafe(12),
-            "iat": now,
-            "nbf": now,
-            "exp": now + LIFE,
+            "iat": issued,
+            "nbf": issued,
+            "exp": issued + LIFE,
             "email": principal.email,
             "email_verified": principal.email_verified,
             "roles": sorted(principal.roles),

@@ -147,15 +147,21 @@ class KeyRing:
         return frozenset(gone)
 
     def signer(self, purpose: str, now: float) -> SigningKey:
-        """The newest key of this purpose that is in use at ``now``. Raises StartupError without one."""
-        usable = [
+        """The newest key of this purpose that is in use at ``now``. Raises StartupError without one.
+
+        Where all are still to come, the first of them: another gate, whose clock is ahead, has just made it.
+        """
+        keys = [
             key
             for key in self._keys.values()
-            if key.purpose == purpose and key.not_before <= now and (key.retired_at is None or now < key.retired_at)
+            if key.purpose == purpose and (key.retired_at is None or now < key.retired_at)
         ]
-        if not usable:
+        if not keys:
             raise StartupError(f"there is no signing key for {purpose} tokens")
-        return max(usable, key=lambda key: key.not_before)
+        in_use = [key for key in keys if key.not_before <= now]
+        if not in_use:
+            return min(keys, key=lambda key: key.not_before)
+        return max(in_use, key=lambda key: key.not_before)
 
     def find(self, kid: str, purpose: str, now: float) -> SigningKey | None:
         """The key that verifies tokens of this purpose under ``kid``, unless retired."""

@@ -57,3 +57,15 @@ def test_a_retired_key_is_found_until_it_retires():
     assert ring.find(key.kid, "access", NOW + 59) is key
     assert ring.find(key.kid, "access", NOW + 60) is None
     assert ring.jwks(NOW + 60) == {"keys": []}
+
+
+def test_a_key_made_by_a_gate_whose_clock_is_ahead_signs_at_once():
+    """security 25: two gates' clocks differ, and the first requests come in the second in which the key was made"""
+    key = unseal(generate("EdDSA", "access", SECRET, NOW + 60), SECRET)
+    assert KeyRing([key]).signer("access", NOW) is key
+
+
+def test_a_retired_key_does_not_sign():
+    key = replace(unseal(generate("EdDSA", "access", SECRET, NOW), SECRET), retired_at=NOW)
+    with pytest.raises(StartupError, match="no signing key"):
+        KeyRing([key]).signer("access", NOW)
