@@ -1,6 +1,6 @@
 # Every target sets up what it needs; see scripts/setup.sh. `make` says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-full lint lock clean setup-run setup-dev
+.PHONY: help run test test-full lint bench lock clean setup-run setup-dev
 TEST_WORKERS ?= 2
 PYTEST := .venv/bin/python -m pytest -n $(TEST_WORKERS)
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin
@@ -10,6 +10,7 @@ help:
 	@echo 'make test       all tests but the long ones'
 	@echo 'make test-full  all tests'
 	@echo 'make lint       ruff, mypy, import-linter'
+	@echo 'make bench      the gate beside Caddy, Fastify, HAProxy and nginx; ten minutes on a machine with nothing else to do'
 	@echo 'make lock       requirements/ anew from pyproject.toml'
 	@echo 'make clean      remove what the others made, but not data/'
 
@@ -32,6 +33,9 @@ lint: setup-dev
 
 lock: setup-dev
 	@sh scripts/lock.sh
+
+bench: setup-dev
+	.venv/bin/python benchmarks/run.py
 
 clean:
 	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
