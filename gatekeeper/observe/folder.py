@@ -23,14 +23,24 @@ _PREFIX: Final = "gatekeeper-metrics-"
 def metrics_folder() -> Iterator[Path]:
     """An empty folder of our own, removed at the end."""
     sweep(Path(tempfile.gettempdir()))
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-    lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    folder, lock = _make_and_hold()
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
+
+
+def _make_and_hold() -> tuple[Path, int]:
+    """A folder and the lock on it; another gate's ``sweep`` may take one away before its lock is ours."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        with suppress(FileNotFoundError):
+            lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if folder.exists():
+                return folder, lock
+            os.close(lock)
 
 
 def sweep(place: Path) -> None:
