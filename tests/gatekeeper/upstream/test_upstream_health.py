@@ -198,6 +198,19 @@ async def test_the_total_deadline_holds_before_the_head_too(u: StartUpstream, ma
         await pool.send(GET)
 
 
+async def test_an_upstream_that_takes_a_request_slowly_does_not_move_the_total_deadline(
+    u: StartUpstream, make_pool: MakePool
+) -> None:
+    async def slow(wire: Wire) -> None:
+        await wire.head()
+        while await wire.read(1 << 18):  # noqa: ASYNC110 - it is slow on purpose
+            await asyncio.sleep(0.01)
+
+    pool = make_pool(await u(slow), total_timeout=1.0, between_bytes_timeout=0.5)
+    with pytest.raises(UpstreamTimeout, match="whole exchange"):
+        await pool.send(OutboundRequest("POST", "/", [HOST], bytes(100 << 20)))
+
+
 async def test_a_body_that_may_pause_still_has_a_total_deadline_but_an_endless_one_has_none(
     u: StartUpstream, make_pool: MakePool
 ) -> None:

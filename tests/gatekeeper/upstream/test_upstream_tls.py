@@ -148,6 +148,10 @@ async def test_any_other_authority_is_refused_before_a_byte_of_the_request(
         assert str(upstream.port) not in why
 
 
+def test_an_own_authority_replaces_the_system_s(world: World) -> None:
+    assert len(client_context(ca=world.authority.cert_file).get_ca_certs()) == 1
+
+
 async def test_a_certificate_for_another_name_is_refused(u: StartUpstream, make_pool: MakePool, world: World) -> None:
     upstream = await u(tls=serving(world.named))
     context = client_context(ca=world.authority.cert_file)
