@@ -103,7 +103,7 @@ class CircuitRule:
 class Circuit:
     """Whether an upstream as a whole is asked."""
 
-    __slots__ = ("_answers", "_changed", "_failures", "_next_probe", "_rule", "_window_ends", "is_open")
+    __slots__ = ("_changed", "_failures", "_next_probe", "_rule", "_window_ends", "answers", "is_open")
 
     def __init__(self, rule: CircuitRule) -> None:
         self._rule = rule
@@ -112,7 +112,7 @@ class Circuit:
         self._next_probe = 0.0
         # A window begins with a failure, so that answers cost no look at the clock.
         self._window_ends = -math.inf
-        self._answers = 0
+        self.answers = 0  # good ones; counted by the pool while all is well
         self._failures = 0
 
     def shut(self, now: float) -> bool:
@@ -131,7 +131,7 @@ class Circuit:
 
     def answered(self, began: float, now: float) -> bool:
         """Note a good answer; whether it closes the circuit."""
-        self._answers += 1
+        self.answers += 1
         if not self.is_open or began < self._changed:
             return False
         self._change(now, is_open=False)
@@ -143,9 +143,9 @@ class Circuit:
             return False
         if now >= self._window_ends:
             self._window_ends = now + self._rule.within
-            self._answers = self._failures = 0
+            self.answers = self._failures = 0
         self._failures += 1
-        total = self._failures + self._answers
+        total = self._failures + self.answers
         return total >= self._rule.requests and self._failures >= self._rule.share * total and self.trip(now)
 
     def trip(self, now: float) -> bool:

@@ -117,7 +117,8 @@ class UpstreamPool:
         asks for another protocol gets a connection of its own, which leaves the pool when the upstream switches.
         """
         head = encode_head(request)
-        self._ask_circuit()
+        if self._circuit.is_open:
+            self._ask_circuit()
         try:
             return await self._attempt(request, head, route, fresh=bool(request.upgrade))
         except StaleConnection:
@@ -178,24 +179,23 @@ class UpstreamPool:
             raise
         if response.status in self._settings.failing:
             self._failed(target, began, f"{self.name}: answered {response.status}")
+        elif self._circuit.is_open or target.record.troubled:
+            self._recovered(target, began)
         else:
-            self._answered(target, began)
+            self._circuit.answers += 1
         return response
 
     def _ask_circuit(self) -> None:
-        """Raises CircuitOpen unless the upstream may be asked now."""
-        if self._circuit.is_open:
-            wait = self._circuit.wait(self._now())
-            if wait > 0:
-                raise CircuitOpen(f"{self.name}: has failed too often; it is asked again shortly", wait)
+        """The circuit is open: raises CircuitOpen unless a probe is due."""
+        wait = self._circuit.wait(self._now())
+        if wait > 0:
+            raise CircuitOpen(f"{self.name}: has failed too often; it is asked again shortly", wait)
 
-    def _answered(self, target: Target, began: float) -> None:
-        now = began
-        if self._circuit.is_open or target.record.troubled:
-            now = self._now()
+    def _recovered(self, target: Target, began: float) -> None:
+        now = self._now()
         if self._circuit.answered(began, now):
             logger.info("upstream answers again", extra={"upstream": self.name})
-        if target.record.troubled and target.record.answered(began, now):
+        if target.record.answered(began, now):
             logger.info("upstream target is back", extra={"upstream": self.name, "target": target.name})
 
     def _failed(self, target: Target, began: float, why: str) -> None:
@@ -244,6 +244,8 @@ class UpstreamPool:
         """Room at the target that the route prefers, else at the one whose turn it is; None where it must be waited
         for.
         """
+        if len(candidates) == 1:
+            return self._occupy(candidates[0], fresh=fresh)
         preferred = None if route is None else route.prefer(candidates)
         if preferred is not None:
             return self._occupy(preferred, fresh=fresh)
