@@ -272,6 +272,8 @@ async def pair():
 @contextlib.asynccontextmanager
 async def spliced(*, framed=True, upstream=None, client_early=b"", upstream_early=b""):
     ends = Ends()
+    complaints = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     near, ends.reader, ends.client = await pair()
     if upstream is None:
         far, ends.far, ends.upstream = await pair()
@@ -287,6 +289,7 @@ async def spliced(*, framed=True, upstream=None, client_early=b"", upstream_earl
                 with contextlib.suppress(Exception):
                     await writer.wait_closed()
         await ends.over()
+    assert complaints == []
 
 
 async def test_bytes_pass_both_ways_with_what_came_early_first():
@@ -332,11 +335,17 @@ async def test_a_reset_passes_as_a_reset(first):
 async def test_what_was_sent_before_the_end_arrives_at_a_slow_reader(first, monkeypatch):
     monkeypatch.setattr(tunnels, "HALF_OPEN", 0.2)
     async with spliced(framed=False) as ends:
-        data = random.Random(1).randbytes(3 << 20)
         one, upstream = (ends.client, True) if first == "client" else (ends.upstream, False)
+        for end in ends.parked:
+            end.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
+            end.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+        data, taken = random.Random(1).randbytes(8 << 20), b""
         one.write(data)
         one.write_eof()
-        assert await ends.rest(upstream=upstream) == data
+        while len(taken) < len(data):
+            taken += await ends.read(min(1 << 19, len(data) - len(taken)), upstream=upstream)
+            await asyncio.sleep(0.05)  # so that it takes longer than HALF_OPEN in all, and shorter at each look
+        assert taken == data
 
 
 @pytest.mark.parametrize("direction", ["to the client", "to the upstream"])
@@ -372,6 +381,9 @@ async def test_an_ended_session_is_told_between_two_frames():
         async with asyncio.timeout(30):
             assert await read_frame(ends.reader) == (0x88, closing(4401, b"session-ended"))
         assert await ends.rest() == b""
+        for _ in range(10):  # what a client says that has not yet understood
+            ends.client.write(frame(TEXT, b"late"))
+            await ends.client.drain()
         assert (await ends.rest(upstream=True)).removesuffix(b"RST") in {b"", b"unread"}
         ends.client.write_eof()
         await ends.over()
@@ -413,7 +425,8 @@ async def test_nothing_follows_the_upstream_s_own_close_frame():
         await ends.over()
 
 
-async def test_a_client_that_had_half_closed_is_told_too():
+async def test_a_client_that_had_half_closed_is_told_too(monkeypatch):
+    monkeypatch.setattr(tunnels, "FAREWELL", 1000)
     async with spliced() as ends:
         ends.client.write_eof()
         assert await ends.rest(upstream=True) == b""
@@ -445,7 +458,35 @@ async def test_both_sockets_probe_for_a_vanished_peer():
         probe_peer(end)  # a closed one is left alone
 
 
-async def test_a_side_that_was_gone_before_the_splice_ends_the_other():
+async def test_a_client_that_was_held_back_is_heard_out_after_the_close_frame(monkeypatch):
+    monkeypatch.setattr(tunnels, "FAREWELL", 1000)
+    async with spliced() as ends:
+        ends.far._transport.pause_reading()
+        with contextlib.suppress(TimeoutError):
+            while True:
+                ends.client.write(bytes(65536))
+                async with asyncio.timeout(0.5):
+                    await ends.client.drain()
+        ends.tunnel.close(4401, "session-ended")
+        assert await ends.rest() == close_frame(4401, "session-ended")
+        ends.client.write_eof()
+        await ends.over()
+
+
+async def test_a_parked_socket_is_left_unread(u, make_pool):
+    async def script(wire):
+        await wire.request()
+        await wire.send(SWITCH + bytes(8 << 20))
+        await wire.until_closed()
+
+    switched = (await make_pool(await u(script)).send(asking())).take_switched()
+    await asyncio.sleep(0.3)
+    assert len(switched.socket.early) < 1 << 20
+    switched.socket.abort()
+
+
+async def test_a_side_that_was_gone_before_the_splice_ends_the_other(monkeypatch):
+    monkeypatch.setattr(tunnels, "HALF_OPEN", 1000)
     near, reader, writer = await pair()
     far, far_reader, far_writer = await pair()
     client, upstream = Parked(near), Parked(far)
