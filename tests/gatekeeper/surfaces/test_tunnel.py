@@ -412,6 +412,24 @@ async def test_a_rule_may_allow_another_protocol(postgres_dsn, redis_url, tmp_pa
             assert await client.rest() == b"RST"
 
 
+async def test_another_protocol_is_never_told_a_websocket_s_goodbye(postgres_dsn, redis_url, tmp_path):
+    """Not even where what has passed could have been whole frames, such as nothing at all."""
+
+    async def script(wire):
+        await wire.request()
+        await wire.send(b"HTTP/1.1 101 Go ahead\r\nUpgrade: lines\r\nConnection: upgrade\r\n\r\n")
+        await wire.until_closed()
+
+    async with Upstream(script) as upstream:
+        settings = {"upstreams": {"api": {"targets": [upstream.address]}}, "rules": RULES}
+        async with running_gate(postgres_dsn, redis_url, tmp_path, **settings) as gate, Wire(gate.url) as client:
+            tokens = await gate.newcomer()
+            client.ask("/lines/x", "Connection: Upgrade", "Upgrade: lines", tokens=tokens)
+            assert (await client.head())[0] == 101
+            await gate.post("logout", {}, headers=bearer(tokens))
+            assert await client.rest() == b"RST"
+
+
 async def test_what_comes_before_the_101_of_another_protocol_waits_for_it(postgres_dsn, redis_url, tmp_path):
     asked, go = asyncio.Event(), asyncio.Event()
 
