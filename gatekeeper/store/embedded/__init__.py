@@ -27,6 +27,7 @@ from gatekeeper.store.embedded.valkey import ValkeyServer
 __all__ = ["Embedded", "Ended", "StoreAddresses", "embedded_servers"]
 
 _LOCK_PATIENCE: Final = 10.0  # seconds that a start waits for the gate before it to be gone
+_HANDING_OVER: Final = 1.0  # seconds
 _ATTACH_PATIENCE: Final = 30.0  # seconds that a command waits for a starting gate's servers
 _GUEST_PATIENCE: Final = 30.0  # seconds that a command lets others finish on its servers
 _STEP: Final = 0.05
@@ -155,7 +156,13 @@ def _attach_or_take(
     deadline = time.monotonic() + _ATTACH_PATIENCE
     while not lock.try_take():
         if guests.try_take(shared=True):
-            servers = _running(data_dir, postgres=postgres, redis=redis)
+            try:
+                servers = _running(data_dir, postgres=postgres, redis=redis)
+            except StartupError:
+                # A gate that is just starting has made its folder and not yet given it to the servers' user.
+                if time.monotonic() > deadline - _ATTACH_PATIENCE + _HANDING_OVER:
+                    raise
+                servers = []
             if servers and all(server.answers() for server in servers):
                 return Embedded(servers, attached=True)
             guests.release()
