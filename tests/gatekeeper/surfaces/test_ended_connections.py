@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import json
 from base64 import urlsafe_b64decode
+from functools import partial
 
+import gates
 import pytest
 import pytest_asyncio
 import servers
@@ -29,13 +31,13 @@ EVENT = b"data: event\n\n"
 
 @pytest.fixture
 def only_hints(monkeypatch):
-    """The timer stands still, so that whatever ends was ended by what Redis published."""
+    """The timer stands still, so that whatever ends was ended by what Redis published. To be asked for first."""
     monkeypatch.setattr(live, "TICK", 1000.0)
 
 
 @pytest.fixture
 def only_time(monkeypatch):
-    """Nothing is heard, so that whatever ends was ended by the timer."""
+    """Nothing is heard, so that whatever ends was ended by the timer. To be asked for first."""
 
     async def deaf(_self, *_channels):
         await asyncio.Event().wait()
@@ -54,6 +56,19 @@ async def two_gates(postgres_dsn, redis_url, tmp_path, sockets):
         async with running_gate(postgres_dsn, redis_url, tmp_path / "two", clock=one.clock, **settings) as two:
             two.url = two.listening
             yield one, two
+
+
+@pytest.fixture
+def logged(monkeypatch):
+    """What would be written to the access log."""
+    entries = []
+
+    class Log:
+        write = staticmethod(entries.append)
+
+    build_gate = gates.build
+    monkeypatch.setattr(gates, "build", partial(build_gate, access=Log()))
+    return entries
 
 
 @contextlib.asynccontextmanager
@@ -85,7 +100,7 @@ async def events(client, tokens=None):
 
 
 @pytest.mark.parametrize("scope", ["this", "others", "all"])
-async def test_a_logout_ends_the_tunnels_of_its_sessions_on_every_node(two_gates, only_hints, scope):
+async def test_a_logout_ends_the_tunnels_of_its_sessions_on_every_node(only_hints, two_gates, scope):
     """security 7"""
     one, two = two_gates
     mine, theirs = await one.newcomer(), await one.login("ada@example.com")
@@ -103,7 +118,7 @@ async def test_a_logout_ends_the_tunnels_of_its_sessions_on_every_node(two_gates
     await until(lambda: not len(one.gatekeeper.live) and not len(two.gatekeeper.live))
 
 
-async def test_the_upstream_hears_no_more_from_an_ended_session(two_gates, sockets, only_hints):
+async def test_the_upstream_hears_no_more_from_an_ended_session(only_hints, two_gates, sockets):
     one, two = two_gates
     tokens = await one.newcomer()
     async with Wire(two.url) as client:
@@ -117,7 +132,7 @@ async def test_the_upstream_hears_no_more_from_an_ended_session(two_gates, socke
         assert sockets.open == 0
 
 
-async def test_ending_one_s_other_session_ends_its_tunnel(two_gates, only_hints):
+async def test_ending_one_s_other_session_ends_its_tunnel(only_hints, two_gates):
     one, two = two_gates
     mine, lost = await one.newcomer(), await one.login("ada@example.com")
     async with Wire(two.url) as client, Wire(two.url) as kept:
@@ -129,7 +144,7 @@ async def test_ending_one_s_other_session_ends_its_tunnel(two_gates, only_hints)
         assert await echoes(kept)
 
 
-async def test_a_password_change_ends_all_tunnels_but_those_of_the_caller_s_session(two_gates, only_hints):
+async def test_a_password_change_ends_all_tunnels_but_those_of_the_caller_s_session(only_hints, two_gates):
     one, two = two_gates
     mine, theirs = await one.newcomer(), await one.login("ada@example.com")
     async with Wire(two.url) as kept, Wire(two.url) as lost:
@@ -141,7 +156,7 @@ async def test_a_password_change_ends_all_tunnels_but_those_of_the_caller_s_sess
         assert await echoes(kept)
 
 
-async def test_a_refresh_token_that_is_used_twice_ends_the_family_s_tunnels(two_gates, only_hints):
+async def test_a_refresh_token_that_is_used_twice_ends_the_family_s_tunnels(only_hints, two_gates):
     """security 11"""
     one, two = two_gates
     tokens = await one.newcomer()
@@ -158,7 +173,7 @@ async def test_a_refresh_token_that_is_used_twice_ends_the_family_s_tunnels(two_
 
 
 @pytest.mark.parametrize("change", ["lock", "log_out", "set_password"])
-async def test_a_command_s_change_ends_the_user_s_tunnels(two_gates, postgres_dsn, redis_url, only_hints, change):
+async def test_a_command_s_change_ends_the_user_s_tunnels(only_hints, two_gates, postgres_dsn, redis_url, change):
     """security 12"""
     one, two = two_gates
     tokens = await one.newcomer()
@@ -171,7 +186,7 @@ async def test_a_command_s_change_ends_the_user_s_tunnels(two_gates, postgres_ds
         assert [await client.frame() for client in (first, second)] == [ENDED, ENDED]
 
 
-async def test_a_lost_role_ends_what_needed_it_and_leaves_the_rest(two_gates, postgres_dsn, redis_url, only_hints):
+async def test_a_lost_role_ends_what_needed_it_and_leaves_the_rest(only_hints, two_gates, postgres_dsn, redis_url):
     """security 12: a role change is in force at once, and the session lives on"""
     one, two = two_gates
     tokens = await one.newcomer()
@@ -186,7 +201,7 @@ async def test_a_lost_role_ends_what_needed_it_and_leaves_the_rest(two_gates, po
         assert await echoes(anybody)
 
 
-async def test_a_blacklisted_token_ends_its_tunnels_though_its_session_lives(ws_gate, redis_url, only_hints):
+async def test_a_blacklisted_token_ends_its_tunnels_though_its_session_lives(only_hints, ws_gate, redis_url):
     tokens = await ws_gate.newcomer()
     renewed = await (await ws_gate.post("refresh", {"refresh_token": tokens["refresh_token"]})).json()
     async with Wire(ws_gate.url) as lost, Wire(ws_gate.url) as kept:
@@ -215,7 +230,7 @@ def _payload(token):
 
 
 async def test_an_expired_token_ends_nothing_and_the_session_s_end_does(
-    postgres_dsn, redis_url, tmp_path, sockets, only_time
+    only_time, postgres_dsn, redis_url, tmp_path, sockets
 ):
     """security 7: a token's expiry alone does not close it"""
     settings = sockets.settings(tokens={"access_ttl": "1m", "refresh_ttl": "1h", "idle_ttl": "1h"})
@@ -231,7 +246,7 @@ async def test_an_expired_token_ends_nothing_and_the_session_s_end_does(
         assert await client.frame() == ENDED
 
 
-async def test_a_session_left_idle_ends_its_tunnels(postgres_dsn, redis_url, tmp_path, sockets, only_time):
+async def test_a_session_left_idle_ends_its_tunnels(only_time, postgres_dsn, redis_url, tmp_path, sockets):
     settings = sockets.settings(tokens={"refresh_ttl": "30d", "idle_ttl": "1h"})
     async with running_gate(postgres_dsn, redis_url, tmp_path, **settings) as gate, Wire(gate.url) as client:
         tokens = await gate.newcomer()
@@ -245,7 +260,7 @@ async def test_a_session_left_idle_ends_its_tunnels(postgres_dsn, redis_url, tmp
         assert await client.frame() == ENDED
 
 
-async def test_a_hint_that_was_lost_costs_a_moment_only(ws_gate, only_time, monkeypatch):
+async def test_a_hint_that_was_lost_costs_a_moment_only(only_time, ws_gate, monkeypatch):
     tokens = await ws_gate.newcomer()
     monkeypatch.setattr(ws_gate.gatekeeper.live, "_sweep", 0.1)
     async with Wire(ws_gate.url) as client:
@@ -378,7 +393,7 @@ async def test_a_long_poll_may_pause_and_a_download_may_not(postgres_dsn, redis_
                 assert (await client.rest()).removesuffix(b"RST").endswith(b"begun")
 
 
-async def test_a_logout_ends_a_stream_on_another_node_visibly_unfinished(two_gates, sockets, only_hints):
+async def test_a_logout_ends_a_stream_on_another_node_visibly_unfinished(only_hints, two_gates, sockets):
     """security 7"""
     one, two = two_gates
     tokens = await one.newcomer()
@@ -394,7 +409,7 @@ async def test_a_logout_ends_a_stream_on_another_node_visibly_unfinished(two_gat
             await public.reader.readuntil(EVENT)
 
 
-async def test_a_download_ends_with_its_session_too(postgres_dsn, redis_url, tmp_path, only_hints):
+async def test_a_download_ends_with_its_session_too(only_hints, postgres_dsn, redis_url, tmp_path, logged):
     async def script(wire):
         await wire.request()
         await wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nbegun")
@@ -408,6 +423,34 @@ async def test_a_download_ends_with_its_session_too(postgres_dsn, redis_url, tmp
             assert (await client.head())[0] == 200
             await gate.post("logout", {}, headers=bearer(tokens))
             assert (await client.rest()).removesuffix(b"RST") == b"begun"
+            await until(lambda: not len(gate.gatekeeper.live))
+    (entry,) = [entry for entry in logged if entry.path == "/x"]
+    assert (entry.status, entry.reason, entry.size) == (200, "session-ended", 5)
+
+
+async def test_a_download_that_nobody_takes_ends_with_its_session_too(only_hints, postgres_dsn, redis_url, tmp_path):
+    gone = asyncio.Event()
+
+    async def script(wire):
+        await wire.request()
+        await wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (1 << 30))
+        with contextlib.suppress(ConnectionError):
+            while not wire.writer.is_closing():
+                wire.writer.write(bytes(1 << 16))
+                await wire.writer.drain()
+        gone.set()
+
+    async with Upstream(script) as upstream:
+        settings = {"upstreams": {"api": {"targets": [upstream.address]}}, "rules": RULES}
+        async with running_gate(postgres_dsn, redis_url, tmp_path, **settings) as gate, Wire(gate.url) as client:
+            tokens = await gate.newcomer()
+            client.reader._transport.pause_reading()
+            client.ask("/x", tokens=tokens)
+            await until(lambda: len(gate.gatekeeper.live))
+            await asyncio.sleep(0.5)  # until all buffers on the way are full
+            await gate.post("logout", {}, headers=bearer(tokens))
+            async with asyncio.timeout(30):
+                await gone.wait()
             await until(lambda: not len(gate.gatekeeper.live))
 
 
