@@ -441,7 +441,11 @@ async def test_a_download_that_nobody_takes_ends_with_its_session_too(only_hints
         gone.set()
 
     async with Upstream(script) as upstream:
-        settings = {"upstreams": {"api": {"targets": [upstream.address]}}, "rules": RULES}
+        settings = {
+            "upstreams": {"api": {"targets": [upstream.address]}},
+            "rules": RULES,
+            "timeouts": {"body_idle": "1h"},
+        }
         async with running_gate(postgres_dsn, redis_url, tmp_path, **settings) as gate, Wire(gate.url) as client:
             tokens = await gate.newcomer()
             client.reader._transport.pause_reading()
