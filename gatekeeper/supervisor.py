@@ -22,7 +22,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from types import FrameType
 from typing import Any, Final, Self
-from urllib.parse import urlsplit
 
 from gatekeeper.bootstrap import prepare
 from gatekeeper.children import Child, Keeper
@@ -333,8 +332,7 @@ def announce(config: Config, setup_token: str | None) -> None:
     calls = [
         f"curl -H 'Content-Type: application/json' -d {account} {own}/auth/{call}" for call in ("register", "login")
     ]
-    mode = config.registration.mode
-    if mode == "closed" or (mode == "auto" and not is_loopback(urlsplit(url).hostname or "")):
+    if not config.open_registration:
         calls[0] = f"curl -i {url}/"
     said += [*calls, f"curl -H 'Authorization: Bearer ACCESS_TOKEN' {url}/hello"]
     with contextlib.suppress(OSError):  # nobody reads

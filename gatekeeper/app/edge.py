@@ -32,17 +32,6 @@ from gatekeeper.tokens.keyring import derive
 from policies.rates import Limit
 
 
-def is_loopback(public_url: str) -> bool:
-    """Whether only this machine can reach the gate by its public address."""
-    host = urlsplit(public_url).hostname or ""
-    return host in {"localhost", "::1"} or host.startswith("127.")
-
-
-def _open_registration(config: Config) -> bool:
-    mode = config.registration.mode
-    return mode == "open" or (mode == "auto" and is_loopback(config.public_url))
-
-
 def _password_login(config: Config, tokens: TokenParts, accounts: Accounts, running: Running) -> PasswordLogin:
     return PasswordLogin(
         accounts,
@@ -61,7 +50,7 @@ def _identity(config: Config, stores: Stores, tokens: TokenParts, running: Runni
     login = _password_login(config, tokens, accounts, running)
     identity = Identity(
         settings=IdentitySettings(
-            open_registration=_open_registration(config),
+            open_registration=config.open_registration,
             register_per_address=config.limits.register_per_ip,
             refresh_per_session=config.limits.refresh_per_session,
             json_limit=config.sizes.json_body,

@@ -8,10 +8,12 @@ documentation: ``config template``, ``config schema`` and docs/config.md are mad
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Discriminator, Field, SecretStr, Tag, model_validator
 
+from gatekeeper.config.forms import is_loopback
 from gatekeeper.config.section import Section
 from gatekeeper.config.types import (
     Cidr,
@@ -244,6 +246,9 @@ class Config(Section):
         default_factory=_example_rules, description="The first rule that matches decides; no match denies."
     )
 
-    def with_storage(self, storage: Storage) -> Self:
-        """The same configuration over other servers (the embedded ones once started)."""
-        return self.model_copy(update={"storage": storage})
+    @property
+    def open_registration(self) -> bool:
+        """Whether anybody may make an account: `auto` means only where nobody but this machine comes by."""
+        if self.registration.mode == "auto":
+            return is_loopback(urlsplit(self.public_url).hostname or "")
+        return self.registration.mode == "open"

@@ -31,7 +31,8 @@ def test_config_yaml_loads_and_equals_the_defaults(monkeypatch: pytest.MonkeyPat
     default = load(None, {}).config
     assert documented.storage.data_dir == ROOT / "data"
     moved = default.storage.model_copy(update={"data_dir": documented.storage.data_dir})
-    assert documented.with_storage(moved).model_dump() == default.with_storage(moved).model_dump()
+    place = {"storage": moved}
+    assert documented.model_copy(update=place).model_dump() == default.model_copy(update=place).model_dump()
 
 
 def all_keys() -> list[tuple[str, Key]]:
