@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gatekeeper.clock import Clock, SystemClock
+from gatekeeper.config.forms import SHORTEST_SECRET
 from gatekeeper.config.model import Config, Storage
 from gatekeeper.errors import StartupError
 from gatekeeper.identity.setup import FirstAdmin
@@ -22,8 +23,6 @@ from gatekeeper.store.accounts import PostgresAccounts, PostgresKeys, PostgresSe
 from gatekeeper.store.postgres import Postgres
 from gatekeeper.store.records import PostgresJournal
 from gatekeeper.tokens.keyring import generate, unseal
-
-SHORTEST_SECRET = 32
 
 
 @dataclass(frozen=True, slots=True)

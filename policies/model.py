@@ -111,17 +111,6 @@ class Principal:
 
 
 @fact
-class AccessRequest:
-    """One question to the decision point."""
-
-    method: str
-    target: RequestTarget
-    client: Address
-    principal: Principal | None
-    now: float
-
-
-@fact
 class Decision:
     """The answer. Built without arguments it denies.
 

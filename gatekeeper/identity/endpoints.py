@@ -26,10 +26,10 @@ from gatekeeper.identity.bodies import (
     invalid,
     read_body,
 )
-from gatekeeper.identity.limits import AttemptCounter, address_key, take_or_refuse
+from gatekeeper.identity.limits import AttemptCounter, take_or_refuse
 from gatekeeper.identity.login import Caller, PasswordLogin
 from gatekeeper.identity.passwords import Passwords
-from gatekeeper.inbound import InboundRequest
+from gatekeeper.inbound import InboundRequest, rate_key
 from gatekeeper.journal.audit import AuditLog, Change
 from gatekeeper.tokens.cookies import Cookies
 from gatekeeper.tokens.keyring import KeyRing
@@ -112,7 +112,7 @@ class Identity:
         if fault:
             raise invalid("/password", fault)
         inbound = request[INBOUND]
-        key = ("register", address_key(inbound.client))
+        key = ("register", rate_key(inbound.client))
         await take_or_refuse(self._counter, self._settings.register_per_address, *key)
         hashed = await self._passwords.hash(body.password)
         try:

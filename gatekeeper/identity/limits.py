@@ -18,7 +18,7 @@ from limits.aio.storage import Storage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
 from gatekeeper.errors import Problem, StoreUnavailable
-from policies.model import Address, Reason
+from policies.model import Reason
 
 DEADLINE = 1.0  # seconds for one answer of the counter
 _Answer = TypeVar("_Answer")
@@ -68,11 +68,6 @@ class LimitsCounter:
 def account_key(secret: bytes, email: str) -> str:
     """The counter's key for an e-mail that no account has: an HMAC, so that no addresses lie in Redis."""
     return hmac.new(secret, f"account\0{email}".encode(), sha256).hexdigest()[:32]
-
-
-def address_key(address: Address) -> str:
-    """An address as counters take it: IPv6 per /64 (security 5)."""
-    return str(address) if address.version == 4 else f"{int(address) >> 64:x}-64"
 
 
 async def take_or_refuse(counter: AttemptCounter, limit: limits.RateLimitItem, *key: str) -> None:

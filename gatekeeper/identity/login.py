@@ -14,8 +14,9 @@ import limits
 from gatekeeper.errors import Problem
 from gatekeeper.identity.accounts import Account, Accounts
 from gatekeeper.identity.emails import InvalidEmail, canonical_email
-from gatekeeper.identity.limits import AttemptCounter, account_key, address_key, take_or_refuse
+from gatekeeper.identity.limits import AttemptCounter, account_key, take_or_refuse
 from gatekeeper.identity.passwords import Passwords
+from gatekeeper.inbound import rate_key
 from gatekeeper.journal.attempts import Attempt, AttemptLog, Result
 from gatekeeper.tokens.sessions import SessionOrigin, Sessions, TokenPair
 from policies.model import Address, Reason
@@ -64,7 +65,7 @@ class PasswordLogin:
     async def log_in(self, email: str, password: str, caller: Caller, now: float) -> TokenPair:
         """A new session. Raises Problem (401 invalid-credentials, 429, 503) or StoreUnavailable."""
         account = await self._find(email)
-        address = ("login", "address", address_key(caller.address))
+        address = ("login", "address", rate_key(caller.address))
         identity = ("login", "account", account.state.id if account else account_key(self._secret, _fold(email)))
         try:
             await take_or_refuse(self._counter, self._per_address, *address)

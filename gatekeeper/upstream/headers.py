@@ -95,19 +95,6 @@ def without_named(fields: RawHeaders, options: frozenset[bytes]) -> RawHeaders:
     return [field for field in fields if canonical_name(field[0]) not in named]
 
 
-def strip_hop_by_hop(headers: RawHeaders) -> RawHeaders:
-    """The end-to-end fields (RFC 9110 7.6.1): without hop-by-hop ones, Proxy-* and what Connection names."""
-    kept: RawHeaders = []
-    connection: list[bytes] = []
-    for field in headers:
-        kind = (NAMES.get(field[0]) or learn(field[0]))[1]
-        if kind & CONNECTION:
-            connection.append(field[1])
-        elif not kind & HOP_BY_HOP:
-            kept.append(field)
-    return without_named(kept, connection_options(connection)) if connection else kept
-
-
 def request_headers_for_upstream(
     raw_headers: RawHeaders,
     *,

@@ -14,7 +14,6 @@ from gatekeeper.upstream.headers import (
     learn,
     request_headers_for_upstream,
     response_headers_for_client,
-    strip_hop_by_hop,
     without_cookies,
 )
 
@@ -197,18 +196,6 @@ def test_an_answer_keeps_all_but_what_belongs_to_the_gate_or_the_hop() -> None:
     ]
     mixed = [field for pair in zip(dropped, kept + dropped, strict=False) for field in pair][: 2 * len(kept)] + dropped
     assert response_headers_for_client(mixed, cookie_names=COOKIES) == kept
-
-
-def test_strip_hop_by_hop_leaves_end_to_end_fields_in_order() -> None:
-    headers = [
-        (b"B", b"2"),
-        (b"TE", b"x"),
-        (b"A", b"1"),
-        (b"Connection", b"c"),
-        (b"C", b"3"),
-        (b"Content-Length", b"1"),
-    ]
-    assert strip_hop_by_hop(headers) == [(b"B", b"2"), (b"A", b"1"), (b"Content-Length", b"1")]
 
 
 @given(fields, st.lists(tokens, max_size=3))
