@@ -14,7 +14,7 @@ import orjson
 from aiohttp import web
 
 from gatekeeper.errors import Problem
-from policies.model import Reason
+from policies.model import Reason, StepUp
 
 #: Status of a refusal at the proxy; the nginx surface narrows it.
 STATUS: Mapping[Reason, int] = MappingProxyType(
@@ -64,6 +64,8 @@ _DETAIL: Mapping[Reason, str] = MappingProxyType(
         Reason.SESSION_ENDED: "The session has ended; log in again.",
         Reason.REFRESH_INVALID: "The refresh token is not valid.",
         Reason.REFRESH_REUSED: "The refresh token was used before, so its session has ended; log in again.",
+        Reason.MFA_REQUIRED: "This needs a second factor.",
+        Reason.STEP_UP_REQUIRED: "This needs a more recent login; confirm that it is you.",
         Reason.NO_RULE: "Nothing here admits this request.",
         Reason.RULE_DENIED: "This account may not do this.",
         Reason.CSRF: "A browser may only do this from a page of the same origin.",
@@ -137,15 +139,28 @@ def problem(
     )
     answer.headers["X-Gate-Reason"] = str(reason)
     if code == 401:
-        answer.headers["WWW-Authenticate"] = challenge(reason)
+        answer.headers["WWW-Authenticate"] = challenge(reason, extra)
     retry_after = body.get("retry_after", 1 if code == 503 else None)
     if isinstance(retry_after, int | float):
         answer.headers["Retry-After"] = str(int(retry_after))
     return answer
 
 
-def challenge(reason: Reason) -> str:
-    """WWW-Authenticate (RFC 6750 3): an error only where a token was presented."""
+def wanted(step_up: StepUp | None) -> dict[str, object]:
+    """What a step-up asks for, as members of a problem and parameters of the challenge (RFC 9470 3)."""
+    if step_up is None:
+        return {}
+    age: dict[str, object] = {} if step_up.max_age is None else {"max_age": step_up.max_age}
+    return {**age, "acr_values": step_up.acr_values}
+
+
+def challenge(reason: Reason, extra: Mapping[str, object] | None = None) -> str:
+    """WWW-Authenticate (RFC 6750 3): an error only where a token was presented; ``extra`` may hold what ``wanted``
+    says, then as RFC 9470 has it.
+    """
+    if extra is not None and "acr_values" in extra:
+        age = f", max_age={extra['max_age']}" if "max_age" in extra else ""
+        return f'Bearer error="insufficient_user_authentication"{age}, acr_values="{extra["acr_values"]}"'
     if reason in {Reason.TOKEN_INVALID, Reason.TOKEN_EXPIRED, Reason.SESSION_ENDED}:
         return 'Bearer error="invalid_token"'
     return "Bearer"

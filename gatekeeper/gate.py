@@ -15,14 +15,24 @@ from gatekeeper.inbound import HostList, InboundRequest, rate_key
 from gatekeeper.tokens.codec import AccessClaims, AccessTokens
 from gatekeeper.tokens.cookies import Cookies
 from gatekeeper.tokens.refresh import RefreshClaim, RefreshTokens
-from gatekeeper.tokens.sessions import Facts, LiveRecord, Question, Sessions, SessionStore, TokenPair, UserState
+from gatekeeper.tokens.sessions import (
+    Facts,
+    LiveRecord,
+    Question,
+    Session,
+    Sessions,
+    SessionStore,
+    TokenPair,
+    UserState,
+)
 from policies.facts import fact
-from policies.model import Decision, Principal, Reason, Verdict
+from policies.model import Decision, Principal, Reason, StepUp, Verdict
 from policies.rates import Counted, Limit, LimitBy, LocalWindows, Standing
-from policies.rules import Rule, RuleBook, admits
+from policies.rules import Rule, RuleBook, admits, lacks
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110 9.2.1, less TRACE, which is refused
 Claim = AccessClaims | RefreshClaim | Reason | None
+ENROL = StepUp(Reason.MFA_REQUIRED, None, "2fa")
 _LOGIN_HELPS = frozenset(
     {
         Reason.CREDENTIALS_MISSING,
@@ -115,9 +125,9 @@ class Authenticator:
     def admit(self, claims: AccessClaims, live: LiveRecord, now: float, *, by_cookie: bool) -> Authenticated | Reason:
         """The principal of a token whose session lives, or why there is none."""
         reason = self._sessions.admits(live, claims.subject, now)
-        if reason is not None or live.user is None:
+        if reason is not None or live.user is None or live.session is None:
             return reason or Reason.SESSION_ENDED
-        return Authenticated(principal_of(claims, live.user), claims.expires_at, by_cookie)
+        return Authenticated(principal_of(claims, live.session, live.user), claims.expires_at, by_cookie)
 
     async def renew(self, claim: RefreshClaim, now: float) -> Authenticated | Reason:
         """A principal by renewal in passing. Raises StoreUnavailable."""
@@ -127,7 +137,8 @@ class Authenticator:
         claims = self._access.read(pair.access, now)
         if isinstance(claims, Reason):
             return claims
-        return Authenticated(principal_of(claims, pair.user), claims.expires_at, by_cookie=True, renewed=pair)
+        principal = principal_of(claims, pair.session, pair.user)
+        return Authenticated(principal, claims.expires_at, by_cookie=True, renewed=pair)
 
     async def authenticate(self, presented: Presented, now: float) -> Authenticated | Reason:
         """A principal, or why there is none: for the gate's own endpoints. Raises StoreUnavailable."""
@@ -184,7 +195,7 @@ class Gate:
         if facts.address is not None and not facts.address.allowed:
             return _limited(facts.address, rule)
         if claim is None:
-            return self._judge(rule, None, facts.rule)
+            return self._judge(rule, None, facts.rule, now)
         try:
             who = await self._who(claim, facts, now, by_cookie=presented.by_cookie)
             return await self._known(request, rule, who, facts)
@@ -228,15 +239,16 @@ class Gate:
         """The rest of the line, once it is known who asks or why nobody does."""
         if isinstance(who, Reason):
             # On a public rule bad credentials mean anonymous.
-            return self._judge(rule, None, facts.rule) if rule is not None and rule.public else refused(who, rule)
+            public = rule is not None and rule.public
+            return self._judge(rule, None, facts.rule, request.received) if public else refused(who, rule)
         standing = facts.rule
         if standing is None and rule is not None and rule.limit is not None and who.renewed is not None:
             standing = await self._count_renewed(rule.limit, who, request)
-        decision = self._judge(rule, who.principal, standing)
+        decision = self._judge(rule, who.principal, standing, request.received)
         if who.by_cookie and not same_origin(request):
             if rule is not None and rule.public:
-                return self._judge(rule, None, standing)
-            if decision.verdict is Verdict.ALLOW or decision.reason is Reason.RATE_LIMITED:
+                return self._judge(rule, None, standing, request.received)
+            if decision.verdict in {Verdict.ALLOW, Verdict.STEP_UP} or decision.reason is Reason.RATE_LIMITED:
                 return Decision(reason=Reason.CSRF, rule=rule, principal=who.principal)
         if who.renewed is None:
             return decision
@@ -257,15 +269,20 @@ class Gate:
         self._on_store_lost("closed" if isinstance(claim, AccessClaims | RefreshClaim) else "local")
         if rule is None or rule.public or claim is None:
             standing = self._windows.take(question.rule_limit, question.now) if question.rule_limit else None
-            return self._judge(rule, None, standing)
+            return self._judge(rule, None, standing, question.now)
         return refused(claim if isinstance(claim, Reason) else Reason.STORE_UNAVAILABLE, rule)
 
-    def _judge(self, rule: Rule | None, principal: Principal | None, standing: Standing | None) -> Decision:
+    def _judge(self, rule: Rule | None, principal: Principal | None, standing: Standing | None, now: float) -> Decision:
         if rule is None:
             return Decision(reason=Reason.NO_RULE, principal=principal)
         reason = admits(rule, principal)
         if reason is not None:
             return refused(reason, rule, principal)
+        if principal is not None:
+            if principal.must_enrol and rule.public:
+                principal = None  # nobody yet, and nobody is admitted
+            elif (missing := ENROL if principal.must_enrol else lacks(rule, principal, now)) is not None:
+                return Decision(Verdict.STEP_UP, missing.reason, rule, principal, step_up=missing)
         if standing is not None and not standing.allowed:
             return _limited(standing, rule, principal)
         return Decision(Verdict.ALLOW, None, rule, principal, standing=standing)
@@ -299,8 +316,13 @@ def same_origin(request: InboundRequest) -> bool:
     return origin is None or origin.lower() == f"{request.target.scheme}://{request.target.authority}"
 
 
-def principal_of(claims: AccessClaims, user: UserState) -> Principal:
-    """The token's facts with the live user's roles and e-mail."""
+def principal_of(claims: AccessClaims, session: Session, user: UserState) -> Principal:
+    """The token's facts with the live user's roles and e-mail.
+
+    Of token and live session the weaker authentication counts: a token from before a step-up is not worth more
+    because of it (it may be a stolen one; the owner has a new token, RFC 9470 4), and a session that was set back is
+    not worth what its tokens say.
+    """
     return Principal(
         subject=claims.subject,
         email=user.email,
@@ -309,7 +331,9 @@ def principal_of(claims: AccessClaims, user: UserState) -> Principal:
         jti=claims.jti,
         email_verified=user.email_verified,
         name=user.name,
-        acr=claims.acr,
+        acr=claims.acr if claims.acr == session.acr else "1fa",
         amr=claims.amr,
-        auth_time=claims.auth_time,
+        auth_time=min(claims.auth_time, session.auth_time),
+        mfa_time=min(claims.auth_time, session.mfa_time),
+        must_enrol=session.must_enrol,
     )

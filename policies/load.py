@@ -70,6 +70,10 @@ class RuleSource(Protocol):
     def upgrade(self) -> Sequence[str] | None: ...
     @property
     def limit(self) -> LimitSource | None: ...
+    @property
+    def step_up(self) -> float | None: ...
+    @property
+    def mfa(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +99,17 @@ def compile_rules(
     *,
     prefix: str = "/_gate",
     lines: Sequence[int | None] = (),
+    mfa_roles: Collection[str] = (),
 ) -> RuleBook:
-    """The book of these rules. ``lines`` are the file's lines of each rule, where known. Raises ``BadRules``."""
+    """The book of these rules. Raises ``BadRules``.
+
+    ``lines`` are the file's lines of each rule, where known; ``mfa_roles`` the roles whose step-up takes two factors.
+    """
     faults: list[RuleFault] = []
     compiled: list[Rule] = []
     for position, source in enumerate(rules):
         line = lines[position] if position < len(lines) else None
-        rule = _Compiler(source, position, faults).compile(upstreams, prefix, line)
+        rule = _Compiler(source, position, faults).compile(upstreams, prefix, line, frozenset(mfa_roles))
         if rule is not None:
             compiled.append(rule)
     faults.extend(_doubled_names(rules))
@@ -122,12 +130,15 @@ class _Compiler:
     def _fault(self, key: str, message: str) -> None:
         self._faults.append(RuleFault(self._position, key, message))
 
-    def compile(self, upstreams: Collection[str], prefix: str, line: int | None) -> Rule | None:
+    def compile(
+        self, upstreams: Collection[str], prefix: str, line: int | None, mfa_roles: frozenset[str]
+    ) -> Rule | None:
         before = len(self._faults)
         source = self._source
         paths, hosts, methods = self._paths(prefix), self._hosts(), self._methods()
         access, roles = self._access()
         upstream, limit, upgrade = self._upstream(upstreams), self._limit(access), self._upgrade()
+        self._check_factors(access)
         if len(self._faults) > before:
             return None
         return Rule(
@@ -142,8 +153,17 @@ class _Compiler:
             pass_authorization=source.pass_authorization,
             upgrade=upgrade,
             limit=limit,
+            step_up=source.step_up,
+            mfa=source.mfa,
+            mfa_roles=mfa_roles,
             line=line,
         )
+
+    def _check_factors(self, access: Access) -> None:
+        if access is Access.ANYONE:
+            for key, given in (("step_up", self._source.step_up is not None), ("mfa", self._source.mfa)):
+                if given:
+                    self._fault(key, "means nothing where anyone is allowed; write allow: authenticated")
 
     def _upgrade(self) -> frozenset[str]:
         if self._source.upgrade is None:

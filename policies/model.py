@@ -95,7 +95,8 @@ class RequestTarget:
 class Principal:
     """Who asks: facts of a verified token, with roles and e-mail from the live user record.
 
-    ``auth_time`` is in Unix seconds; ``acr`` is ``1fa`` or ``2fa``; ``amr`` holds RFC 8176 values.
+    ``auth_time`` is in Unix seconds, ``mfa_time`` likewise the last use of a second factor (0: none); ``acr`` is
+    ``1fa`` or ``2fa``; ``amr`` holds RFC 8176 values. Who ``must_enrol`` may do nothing but add a second factor.
     """
 
     subject: str
@@ -108,6 +109,17 @@ class Principal:
     acr: str = "1fa"
     amr: tuple[str, ...] = ()
     auth_time: float = 0.0
+    mfa_time: float = 0.0
+    must_enrol: bool = False
+
+
+@fact
+class StepUp:
+    """What is missing of an authentication (RFC 9470): how old it may be, in seconds, and which ``acr`` will do."""
+
+    reason: Reason
+    max_age: int | None
+    acr_values: str
 
 
 @fact
@@ -115,7 +127,8 @@ class Decision:
     """The answer. Built without arguments it denies.
 
     ``set_cookie`` is a Set-Cookie value that every surface must pass on (renewal in passing).
-    ``standing`` is how the request stands under the rule's limit, ``retry_after`` in seconds.
+    ``standing`` is how the request stands under the rule's limit, ``retry_after`` in seconds; ``step_up`` says what
+    a STEP_UP wants.
     """
 
     verdict: Verdict = Verdict.DENY
@@ -125,3 +138,4 @@ class Decision:
     set_cookie: str | None = field(default=None, repr=False)
     standing: Standing | None = None
     retry_after: float | None = None
+    step_up: StepUp | None = None

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Final, assert_never
 
 from policies.globs import ANY_DEPTH, Glob, split_path
-from policies.model import Principal, Reason, RequestTarget
+from policies.model import Principal, Reason, RequestTarget, StepUp
 from policies.rates import Limit
 
 WEBSOCKET: Final = frozenset({"websocket"})
@@ -53,7 +53,9 @@ class HostPattern:
 class Rule:
     """One compiled rule. ``hosts`` and ``methods`` are None where any will do; ``line`` is that of the file.
 
-    ``upgrade`` holds the protocols, in lower case, to which a request may switch (RFC 9110 7.8).
+    ``upgrade`` holds the protocols, in lower case, to which a request may switch (RFC 9110 7.8). ``step_up`` is how
+    old an authentication may be, in seconds; it must be by two factors where ``mfa`` says so and, under ``step_up``,
+    for whoever has one of ``mfa_roles``.
     """
 
     name: str
@@ -67,6 +69,9 @@ class Rule:
     pass_authorization: bool = False
     upgrade: frozenset[str] = WEBSOCKET
     limit: Limit | None = None
+    step_up: float | None = None
+    mfa: bool = False
+    mfa_roles: frozenset[str] = frozenset()
     line: int | None = None
 
     @property
@@ -122,6 +127,25 @@ def admits(rule: Rule, principal: Principal | None) -> Reason | None:
             return Reason.RULE_DENIED if rule.roles.isdisjoint(principal.roles) else None
         case _:
             assert_never(rule.access)
+
+
+def lacks(rule: Rule, principal: Principal, now: float) -> StepUp | None:
+    """What an admitted principal's authentication lacks for this rule at ``now`` (Unix seconds); None: nothing.
+
+    A login counts as step-up while it is young enough. Where two factors are asked for, the second one's use counts.
+    """
+    max_age = rule.step_up
+    if max_age is None and not rule.mfa:
+        return None
+    two_factors = rule.mfa or not rule.mfa_roles.isdisjoint(principal.roles)
+    reason = None
+    if two_factors and principal.acr != "2fa":
+        reason = Reason.MFA_REQUIRED
+    elif max_age is not None and now - (principal.mfa_time if two_factors else principal.auth_time) > max_age:
+        reason = Reason.STEP_UP_REQUIRED
+    if reason is None:
+        return None
+    return StepUp(reason, None if max_age is None else int(max_age), "2fa" if two_factors else "1fa 2fa")
 
 
 @dataclass(frozen=True, slots=True)

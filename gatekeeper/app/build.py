@@ -94,7 +94,9 @@ async def build(
     upstreams = open_pools(config, secret)
     running = Running(
         stores=stores,
-        rules=compile_rules(config.rules, list(config.upstreams), prefix=config.prefix),
+        rules=compile_rules(
+            config.rules, list(config.upstreams), prefix=config.prefix, mfa_roles=config.mfa.require_for_roles
+        ),
         passwords=Passwords(
             PasswordRules(min_length=config.passwords.min_length, block_common=config.passwords.block_common),
             cost=argon2,

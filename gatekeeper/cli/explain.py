@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import argparse
 import re
+from math import inf
 from typing import Final
 from urllib.parse import urlsplit
 
 from gatekeeper.answers import STATUS
 from gatekeeper.config.load import LoadedConfig
+from gatekeeper.config.types import parse_duration, say_duration
 from gatekeeper.inbound import HostList, TrustedProxies, canonical_target, parse_address
 from policies.load import METHODS
-from policies.model import Address, Principal, Reason, RequestTarget
-from policies.rules import Outcome, Rule, Step, admits
+from policies.model import Address, Principal, Reason, RequestTarget, StepUp
+from policies.rules import Outcome, Rule, Step, admits, lacks
 
 _ABSOLUTE: Final = re.compile(r"(?P<scheme>https?)://(?P<host>[^/?#]+)(?P<rest>[/?].*)?", re.DOTALL)
 
@@ -32,6 +34,12 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--role", metavar="R", action="append", default=[], help="signed in with this role; may be given again"
     )
     parser.add_argument("--ip", metavar="A", type=_address, help="the address that the request comes from")
+    parser.add_argument(
+        "--mfa-age", metavar="D", type=_age, help="two factors were used that long ago, such as 5m (default: never)"
+    )
+    parser.add_argument(
+        "--auth-age", metavar="D", type=_age, help="the login was that long ago (default: --mfa-age; else too long ago)"
+    )
     parser.add_argument("--verbose", action="store_true", help="also how the request and its caller are understood")
     parser.set_defaults(run=run)
 
@@ -47,6 +55,13 @@ def _url(text: str) -> str:
     if not text.startswith("/") and _ABSOLUTE.fullmatch(text) is None:
         raise argparse.ArgumentTypeError(f"{text!r} is neither http(s)://host/path nor /path")
     return text
+
+
+def _age(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as fault:
+        raise argparse.ArgumentTypeError(str(fault)) from None
 
 
 def _address(text: str) -> Address:
@@ -90,9 +105,21 @@ def _split(url: str, public_url: str) -> tuple[str, str, str]:
 
 
 def _principal(args: argparse.Namespace) -> Principal | None:
-    if args.user is None and not args.role:
+    """Whoever is said to call; the clock stands at 0, so that ages are times before it."""
+    given = (args.user, args.mfa_age, args.auth_age)
+    if not args.role and all(value is None for value in given):
         return None
-    return Principal("explain", args.user or "somebody", frozenset(args.role), "explain", "explain")
+    logged_in = args.mfa_age if args.auth_age is None else args.auth_age
+    return Principal(
+        "explain",
+        args.user or "somebody",
+        frozenset(args.role),
+        "explain",
+        "explain",
+        acr="1fa" if args.mfa_age is None else "2fa",
+        auth_time=-inf if logged_in is None else -logged_in,
+        mfa_time=-inf if args.mfa_age is None else -args.mfa_age,
+    )
 
 
 def _name(principal: Principal | None) -> str:
@@ -116,6 +143,9 @@ def _decide(rule: Rule | None, principal: Principal | None) -> int:
     reason = admits(rule, principal)
     if reason is not None:
         return _denied(reason, f"rule {_place(rule)} decides and admits {_admitted(rule)}")
+    missing = None if principal is None else lacks(rule, principal, 0.0)
+    if missing is not None:
+        return _denied(missing.reason, f"rule {_place(rule)} decides and asks for {_asked(rule, missing)}")
     print(f"allowed: rule {_place(rule)} decides and admits {_admitted(rule)}; to upstream {rule.upstream}")
     return 0
 
@@ -131,6 +161,14 @@ def _place(rule: Rule) -> str:
 
 def _admitted(rule: Rule) -> str:
     return f"roles {', '.join(sorted(rule.roles))}" if rule.roles else rule.access.value
+
+
+def _asked(rule: Rule, missing: StepUp) -> str:
+    factors = "two factors" if missing.acr_values == "2fa" else "a login or step-up"
+    if rule.step_up is None:
+        return f"{factors} (--mfa-age says when they were used)"
+    flag = "--mfa-age" if missing.acr_values == "2fa" else "--auth-age or --mfa-age"
+    return f"{factors} at most {say_duration(rule.step_up)} old ({flag} says how old)"
 
 
 def _said(step: Step) -> str:

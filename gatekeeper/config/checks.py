@@ -29,7 +29,13 @@ def contradictions(config: Config) -> Iterator[Mistake]:
 def check_rules(config: Config, lines: Sequence[int | None] = ()) -> tuple[RuleBook | None, Iterable[Mistake]]:
     """The compiled rules, or None and what is wrong with them."""
     try:
-        book = compile_rules(config.rules, config.upstreams, prefix=config.prefix, lines=lines)
+        book = compile_rules(
+            config.rules,
+            config.upstreams,
+            prefix=config.prefix,
+            lines=lines,
+            mfa_roles=config.mfa.require_for_roles,
+        )
     except BadRules as bad:
         return None, [(("rules", fault.position, fault.key), fault.message) for fault in bad.faults]
     return book, ()

@@ -89,6 +89,18 @@ class Passwords(Section):
     block_common: bool = Field(True, description="Refuse the commonest passwords.")
 
 
+class Mfa(Section):
+    """Second factors."""
+
+    methods: list[Literal["totp", "passkey", "otp"]] = Field(
+        ["totp", "passkey", "otp"],
+        description="What counts as one: totp (an app's codes), passkey, otp (a mailed code).",
+    )
+    require_for_roles: list[RoleName] = Field(
+        ["admin"], description="Whoever has one of these roles needs two factors, and adds one at the next login."
+    )
+
+
 class Limits(Section):
     """Attempts allowed before 429."""
 
@@ -196,6 +208,10 @@ class RuleConfig(Section):
         None, description="Protocols to which a request may switch; not given: [websocket]. `[]`: none."
     )
     limit: RuleLimit | None = Field(None, description="`{rate, by}`: how often; answers carry RateLimit.")
+    step_up: Duration | None = Field(
+        None, description="How old the login, or the step-up since, may be; not given: any age."
+    )
+    mfa: bool = Field(False, description="Ask for two factors (`acr` 2fa); with step_up the second must be that young.")
 
 
 def _example_upstreams() -> dict[str, Upstream]:
@@ -234,6 +250,7 @@ class Config(Section):
     tokens: Tokens = Field(default_factory=Tokens)
     registration: Registration = Field(default_factory=Registration)
     passwords: Passwords = Field(default_factory=Passwords)
+    mfa: Mfa = Field(default_factory=Mfa)
     limits: Limits = Field(default_factory=Limits)
     timeouts: Timeouts = Field(default_factory=Timeouts)
     sizes: Sizes = Field(default_factory=Sizes)

@@ -28,10 +28,11 @@ BLACKLIST = Script("blacklist")
 READ_MANY = Script("read_many")
 
 EVENTS = "gate:events"  # the scripts publish the key of what changed
-_SESSION_FIELDS = ("uid", "epoch", "gen", "rotated", "seen", "expires", "auth", "acr", "amr")
+_SESSION_FIELDS = ("uid", "epoch", "gen", "rotated", "seen", "expires", "auth", "acr", "amr", "mfa")
 _USER_FIELDS = ("version", "epoch", "locked", "roles", "email", "verified", "name")
 _MOST_A_READ = 200  # requests a script call; keeps one tick from holding Redis for long
 _MOST_REMEMBERED = 10_000
+_ENROL = b"enrol"
 _SLACK_MS = 60_000  # keys outlive their records a little: expiry is decided by the gate's clock
 
 
@@ -246,6 +247,11 @@ def _standing(use: Counted, taken: Sequence[int], now: float) -> Standing:
     return standing(use.limit, current, previous, now, counted=bool(counted))
 
 
+def mfa_field(mfa_time: float, *, must_enrol: bool) -> str | bytes:
+    """The field that says when a second factor was used last, or that one must be added first."""
+    return _ENROL if must_enrol else repr(mfa_time)
+
+
 def _session_pairs(session: Session) -> list[Any]:
     values = (
         session.user_id,
@@ -257,12 +263,13 @@ def _session_pairs(session: Session) -> list[Any]:
         repr(session.auth_time),
         session.acr,
         " ".join(session.amr),
+        mfa_field(session.mfa_time, must_enrol=session.must_enrol),
     )
     return [part for pair in zip(_SESSION_FIELDS, values, strict=True) for part in pair]
 
 
 def _session(session: str, fields: Sequence[bytes | None]) -> Session | None:
-    uid, epoch, generation, rotated, seen, expires, auth, acr, amr = fields
+    uid, epoch, generation, rotated, seen, expires, auth, acr, amr, mfa = fields
     if uid is None or epoch is None or generation is None or rotated is None or seen is None:
         return None
     if expires is None or auth is None or acr is None or amr is None:
@@ -278,6 +285,8 @@ def _session(session: str, fields: Sequence[bytes | None]) -> Session | None:
         auth_time=float(auth),
         acr=acr.decode(),
         amr=tuple(amr.decode().split()),
+        mfa_time=0.0 if mfa is None or mfa == _ENROL else float(mfa),
+        must_enrol=mfa == _ENROL,
     )
 
 

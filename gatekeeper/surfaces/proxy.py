@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from aiohttp import HttpVersion11, web
 
-from gatekeeper.answers import problem
+from gatekeeper.answers import problem, wanted
 from gatekeeper.appkeys import DECISION, INBOUND
 from gatekeeper.browsers import is_navigation
 from gatekeeper.errors import GatekeeperError, Problem, UpstreamTimeout, UpstreamUnavailable
@@ -27,6 +27,7 @@ from gatekeeper.surfaces.identity_headers import (
     IdentityHeaders,
 )
 from gatekeeper.surfaces.relay import RelayedAnswer
+from gatekeeper.surfaces.step_up import step_up_location
 from gatekeeper.surfaces.tunnel import offer, switch
 from gatekeeper.tokens.cookies import Cookies
 from gatekeeper.upstream.circuit import CircuitOpen
@@ -89,18 +90,23 @@ class Proxy:
                 return await self._forward(request, inbound, decision)
             case Verdict.LOGIN if is_navigation(request.headers):
                 return self._to_login(inbound, decision)
+            case Verdict.STEP_UP if is_navigation(request.headers):
+                return self._to_page(inbound, decision, step_up_location(self._settings.prefix, inbound))
             case Verdict.DENY | Verdict.LOGIN | Verdict.STEP_UP:
                 return _refusal(decision)
             case _:
                 assert_never(decision.verdict)
 
     def _to_login(self, inbound: InboundRequest, decision: Decision) -> web.Response:
-        reason = decision.reason or Reason.CREDENTIALS_MISSING
         back = quote(inbound.target.origin_form if inbound.method in {"GET", "HEAD"} else "/", safe="")
+        return self._to_page(inbound, decision, f"{self._settings.prefix}/login?next={back}")
+
+    def _to_page(self, inbound: InboundRequest, decision: Decision, location: str) -> web.Response:
+        reason = decision.reason or Reason.CREDENTIALS_MISSING
         answer = web.Response(
             status=302 if inbound.method in {"GET", "HEAD"} else 303,
             headers={
-                "Location": f"{self._settings.prefix}/login?next={back}",
+                "Location": location,
                 "Cache-Control": "no-store",
                 "X-Gate-Reason": str(reason),
                 "Vary": "Cookie, Sec-Fetch-Mode, Accept",
@@ -203,7 +209,7 @@ class Proxy:
 
 
 def _refusal(decision: Decision) -> web.Response:
-    reason, extra = decision.reason or Reason.NO_RULE, {}
+    reason, extra = decision.reason or Reason.NO_RULE, wanted(decision.step_up)
     if decision.retry_after is not None:
         extra["retry_after"] = int(decision.retry_after) + 1
     answer = problem(reason, extra=extra)

@@ -12,11 +12,12 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from gatekeeper.answers import STATUS, challenge
+from gatekeeper.answers import STATUS, challenge, wanted
 from gatekeeper.appkeys import DECISION, INBOUND
 from gatekeeper.gate import Gate
 from gatekeeper.inbound import HostList, InboundRequest, TrustedProxies, canonical_target, derive_client, is_method
 from gatekeeper.surfaces.identity_headers import IDENTITY, IdentityHeaders
+from gatekeeper.surfaces.step_up import step_up_location
 from policies.model import Decision, Reason, RequestTarget, Verdict
 
 _ORIGINAL_URL = re.compile(r"(https?)://([^/?#\s]+)(/[^\s]*)?")
@@ -98,19 +99,21 @@ class NginxVerify:
         answer.headers["X-Gate-Reason"] = str(reason)
         if STATUS[reason] == 401:
             answer.set_status(401)
-            answer.headers["WWW-Authenticate"] = challenge(reason)
-            answer.headers["Location"] = self._login(asked)
+            answer.headers["WWW-Authenticate"] = challenge(reason, wanted(decision.step_up))
+            answer.headers["Location"] = self._page(decision, asked)
             return answer
         answer.set_status(403)
         if decision.retry_after is not None:
             answer.headers["Retry-After"] = str(int(decision.retry_after) + 1)
         return answer
 
-    def _login(self, asked: InboundRequest) -> str:
-        """The login page: on the asked host where it is served here, else under public_url."""
+    def _page(self, decision: Decision, asked: InboundRequest) -> str:
+        """The login or step-up page: on the asked host where it is served here, else under public_url."""
         target = asked.target
         back = target.origin_form if asked.method in {"GET", "HEAD"} else "/"
         base = f"{target.scheme}://{target.authority}"
         if not self._hosts.serves(target.host, target.port):
             base, back = self._public_url, "/"
+        elif decision.verdict is Verdict.STEP_UP:
+            return base + step_up_location(self._prefix, asked)
         return f"{base}{self._prefix}/login?next={quote(back, safe='')}"

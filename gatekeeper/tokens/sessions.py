@@ -36,7 +36,11 @@ class UserState:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A token family as Redis keeps it; times in Unix seconds."""
+    """A token family as Redis keeps it; times in Unix seconds.
+
+    ``auth_time`` is the login or the last step-up, ``mfa_time`` the last use of a second factor (0: none). A session
+    that ``must_enrol`` reaches nothing but the adding of a second factor.
+    """
 
     id: str
     user_id: str
@@ -48,6 +52,8 @@ class Session:
     auth_time: float
     acr: str
     amr: tuple[str, ...]
+    mfa_time: float = 0.0
+    must_enrol: bool = False
 
     def alive(self, now: float, idle_ttl: float) -> bool:
         """Neither past its absolute end nor idle for too long."""

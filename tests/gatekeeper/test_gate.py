@@ -40,6 +40,8 @@ def scene() -> Scene:
         {"path": "/admin/**", "allow": {"roles": ["admin"]}},
         {"path": "/things/**", "allow": "authenticated"},
         {"path": "/few/**", "allow": "authenticated", "limit": {"rate": "2/minute", "by": "user"}},
+        {"path": "/vault", "allow": "authenticated", "step_up": "10m"},
+        {"path": "/two", "allow": "authenticated", "mfa": True},
         {"path": "/open/**", "allow": "anyone", "limit": {"rate": "2/minute"}},
     )
     store, tokens, refresh, cookies = (
@@ -314,3 +316,52 @@ async def test_without_redis_limits_are_counted_locally(scene):
         await scene.ask(path="/health")
     assert (await scene.ask(path="/health")).reason is Reason.RATE_LIMITED
     assert (await scene.ask()).reason is Reason.RATE_LIMITED
+
+
+async def test_a_login_counts_as_step_up_while_it_is_young(scene):
+    pair = await scene.login(user())
+    assert (await scene.ask(path="/vault", headers=_bearer(pair), now=NOW + 600)).verdict is Verdict.ALLOW
+    late = await scene.ask(path="/vault", headers=_bearer(pair), now=NOW + 601)
+    assert (late.verdict, late.reason, late.step_up.max_age) == (Verdict.STEP_UP, Reason.STEP_UP_REQUIRED, 600)
+
+
+async def test_a_password_alone_does_not_satisfy_a_rule_that_asks_for_two_factors(scene):
+    decision = await scene.ask(path="/two", headers=_bearer(await scene.login(user())))
+    assert (decision.verdict, decision.reason) == (Verdict.STEP_UP, Reason.MFA_REQUIRED)
+    assert (decision.step_up.acr_values, decision.step_up.max_age) == ("2fa", None)
+
+
+async def test_a_step_up_of_the_session_does_not_raise_what_an_older_token_is_worth(scene):
+    pair = await scene.login(user())
+    live = scene.store.sessions[pair.session.id]
+    scene.store.sessions[live.id] = replace(live, auth_time=NOW + 700, mfa_time=NOW + 700, acr="2fa")
+    for path in ("/vault", "/two"):
+        assert (await scene.ask(path=path, headers=_bearer(pair), now=NOW + 701)).verdict is Verdict.STEP_UP
+
+
+async def test_a_session_that_was_set_back_is_not_worth_what_its_tokens_say(scene):
+    pair = await scene.login(user())
+    live = scene.store.sessions[pair.session.id]
+    scene.store.sessions[live.id] = replace(live, auth_time=0.0)
+    assert (await scene.ask(path="/vault", headers=_bearer(pair))).reason is Reason.STEP_UP_REQUIRED
+
+
+async def test_who_must_enrol_reaches_only_what_is_public_and_there_as_nobody(scene):
+    pair = await scene.login(user())
+    live = scene.store.sessions[pair.session.id]
+    scene.store.sessions[live.id] = replace(live, must_enrol=True)
+    refused = await scene.ask(headers=_bearer(pair))
+    assert (refused.verdict, refused.reason, refused.step_up.acr_values) == (
+        Verdict.STEP_UP,
+        Reason.MFA_REQUIRED,
+        "2fa",
+    )
+    public = await scene.ask(path="/health", headers=_bearer(pair))
+    assert (public.verdict, public.principal) == (Verdict.ALLOW, None)
+
+
+async def test_a_foreign_page_cannot_lead_anyone_to_a_step_up(scene):
+    pair = await scene.login(user())
+    headers = {"Cookie": f"gate={pair.access}", "Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}
+    decision = await scene.ask("POST", "/vault", headers=headers, now=NOW + 700)
+    assert (decision.verdict, decision.reason) == (Verdict.DENY, Reason.CSRF)

@@ -30,6 +30,8 @@ class Source:
     pass_authorization: bool = False
     upgrade: Sequence[str] | None = None
     limit: object | None = None
+    step_up: float | None = None
+    mfa: bool = False
 
 
 def faults(*rules: Source, upstreams: Sequence[str] = ("api",), prefix: str = "/_gate") -> list[RuleFault]:
@@ -189,3 +191,13 @@ def test_protocols_are_known_by_their_names_in_lower_case() -> None:
 def test_what_is_no_protocol_or_another_http_is_a_fault(protocol: str) -> None:
     """security 2"""
     assert only(Source(upgrade=["websocket", protocol])).key == "upgrade"
+
+
+def test_a_rule_keeps_how_fresh_and_strong_a_login_it_wants():
+    (rule,) = compile_rules([Source(step_up=600.0, mfa=True)], ["api"], mfa_roles=["admin"]).rules
+    assert (rule.step_up, rule.mfa, rule.mfa_roles) == (600.0, True, {"admin"})
+
+
+@pytest.mark.parametrize(("key", "source"), [("step_up", {"step_up": 600.0}), ("mfa", {"mfa": True})])
+def test_a_public_rule_that_asks_for_more_than_nothing_is_a_fault(key, source):
+    assert only(Source(allow="anyone", **source)).key == key

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from policies.globs import parse_glob
 from policies.load import parse_host
 from policies.model import Principal, Reason, RequestTarget
-from policies.rules import Access, Outcome, Rule, RuleBook, admits
+from policies.rules import Access, Outcome, Rule, RuleBook, admits, lacks
 
 
 def target(path: str, host: str = "app.example.org") -> RequestTarget:
@@ -226,3 +227,41 @@ def test_a_thousand_rules_compare_as_few_globs_as_ten(monkeypatch: pytest.Monkey
         return counting.calls
 
     assert comparisons(1000) == comparisons(10)
+
+
+def fresh(*roles: str, age: float = 0.0, mfa_age: float | None = None) -> Principal:
+    """Logged in ``age`` seconds before 1000, with two factors ``mfa_age`` before."""
+    mfa = {} if mfa_age is None else {"acr": "2fa", "mfa_time": 1000.0 - mfa_age}
+    return replace(principal(*roles), auth_time=1000.0 - age, **mfa)
+
+
+@pytest.mark.parametrize(
+    ("wants", "who", "reason", "values"),
+    [
+        ({}, fresh(age=900), None, ""),
+        ({"step_up": 600.0}, fresh(age=600), None, ""),
+        ({"step_up": 600.0}, fresh(age=601), Reason.STEP_UP_REQUIRED, "1fa 2fa"),
+        ({"step_up": 600.0}, fresh(age=10, mfa_age=900), None, ""),
+        ({"step_up": 600.0}, fresh("admin", age=10), Reason.MFA_REQUIRED, "2fa"),
+        ({"step_up": 600.0}, fresh("admin", age=10, mfa_age=900), Reason.STEP_UP_REQUIRED, "2fa"),
+        ({"step_up": 600.0}, fresh("admin", age=900, mfa_age=10), None, ""),
+        ({"mfa": True}, fresh(), Reason.MFA_REQUIRED, "2fa"),
+        ({"mfa": True}, fresh(mfa_age=9e5), None, ""),
+        ({"mfa": True, "step_up": 600.0}, fresh(mfa_age=601), Reason.STEP_UP_REQUIRED, "2fa"),
+        ({"mfa": True, "step_up": 600.0}, fresh(mfa_age=599), None, ""),
+    ],
+)
+def test_a_rule_says_what_an_authentication_lacks(
+    wants: dict[str, Any], who: Principal, reason: Reason | None, values: str
+) -> None:
+    asked = replace(rule("r", "/**"), mfa_roles=frozenset({"admin"}), **wants)
+    missing = lacks(asked, who, 1000.0)
+    if reason is None:
+        assert missing is None
+    else:
+        assert missing is not None
+        assert (missing.reason, missing.max_age, missing.acr_values) == (
+            reason,
+            600 if "step_up" in wants else None,
+            values,
+        )

@@ -28,7 +28,7 @@ while a <= #ARGV do
   a = a + 1
   local there, within = true, true
   if string.find(asks, 's', 1, true) then
-    local session = redis.call('HMGET', KEYS[k], 'uid', 'epoch', 'gen', 'rotated', 'seen', 'expires', 'auth', 'acr', 'amr')
+    local session = redis.call('HMGET', KEYS[k], 'uid', 'epoch', 'gen', 'rotated', 'seen', 'expires', 'auth', 'acr', 'amr', 'mfa')
     there = session[1] ~= false
     answers[#answers + 1] = session
     answers[#answers + 1] = redis.call('EXISTS', KEYS[k + 1])

@@ -20,6 +20,8 @@ rules:
   - {name: health, path: /health, methods: [GET], allow: anyone, upstream: api}
   - {name: staff, path: /reports/**, allow: {roles: [staff]}, upstream: api}
   - {name: tenants, host: "*.tenants.example.org", path: /shop/**, allow: authenticated, upstream: shop}
+  - {name: vault, path: /vault, allow: authenticated, step_up: 10m, upstream: api}
+  - {name: two, path: /two, allow: authenticated, mfa: true, upstream: api}
 """
 
 Explain = Callable[..., tuple[int, str]]
@@ -98,3 +100,20 @@ def test_wrong_use_is_exit_2(explain: Explain, arguments: tuple[str, ...]) -> No
     with pytest.raises(SystemExit) as end:
         explain(*arguments)
     assert end.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (("/vault", "--user", "u"), 1, "401 step-up-required: rule vault (line 11) decides and asks for a login"),
+        (("/vault", "--user", "u", "--auth-age", "10m"), 0, "allowed: rule vault"),
+        (("/vault", "--user", "u", "--mfa-age", "5m"), 0, "allowed: rule vault"),
+        (("/vault", "--user", "u", "--mfa-age", "11m"), 1, "at most 10m old"),
+        (("/vault", "--role", "admin", "--auth-age", "1m"), 1, "401 mfa-required"),
+        (("/two", "--user", "u", "--auth-age", "1m"), 1, "401 mfa-required: rule two (line 12) decides"),
+        (("/two", "--user", "u", "--mfa-age", "9d"), 0, "allowed: rule two"),
+    ],
+)
+def test_explain_knows_how_old_a_login_and_its_second_factor_are(explain, arguments, status, words):
+    answered, said = explain("GET", *arguments)
+    assert (answered, words in said) == (status, True), said
