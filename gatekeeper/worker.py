@@ -26,7 +26,7 @@ from gatekeeper.handover import HandOver
 from gatekeeper.listeners import BACKLOG, allow_quick_restart
 from gatekeeper.observe import logging as lines
 from gatekeeper.observe.access import AccessLog
-from gatekeeper.server import Forward, make_runner
+from gatekeeper.server import Forward, Service, make_runner
 from gatekeeper.store.addresses import StoreAddresses
 
 NOTICE: Final = 0.5  # seconds in which readiness fails already while connections are still taken
@@ -48,6 +48,9 @@ class Gate(Protocol):
 
     @property
     def forward(self) -> Forward | None: ...
+
+    @property
+    def express(self) -> Service | None: ...
 
     def begin_drain(self) -> None: ...
 
@@ -106,7 +109,12 @@ class Worker:
     def _runner(self, gate: Gate) -> web.AppRunner:
         config = self._config
         return make_runner(
-            gate.app, timeouts=config.timeouts, sizes=config.sizes, prefix=config.prefix, forward=gate.forward
+            gate.app,
+            timeouts=config.timeouts,
+            sizes=config.sizes,
+            prefix=config.prefix,
+            forward=gate.forward,
+            express=gate.express,
         )
 
     async def _told_to_stop(self) -> Order:

@@ -84,17 +84,32 @@ def bearer(tokens: dict[str, Any] | str) -> dict[str, str]:
 
 @asynccontextmanager
 async def running_gate(
-    postgres: str, redis: str, data_dir: Path, *, clock: ManualClock | None = None, **settings: Any
+    postgres: str,
+    redis: str,
+    data_dir: Path,
+    *,
+    clock: ManualClock | None = None,
+    express: bool = True,
+    **settings: Any,
 ) -> AsyncIterator[RunningGate]:
-    """A gate over migrated stores; ``settings`` are those of config.yaml."""
+    """A gate over migrated stores; ``settings`` are those of config.yaml. Without ``express`` aiohttp serves it all."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        async with _running(listener, postgres, redis, data_dir, clock or ManualClock(NOW), settings) as gate:
+        async with _running(
+            listener, postgres, redis, data_dir, clock or ManualClock(NOW), settings, express=express
+        ) as gate:
             yield gate
 
 
 @asynccontextmanager
 async def _running(
-    listener: socket.socket, postgres: str, redis: str, data_dir: Path, clock: ManualClock, settings: dict[str, Any]
+    listener: socket.socket,
+    postgres: str,
+    redis: str,
+    data_dir: Path,
+    clock: ManualClock,
+    settings: dict[str, Any],
+    *,
+    express: bool,
 ) -> AsyncIterator[RunningGate]:
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     settings["limits"] = {"default": "10000000/minute", **settings.get("limits", {})}
@@ -103,7 +118,12 @@ async def _running(
     prepared = await prepare_stores(config, postgres, clock)
     gate = await build(config, StoreAddresses(postgres, redis), clock=clock, argon2=CHEAP)
     runner = make_runner(
-        gate.app, timeouts=config.timeouts, sizes=config.sizes, prefix=config.prefix, forward=gate.forward
+        gate.app,
+        timeouts=config.timeouts,
+        sizes=config.sizes,
+        prefix=config.prefix,
+        forward=gate.forward,
+        express=gate.express if express else None,
     )
     await runner.setup()
     await aiohttp.web.SockSite(runner, listener).start()

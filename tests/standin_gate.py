@@ -19,6 +19,8 @@ from gatekeeper.store.addresses import StoreAddresses
 
 
 class StandIn:
+    express = None
+
     def __init__(self, folder: Path, addresses: StoreAddresses) -> None:
         self._folder = folder
         self._addresses = addresses

@@ -25,6 +25,7 @@ from gatekeeper.observe.metrics import CONTENT_TYPE, Metrics
 from gatekeeper.pools import open_pools, show_targets
 from gatekeeper.store.addresses import StoreAddresses
 from gatekeeper.surfaces.entrance import Handler
+from gatekeeper.surfaces.express import Express
 from geo.lookup import PlaceFinder
 from policies.load import compile_rules
 
@@ -35,11 +36,13 @@ _ASK_AGAIN = 0.2  # seconds
 class Gatekeeper:
     """One worker's gate and the hold on its life.
 
-    ``app`` answers what is under the prefix, ``forward`` everything else, ``internal`` the internal listener.
+    ``app`` answers what is under the prefix, ``forward`` everything else, ``express`` the plain requests of both kinds
+    that need no framework, ``internal`` the internal listener.
     """
 
     app: web.Application
     forward: Handler
+    express: Express
     internal: web.Application
     health: Health
     live: LiveConnections
@@ -115,6 +118,7 @@ async def build(
     return Gatekeeper(
         app,
         edge.entrance.before(edge.proxy.handle),
+        edge.express,
         _internal(config, edge, running.metrics),
         edge.health,
         running.live,

@@ -24,6 +24,7 @@ from gatekeeper.pages.theme import Theme
 from gatekeeper.pages.views import Pages
 from gatekeeper.pools import readiness
 from gatekeeper.surfaces.entrance import Entrance
+from gatekeeper.surfaces.express import Express
 from gatekeeper.surfaces.identity_headers import IdentityHeaders
 from gatekeeper.surfaces.proxy import Proxy, ProxySettings
 from gatekeeper.surfaces.verify import NginxVerify
@@ -80,6 +81,7 @@ class Edge:
     proxy: Proxy
     verify: NginxVerify
     entrance: Entrance
+    express: Express
     health: Health
     theme: Theme
 
@@ -138,13 +140,17 @@ def build_edge(config: Config, stores: Stores, tokens: TokenParts, running: Runn
     settings = ProxySettings(config.prefix, config.sizes.body)
     reader = RequestReader(trusted, running.clock, scheme=urlsplit(config.public_url).scheme)
     checks = {"redis": running.redis_answers, "postgres": running.postgres_answers, **readiness(running.upstreams)}
+    proxy = Proxy(gate, running.upstreams, headers, trusted, settings, running.metrics, running.live)
+    verify = NginxVerify(gate, headers, trusted, hosts, prefix=config.prefix, public_url=config.public_url)
+    entrance = Entrance(reader, hosts, access, running.metrics, prefix=config.prefix)
     return Edge(
         identity=identity,
         pages=_pages(config, tokens, running, theme, identity, login),
         panel=_panel(config, stores, tokens, theme),
-        proxy=Proxy(gate, running.upstreams, headers, trusted, settings, running.metrics, running.live),
-        verify=NginxVerify(gate, headers, trusted, hosts, prefix=config.prefix, public_url=config.public_url),
-        entrance=Entrance(reader, hosts, access, running.metrics, prefix=config.prefix),
+        proxy=proxy,
+        verify=verify,
+        entrance=entrance,
+        express=Express(reader, gate, proxy, verify, entrance, running.live, running.metrics, prefix=config.prefix),
         health=Health(checks),
         theme=theme,
     )

@@ -4,12 +4,15 @@ Knows no web framework, so the forwarded path can be served by another server wi
 """
 
 from gatekeeper.inbound.client import TrustedProxies, derive_client, parse_address, rate_key
+from gatekeeper.inbound.head import Head, Heads
 from gatekeeper.inbound.hosts import HostList, parse_host
 from gatekeeper.inbound.request import METHODS, InboundRequest, Refused, RequestReader, is_method
 from gatekeeper.inbound.target import canonical_path, canonical_target
 
 __all__ = [
     "METHODS",
+    "Head",
+    "Heads",
     "HostList",
     "InboundRequest",
     "Refused",

@@ -15,6 +15,7 @@ from multidict import CIMultiDictProxy, istr
 
 from gatekeeper.clock import Clock
 from gatekeeper.inbound.client import TrustedProxies, derive_client
+from gatekeeper.inbound.head import Head
 from gatekeeper.inbound.hosts import parse_host
 from gatekeeper.inbound.target import split_target
 from policies.facts import fact
@@ -48,7 +49,8 @@ class InboundRequest:
 
     ``peer`` is the socket's other end, ``client`` whom it speaks for. ``headers`` and ``raw_headers`` (the bytes
     as sent, in order) hold the same fields; they carry credentials and stay out of ``repr``. ``received`` is in
-    Unix seconds.
+    Unix seconds. ``head``, where there is one, stands for equal fields of other requests too, so that what follows
+    from the fields alone can be remembered by it.
     """
 
     method: str
@@ -59,6 +61,7 @@ class InboundRequest:
     raw_headers: tuple[tuple[bytes, bytes], ...] = field(repr=False)
     request_id: str
     received: float
+    head: Head | None = field(default=None, repr=False)
 
 
 _BAD_TARGET: Final = Refused(400, Reason.BAD_TARGET)
@@ -88,6 +91,7 @@ class RequestReader:
         headers: CIMultiDictProxy[str],
         raw_headers: tuple[tuple[bytes, bytes], ...],
         peer: str | None,
+        head: Head | None = None,
     ) -> InboundRequest | Refused:
         """The request, or why it is none. ``peer`` is the text of the socket's other address.
 
@@ -117,7 +121,26 @@ class RequestReader:
         if isinstance(target_or_refused, Refused) or client is None:
             return _MALFORMED
         request_id = _kept_id(headers) or self._new_id(received)
-        return InboundRequest(method, target_or_refused, client, address, headers, raw_headers, request_id, received)
+        return InboundRequest(
+            method, target_or_refused, client, address, headers, raw_headers, request_id, received, head
+        )
+
+    def read_head(self, method: str, raw_target: str, head: Head, peer: str) -> InboundRequest | Refused:
+        """As ``read``, of a head that is known to be plain: only the target is left to be judged."""
+        known = self._trusted.peer(peer)
+        if known is None:
+            return _NO_ADDRESS
+        address, trusted = known
+        if trusted:
+            return self.read(method, raw_target, head.headers, head.raw, peer, head)
+        found = split_target(raw_target)
+        if found is None:
+            return _BAD_TARGET
+        host, received = head.host, self._now()
+        target = RequestTarget(self._scheme, host[0], host[1], found[0], found[1])
+        return InboundRequest(
+            method, target, address, address, head.headers, head.raw, self._new_id(received), received, head
+        )
 
     def _as_forwarded(
         self, headers: CIMultiDictProxy[str], host: tuple[str, int | None], found: tuple[str, str | None]

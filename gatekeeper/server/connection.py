@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Coroutine
-from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from aiohttp import web
@@ -17,6 +16,7 @@ from aiohttp.web_protocol import RequestHandler, _ErrInfo
 from aiohttp.web_server import Server
 
 from gatekeeper.errors import Problem
+from gatekeeper.server.bounds import Bounds
 from gatekeeper.server.refusals import Refusal, answer_to, log, refuse
 from gatekeeper.server.wire import (
     HEAD_TOO_LARGE,
@@ -35,18 +35,6 @@ LINGER: Final = 2.0  # seconds that what still comes in is read, and thrown away
 SLOWEST: Final = 32  # bytes a second, averaged over body_idle, below which a body is dribbled
 
 _WRONG_LENGTH: Final = "The body is malformed."
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """Seconds and bytes that one connection may take."""
-
-    head: float
-    body_idle: float
-    idle: float
-    max_fields: int
-    max_head: int
-    max_body: int
 
 
 class Connection(RequestHandler):

@@ -20,7 +20,7 @@ from gatekeeper.server.wire import UNKNOWN_VERSION, WireFault, fault_of_parser
 
 log = logging.getLogger("gatekeeper.server")
 
-_FAILED: Final = orjson.dumps({"type": "about:blank", "title": "Internal Server Error", "status": 500})
+FAILED: Final = orjson.dumps({"type": "about:blank", "title": "Internal Server Error", "status": 500})
 
 
 class Refusal(HttpProcessingError):
@@ -65,7 +65,7 @@ def _failure(request: web.BaseRequest, raised: BaseException | None) -> web.Stre
     request_id = inbound.request_id if inbound is not None else "-"
     log.error("request %s failed", request_id, exc_info=raised, extra={"request_id": request_id})
     return web.Response(
-        body=_FAILED, status=500, content_type="application/problem+json", headers={"Cache-Control": "no-store"}
+        body=FAILED, status=500, content_type="application/problem+json", headers={"Cache-Control": "no-store"}
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import cast
@@ -12,18 +13,27 @@ from aiohttp.web_server import Server
 
 from gatekeeper.config.model import Sizes, Timeouts
 from gatekeeper.errors import StartupError
-from gatekeeper.server.connection import Bounds, Connection
+from gatekeeper.server.bounds import Bounds
+from gatekeeper.server.connection import Connection
+from gatekeeper.server.lane import Lane, Lanes, Service
 
 Forward = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def make_runner(
-    app: web.Application, *, timeouts: Timeouts, sizes: Sizes, prefix: str = "", forward: Forward | None = None
+    app: web.Application,
+    *,
+    timeouts: Timeouts,
+    sizes: Sizes,
+    prefix: str = "",
+    forward: Forward | None = None,
+    express: Service | None = None,
 ) -> web.AppRunner:
     """A runner for ``app``: no access log of aiohttp's, no decompression, handlers cancelled when the client leaves.
 
     With ``forward``, only what is under ``prefix`` as the client spelled it goes through the application and its
-    router; everything else is given to ``forward`` at once, since routing costs as much as deciding.
+    router; everything else is given to ``forward`` at once, since routing costs as much as deciding. With ``express``
+    connections begin as lanes, and plain requests never meet aiohttp.
 
     ``runner.cleanup()`` lets requests in flight go on for ``timeouts.drain``. Raises StartupError where aiohttp
     lacks its C extension, since its Python parser accepts messages that must fail.
@@ -38,30 +48,40 @@ def make_runner(
         max_head=sizes.head,
         max_body=sizes.body,
     )
-    return _Runner(app, bounds, shutdown_timeout=timeouts.drain, prefix=f"{prefix}/", forward=forward)
+    return _Runner(app, bounds, shutdown_timeout=timeouts.drain, prefix=f"{prefix}/", forward=forward, express=express)
 
 
 class _Runner(web.AppRunner):
     """An AppRunner that makes Connections."""
 
-    __slots__ = ("_bounds", "_forward", "_prefix")
+    __slots__ = ("_bounds", "_express", "_forward", "_prefix")
 
     def __init__(
-        self, app: web.Application, bounds: Bounds, *, shutdown_timeout: float, prefix: str, forward: Forward | None
+        self,
+        app: web.Application,
+        bounds: Bounds,
+        *,
+        shutdown_timeout: float,
+        prefix: str,
+        forward: Forward | None,
+        express: Service | None,
     ) -> None:
         super().__init__(app, shutdown_timeout=shutdown_timeout)
+        self._express = express
         self._bounds = bounds
         self._prefix = prefix
         self._forward = forward
 
     async def _make_server(self) -> Server:
-        return _Server(await super()._make_server(), self._bounds, self._prefix, self._forward)
+        return _Server(await super()._make_server(), self._bounds, self._prefix, self._forward, self._express)
 
 
 class _Server(Server):
     """The application's own server in all but its connections and its requests."""
 
-    def __init__(self, of_app: Server, bounds: Bounds, prefix: str, forward: Forward | None) -> None:
+    def __init__(
+        self, of_app: Server, bounds: Bounds, prefix: str, forward: Forward | None, express: Service | None
+    ) -> None:
         super().__init__(
             self._screened,
             request_factory=partial(of_app.request_factory, _cls=_Request),  # type: ignore[call-arg]  # Application's has it
@@ -71,6 +91,7 @@ class _Server(Server):
         self._bounds = bounds
         self._prefix = prefix
         self._forward = forward
+        self._lanes = None if express is None else Lanes(express, bounds, self.connection)
 
     def _screened(self, request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
         """Not ``async``: a request that passes costs no coroutine more."""
@@ -83,7 +104,26 @@ class _Server(Server):
         return self._forward(cast("web.Request", request))
 
     def __call__(self) -> Connection:
+        """A protocol for a new socket."""
+        if self._lanes is not None:
+            return Lane(self._lanes, self._loop)  # type: ignore[return-value]  # a socket does not mind
+        return self.connection()
+
+    def connection(self) -> Connection:
+        """The framework's own."""
         return Connection(self, self._bounds, loop=self._loop)
+
+    def pre_shutdown(self) -> None:
+        """Accepting has stopped: what is idle is closed."""
+        if self._lanes is not None:
+            self._lanes.drain()
+        super().pre_shutdown()
+
+    async def shutdown(self, timeout: float | None = None) -> None:
+        """Wait for requests under way, ``timeout`` seconds at most."""
+        if self._lanes is not None:
+            await asyncio.gather(self._lanes.shutdown(timeout), super().shutdown(timeout))
+        await super().shutdown(timeout)
 
 
 class _Request(web.Request):

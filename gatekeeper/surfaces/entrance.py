@@ -106,10 +106,20 @@ class Entrance:
     def _record(
         self, request: web.Request, read: InboundRequest, answer: web.StreamResponse | None, begun: float
     ) -> None:
-        decision = request.get(DECISION)
         status, size, reason = (CLIENT_LEFT, 0, None) if answer is None else _told(answer)
+        self.record(read, request.get(DECISION), status, size, reason, perf_counter() - begun)
+
+    def record(
+        self,
+        read: InboundRequest,
+        decision: Decision | None,
+        status: int,
+        size: int,
+        reason: str | None,
+        seconds: float,
+    ) -> None:
+        """Count one request and write its line; ``decision`` None for the gate's own endpoints."""
         rule = decision.rule if decision else None
-        seconds = perf_counter() - begun
         self._count(decision, rule, read, status, seconds)
         if self._access is None:
             return

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from gatekeeper.inbound import InboundRequest
 from gatekeeper.tokens.assertion import Assertions
-from gatekeeper.upstream.headers import RawHeaders
+from gatekeeper.upstream.headers import RawHeaders, refuse_controls
+from gatekeeper.upstream.messages import encode_fields
 from geo.lookup import PlaceFinder
 from policies.model import Address, Principal
 
@@ -75,7 +76,8 @@ class IdentityHeaders:
     def __init__(self, assertions: Assertions, places: PlaceFinder) -> None:
         self._assertions = assertions
         self._places = places
-        self._encoded: dict[tuple[str, ...], tuple[tuple[bytes, bytes], ...]] = {}
+        self._known: dict[tuple[str, ...], bytes] = {}
+        self._all: dict[tuple[str, ...], bytes] = {}
 
     def values(self, principal: Principal | None, request: InboundRequest, audience: str) -> tuple[str, ...]:
         """One value a name of ``IDENTITY``, "" where it is unknown."""
@@ -95,17 +97,23 @@ class IdentityHeaders:
             self._assertions.for_upstream(principal, audience, request.received),
         )
 
-    def for_upstream(self, principal: Principal | None, request: InboundRequest, audience: str) -> RawHeaders:
-        """The identity fields that are known, as they go on the wire."""
-        values = self.values(principal, request, audience)
-        known = self._encoded.get(values)
-        if known is None:
-            pairs = zip(_WIRE_NAMES, values, strict=True)
-            known = tuple((name, value.encode()) for name, value in pairs if value)
-            if len(self._encoded) >= _MOST_REMEMBERED:
-                self._encoded.clear()
-            self._encoded[values] = known
-        return list(known)
+    def for_upstream(self, principal: Principal | None, request: InboundRequest, audience: str) -> bytes:
+        """The identity fields that are known, as lines on the wire."""
+        return _lines(self.values(principal, request, audience), self._known, empty=False)
+
+    def for_verify(self, principal: Principal | None, request: InboundRequest, audience: str) -> bytes:
+        """All identity fields, empty where unknown, as lines on the wire."""
+        return _lines(self.values(principal, request, audience), self._all, empty=True)
+
+
+def _lines(values: tuple[str, ...], made: dict[tuple[str, ...], bytes], *, empty: bool) -> bytes:
+    lines = made.get(values)
+    if lines is None:
+        fields = [(name, value.encode()) for name, value in zip(_WIRE_NAMES, values, strict=True) if value or empty]
+        if len(made) >= _MOST_REMEMBERED:
+            made.clear()
+        lines = made[values] = _encoded(fields)
+    return lines
 
 
 class ForwardingFields:
@@ -115,22 +123,27 @@ class ForwardingFields:
     """
 
     def __init__(self) -> None:
-        self._of_strangers: dict[tuple[Address, str, str, int | None], tuple[tuple[bytes, bytes], ...]] = {}
+        self._of_strangers: dict[tuple[Address, str, str, int | None], bytes] = {}
 
-    def of(self, request: InboundRequest, *, trusted: bool) -> RawHeaders:
-        """The fields of one request."""
-        own = (b"X-Request-Id", request.request_id.encode())
+    def of(self, request: InboundRequest, *, trusted: bool) -> bytes:
+        """The fields of one request, as lines on the wire."""
+        own = b"X-Request-Id: %b\r\n" % request.request_id.encode()
         if trusted:
-            return [*_forwarding(request, trusted=True), own]
+            return _encoded(_forwarding(request, trusted=True)) + own
         target = request.target
         key = (request.peer, target.scheme, target.host, target.port)
         fields = self._of_strangers.get(key)
         if fields is None:
-            fields = tuple(_forwarding(request, trusted=False))
+            fields = _encoded(_forwarding(request, trusted=False))
             if len(self._of_strangers) >= _MOST_REMEMBERED:
                 self._of_strangers.clear()
             self._of_strangers[key] = fields
-        return [*fields, own]
+        return fields + own
+
+
+def _encoded(fields: RawHeaders) -> bytes:
+    refuse_controls(fields)
+    return encode_fields(fields).lines
 
 
 def _forwarding(request: InboundRequest, *, trusted: bool) -> RawHeaders:

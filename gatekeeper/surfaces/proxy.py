@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from math import ceil
 from time import perf_counter
-from typing import assert_never
+from typing import NamedTuple, assert_never
 from urllib.parse import quote
 
 from aiohttp import HttpVersion11, web
@@ -17,7 +17,8 @@ from gatekeeper.appkeys import DECISION, INBOUND
 from gatekeeper.browsers import is_navigation
 from gatekeeper.errors import GatekeeperError, Problem, UpstreamTimeout, UpstreamUnavailable
 from gatekeeper.gate import Gate
-from gatekeeper.inbound import InboundRequest, TrustedProxies, rate_key
+from gatekeeper.inbound import Head, InboundRequest, TrustedProxies, rate_key
+from gatekeeper.inbound.head import MOST_REMEMBERED
 from gatekeeper.live import LiveConnections
 from gatekeeper.observe.metrics import Metrics
 from gatekeeper.surfaces.identity_headers import (
@@ -32,7 +33,7 @@ from gatekeeper.surfaces.tunnel import offer, switch
 from gatekeeper.tokens.cookies import Cookies
 from gatekeeper.upstream.circuit import CircuitOpen
 from gatekeeper.upstream.headers import RawHeaders, request_headers_for_upstream, response_headers_for_client
-from gatekeeper.upstream.messages import OutboundRequest
+from gatekeeper.upstream.messages import FieldBlock, OutboundRequest, encode_fields
 from gatekeeper.upstream.pool import UpstreamPool
 from gatekeeper.upstream.response import UpstreamResponse
 from gatekeeper.upstream.sticky import Route, Sticky
@@ -40,7 +41,7 @@ from policies.model import Decision, Reason, Verdict
 from policies.rules import Rule
 
 _COOKIE_NAMES = frozenset(name.encode() for name in Cookies.EVER)
-_TOO_MANY = "This session has too many open connections."
+TOO_MANY = "This session has too many open connections."
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -50,6 +51,13 @@ class ProxySettings:
 
     prefix: str
     body_limit: int
+
+
+class Forwarded(NamedTuple):
+    """An upstream's answer, and the fields that the client gets with it."""
+
+    answer: UpstreamResponse
+    fields: RawHeaders
 
 
 class Proxy:
@@ -75,6 +83,7 @@ class Proxy:
         self._settings = settings
         self._metrics = metrics
         self._live = live
+        self._known_fields: dict[tuple[Head, bool], FieldBlock] = {}
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Decide, then forward or refuse."""
@@ -85,13 +94,19 @@ class Proxy:
             return problem(Reason.VALIDATION, status=417)
         decision = await self._gate.decide(inbound)
         request[DECISION] = decision
+        if decision.verdict is Verdict.ALLOW:
+            return await self._forward(request, inbound, decision)
+        return self.refuse(inbound, decision)
+
+    def refuse(self, inbound: InboundRequest, decision: Decision) -> web.Response:
+        """The answer to a request that is not forwarded."""
         match decision.verdict:
-            case Verdict.ALLOW:
-                return await self._forward(request, inbound, decision)
-            case Verdict.LOGIN if is_navigation(request.headers):
+            case Verdict.LOGIN if is_navigation(inbound.headers):
                 return self._to_login(inbound, decision)
-            case Verdict.STEP_UP if is_navigation(request.headers):
+            case Verdict.STEP_UP if is_navigation(inbound.headers):
                 return self._to_page(inbound, decision, step_up_location(self._settings.prefix, inbound))
+            case Verdict.ALLOW:
+                raise ValueError("an allowed request is forwarded")
             case Verdict.DENY | Verdict.LOGIN | Verdict.STEP_UP:
                 return _refusal(decision)
             case _:
@@ -115,17 +130,41 @@ class Proxy:
         return _with_cookie(answer, decision)
 
     async def _forward(self, request: web.Request, inbound: InboundRequest, decision: Decision) -> web.StreamResponse:
+        upgrade: tuple[bytes, ...] = ()
+        if "Upgrade" in inbound.headers and decision.rule is not None:
+            upgrade = offer(request, decision.rule)
+            if upgrade and not self._live.has_room(decision.principal):
+                return problem(Reason.RATE_LIMITED, detail=TOO_MANY)
+        body, length = self._body(request)
+        met = await self.forward(inbound, decision, body, length, upgrade)
+        if isinstance(met, web.Response):
+            return met
+        if met.answer.switched is not None:
+            return switch(request, met.answer, met.fields, decision, self._live)
+        relayed = RelayedAnswer(met.answer, met.fields)
+        if met.answer.complete_body is None:
+            return await self._stream(request, met.answer, relayed, decision)
+        await relayed.send(request)
+        return relayed
+
+    async def forward(
+        self,
+        inbound: InboundRequest,
+        decision: Decision,
+        body: AsyncIterator[bytes] | bytes | None,
+        length: int | None,
+        upgrade: tuple[bytes, ...] = (),
+    ) -> Forwarded | web.Response:
+        """Send an allowed request on; the upstream's answer, or the gate's own where there is none."""
         rule = decision.rule
         if rule is None:  # an Allow without a rule cannot be forwarded anywhere
             return problem(Reason.NO_RULE)
         pool = self._upstreams[rule.upstream]
-        upgrade = offer(request, rule) if "Upgrade" in inbound.headers else ()
-        if upgrade and not self._live.has_room(decision.principal):
-            return problem(Reason.RATE_LIMITED, detail=_TOO_MANY)
         try:
-            outbound = self._outbound(request, inbound, decision, rule, upgrade)
+            block = self._fields_for_upstream(inbound, decision, rule)
         except ValueError:
             return problem(Reason.VALIDATION, detail="A header field holds characters that may not be forwarded.")
+        outbound = OutboundRequest(inbound.method, inbound.target.origin_form, [], body, length, upgrade, block)
         route = None if pool.sticky is None else _route(pool.sticky, inbound, decision)
         begun = perf_counter()
         try:
@@ -140,14 +179,7 @@ class Proxy:
         except ValueError:
             answer.release()
             return _upstream_fault(rule.upstream)
-        fields = _with_own(fields, decision, route)
-        if answer.switched is not None:
-            return switch(request, answer, fields, decision, self._live)
-        relayed = RelayedAnswer(answer, fields)
-        if answer.complete_body is None:
-            return await self._stream(request, answer, relayed, decision)
-        await relayed.send(request)
-        return relayed
+        return Forwarded(answer, _with_own(fields, decision, route))
 
     async def _stream(
         self, request: web.Request, answer: UpstreamResponse, relayed: RelayedAnswer, decision: Decision
@@ -156,7 +188,7 @@ class Proxy:
         endless = relayed.endless
         if endless and not self._live.has_room(decision.principal):
             answer.release()
-            return problem(Reason.RATE_LIMITED, detail=_TOO_MANY)
+            return problem(Reason.RATE_LIMITED, detail=TOO_MANY)
         live = self._live.add(partial(relayed.cut, request), decision.principal, decision.rule, endless=endless)
         try:
             await relayed.send(request)
@@ -164,27 +196,31 @@ class Proxy:
             self._live.remove(live)
         return relayed
 
-    def _outbound(
-        self,
-        request: web.Request,
-        inbound: InboundRequest,
-        decision: Decision,
-        rule: Rule,
-        upgrade: tuple[bytes, ...],
-    ) -> OutboundRequest:
-        trusted = self._trusted.trusts(inbound.peer)
-        own = self._forwarding.of(inbound, trusted=trusted)
-        own += self._identity.for_upstream(decision.principal, inbound, rule.upstream)
-        headers = request_headers_for_upstream(
+    def _fields_for_upstream(self, inbound: InboundRequest, decision: Decision, rule: Rule) -> FieldBlock:
+        """All fields but framing: the client's, less what it may not say, and the gate's own."""
+        lines, hosts = self._clients_fields(inbound, rule)
+        lines += self._forwarding.of(inbound, trusted=self._trusted.trusts(inbound.peer))
+        lines += self._identity.for_upstream(decision.principal, inbound, rule.upstream)
+        return FieldBlock(lines, hosts)
+
+    def _clients_fields(self, inbound: InboundRequest, rule: Rule) -> FieldBlock:
+        head = inbound.head
+        known = None if head is None else self._known_fields.get((head, rule.pass_authorization))
+        if known is not None:
+            return known
+        fields = request_headers_for_upstream(
             list(inbound.raw_headers),
             identity_names=IDENTITY_NAMES,
             cookie_names=self._cookie_names,
             pass_authorization=rule.pass_authorization and not _is_bearer(inbound),
             drop=FORWARDING_NAMES,
-            set_fields=own,
         )
-        body, length = self._body(request)
-        return OutboundRequest(inbound.method, inbound.target.origin_form, headers, body, length, upgrade)
+        block = encode_fields(fields)
+        if head is not None:
+            if len(self._known_fields) >= MOST_REMEMBERED:
+                self._known_fields.clear()
+            self._known_fields[head, rule.pass_authorization] = block
+        return block
 
     def _body(self, request: web.Request) -> tuple[AsyncIterator[bytes] | bytes | None, int | None]:
         if not request.can_read_body:

@@ -39,9 +39,7 @@ class RelayedAnswer(web.StreamResponse):
     @property
     def endless(self) -> bool:
         """Whether it is a stream of events, which no time ends (WHATWG HTML 9.2)."""
-        return any(
-            name.lower() == b"content-type" and value.lower().startswith(_EVENTS) for name, value in self._fields
-        )
+        return is_endless(self._fields)
 
     def cut(self, request: web.Request, ending: Ending) -> None:
         """End a body that is still arriving, without its end; on a drain after what was already written."""
@@ -77,7 +75,7 @@ class RelayedAnswer(web.StreamResponse):
             self._eof_sent = True
 
     def _own_body(self, request: web.Request, body: bytes) -> bytes:
-        return b"" if request.method == "HEAD" or self.status in _NO_BODY else body
+        return b"" if without_body(self.status, asked_head=request.method == "HEAD") else body
 
     async def _stream(self, request: web.Request, writer: AbstractStreamWriter) -> None:
         """A body that is still arriving.
@@ -111,25 +109,60 @@ class RelayedAnswer(web.StreamResponse):
             await writer.write_eof()
 
     def _head(self, request: web.Request, length: int | None, *, chunked: bool) -> bytes:
-        status = self.status
-        reason = self._answer.reason or _PHRASES.get(status, b"")
-        lines = [b"HTTP/1.%d %d %b" % (request.version.minor, status, reason)]
-        dated = False
-        for name, value in self._fields:
-            lines.append(name + b": " + value)
-            dated = dated or (len(name) == 4 and name.lower() == b"date")
-        if not dated:
-            lines.append(b"Date: " + rfc822_formatted_time().encode())
-        if chunked:
-            lines.append(b"Transfer-Encoding: chunked")
-        elif status == 304 or request.method == "HEAD":
-            if self._answer.content_length is not None:
-                lines.append(b"Content-Length: %d" % self._answer.content_length)
-        elif length is not None and status != 204:
-            lines.append(b"Content-Length: %d" % length)
-        if not self._keep_alive:
-            lines.append(b"Connection: close")
-        elif request.version == HttpVersion10:
-            lines.append(b"Connection: keep-alive")
-        lines.append(b"\r\n")
-        return b"\r\n".join(lines)
+        return answer_head(
+            self._answer,
+            self._fields,
+            length,
+            chunked=chunked,
+            keep_alive=bool(self._keep_alive),
+            asked_head=request.method == "HEAD",
+            minor=request.version.minor,
+        )
+
+
+def answer_head(
+    answer: UpstreamResponse,
+    fields: RawHeaders,
+    length: int | None,
+    *,
+    chunked: bool,
+    keep_alive: bool,
+    asked_head: bool,
+    minor: int = 1,
+) -> bytes:
+    """The head of an upstream's answer for the client, with framing of the gate's own and the blank line.
+
+    ``length`` is the body's, None where it is chunked or ends with the connection; HTTP/1.``minor`` is the client's.
+    """
+    status = answer.status
+    reason = answer.reason or _PHRASES.get(status, b"")
+    lines = [b"HTTP/1.%d %d %b" % (minor, status, reason)]
+    dated = False
+    for name, value in fields:
+        lines.append(name + b": " + value)
+        dated = dated or (len(name) == 4 and name.lower() == b"date")
+    if not dated:
+        lines.append(b"Date: " + rfc822_formatted_time().encode())
+    if chunked:
+        lines.append(b"Transfer-Encoding: chunked")
+    elif status == 304 or asked_head:
+        if answer.content_length is not None:
+            lines.append(b"Content-Length: %d" % answer.content_length)
+    elif length is not None and status != 204:
+        lines.append(b"Content-Length: %d" % length)
+    if not keep_alive:
+        lines.append(b"Connection: close")
+    elif not minor:
+        lines.append(b"Connection: keep-alive")
+    lines.append(b"\r\n")
+    return b"\r\n".join(lines)
+
+
+def is_endless(fields: RawHeaders) -> bool:
+    """Whether the answer is a stream of events, which no time ends (WHATWG HTML 9.2)."""
+    return any(name.lower() == b"content-type" and value.lower().startswith(_EVENTS) for name, value in fields)
+
+
+def without_body(status: int, *, asked_head: bool) -> bool:
+    """Whether no body may follow the head (RFC 9112 6.3)."""
+    return asked_head or status in _NO_BODY

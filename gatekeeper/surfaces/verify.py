@@ -45,15 +45,22 @@ class NginxVerify:
 
     async def handle(self, request: web.Request) -> web.Response:
         """200, 401 or 403, never another; at most one Set-Cookie."""
-        inbound = request[INBOUND]
+        decision, asked = await self.ask(request[INBOUND])
+        request[DECISION] = decision
+        return self.say(decision, asked)
+
+    async def ask(self, inbound: InboundRequest) -> tuple[Decision, InboundRequest]:
+        """The decision about the request that nginx asks about, and that request."""
         if not self._trusted.trusts(inbound.peer):
-            return self._say(Decision(reason=Reason.UNTRUSTED_PROXY), inbound)
+            return Decision(reason=Reason.UNTRUSTED_PROXY), inbound
         asked = self._asked(inbound)
         if asked is None:
-            return self._say(Decision(reason=Reason.BAD_TARGET), inbound)
-        decision = await self._gate.decide(asked)
-        request[DECISION] = decision
-        return self._say(decision, asked)
+            return Decision(reason=Reason.BAD_TARGET), inbound
+        return await self._gate.decide(asked), asked
+
+    def allowed(self, decision: Decision, asked: InboundRequest) -> bytes:
+        """The identity fields of a 200, as lines on the wire."""
+        return self._identity.for_verify(decision.principal, asked, asked.target.host)
 
     def _asked(self, inbound: InboundRequest) -> InboundRequest | None:
         """The request that nginx asks about; None where its description is missing, doubled or malformed."""
@@ -86,7 +93,8 @@ class NginxVerify:
         lines = inbound.headers.getall("X-Forwarded-Proto", [])
         return lines[0] if len(lines) == 1 and lines[0] in {"http", "https"} else inbound.target.scheme
 
-    def _say(self, decision: Decision, asked: InboundRequest) -> web.Response:
+    def say(self, decision: Decision, asked: InboundRequest) -> web.Response:
+        """The answer: at most one Set-Cookie."""
         answer = web.Response(headers={"Cache-Control": "no-store"})
         if decision.set_cookie is not None:
             answer.headers["Set-Cookie"] = decision.set_cookie

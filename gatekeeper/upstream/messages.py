@@ -10,9 +10,10 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
-from typing import Self
+from typing import NamedTuple, Self
 
 from gatekeeper.upstream.headers import FRAMING, HOP_BY_HOP, HOST, NAMES, RawHeaders, learn
+from policies.facts import fact
 
 _URL = re.compile(
     r"(?P<scheme>https?)://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_.])?)(?::(?P<port>[0-9]{1,5}))?"
@@ -26,6 +27,7 @@ _REFUSED_METHODS = frozenset({b"CONNECT", b"TRACE"})
 _LENGTH_EXPECTED = frozenset({b"POST", b"PUT", b"PATCH"})
 _UNIX_PATH_LIMIT = 107
 _NOT_PLAIN = HOP_BY_HOP | FRAMING | HOST
+_TARGET = re.compile(r"/[!-~]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +78,25 @@ class TargetAddress:
         return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
+class FieldBlock(NamedTuple):
+    """Fields as they go on the wire, each with its line break, and how many of them are Host."""
+
+    lines: bytes
+    hosts: int = 0
+
+
+_NOTHING = FieldBlock(b"")
+
+
+@fact
 class OutboundRequest:
     """One request for an upstream.
 
     ``target`` is the origin-form that was decided on; it goes out byte for byte. ``headers`` are end to
     end with exactly one Host; framing and Connection are made here and never taken from them. ``body``:
     None, all of it, or its parts in turn; with parts and no ``content_length`` it is sent chunked. ``upgrade``
-    are the protocols to which the upstream may switch (RFC 9110 7.8); none in a request with a body.
+    are the protocols to which the upstream may switch (RFC 9110 7.8); none in a request with a body. ``block`` holds
+    further fields as ``encode_fields`` made them; where it is given, the one Host is in it or in ``headers``.
     """
 
     method: bytes | str
@@ -92,6 +105,7 @@ class OutboundRequest:
     body: AsyncIterator[bytes] | bytes | None = field(default=None, repr=False)
     content_length: int | None = None
     upgrade: tuple[bytes, ...] = ()
+    block: FieldBlock | None = field(default=None, repr=False)
 
     @property
     def method_bytes(self) -> bytes:
@@ -110,32 +124,38 @@ def encode_head(request: OutboundRequest) -> bytes:
     if method not in _KNOWN_METHODS and (method in _REFUSED_METHODS or not _METHOD.fullmatch(method)):
         raise ValueError("a method that is not forwarded")
     target = request.target
-    if not (target.startswith("/") or (target == "*" and method == b"OPTIONS")):
-        raise ValueError("a target is in origin-form")
-    if not (target.isascii() and target.isprintable()) or " " in target:
-        raise ValueError("a target holds bytes that do not belong there")
-    lines = [b"%b %b HTTP/1.1" % (method, target.encode("ascii"))]
+    if not _TARGET.fullmatch(target) and not (target == "*" and method == b"OPTIONS"):
+        raise ValueError("a target is in origin-form, without bytes that do not belong there")
+    block = encode_fields(request.headers) if request.headers else _NOTHING
+    lines, hosts = block
+    if request.block is not None:
+        lines += request.block.lines
+        hosts += request.block.hosts
+    if hosts != 1:
+        raise ValueError("a request has exactly one Host")
+    framing = _framing(request, method)
+    if request.upgrade:
+        framing += _upgrade(request)
+    return b"%b %b HTTP/1.1\r\n%b%b\r\n" % (method, target.encode("ascii"), lines, framing)
+
+
+def encode_fields(fields: RawHeaders) -> FieldBlock:
+    """The lines of ``fields`` without hop-by-hop ones and framing; ValueError for what must not reach a wire."""
+    lines: list[bytes] = []
     hosts = 0
-    for field_ in request.headers:
+    for field_ in fields:
         name = field_[0]
         kind = (NAMES.get(name) or learn(name))[1]
         if kind & _NOT_PLAIN:
             if not kind & HOST:
                 continue
             hosts += 1
-        lines.append(b"%b: %b" % field_)
-    if hosts != 1:
-        raise ValueError("a request has exactly one Host")
-    framing = _framing(request, method)
-    if framing:
-        lines.append(framing)
-    if request.upgrade:
-        lines.append(_upgrade(request))
-    head = b"\r\n".join(lines)
+        lines.append(b"%b: %b\r\n" % field_)
+    block = b"".join(lines)
     # The last guard against injected lines: only the breaks made here may be there.
-    if len(head) - len(head.translate(None, b"\r\n\0")) != 2 * (len(lines) - 1 + bool(request.upgrade)):
+    if len(block) - len(block.translate(None, b"\r\n\0")) != 2 * len(lines):
         raise ValueError("a field value holds a line break")
-    return head + b"\r\n\r\n"
+    return FieldBlock(block, hosts)
 
 
 def _framing(request: OutboundRequest, method: bytes) -> bytes:
@@ -144,15 +164,15 @@ def _framing(request: OutboundRequest, method: bytes) -> bytes:
         size = len(body) if body else 0
         if length is not None and length != size:
             raise ValueError("content_length does not fit the body")
-        return b"Content-Length: %d" % size if size or method in _LENGTH_EXPECTED else b""
+        return b"Content-Length: %d\r\n" % size if size or method in _LENGTH_EXPECTED else b""
     if length is None:
-        return b"Transfer-Encoding: chunked"
+        return b"Transfer-Encoding: chunked\r\n"
     if length < 0:
         raise ValueError("a negative content_length")
-    return b"Content-Length: %d" % length
+    return b"Content-Length: %d\r\n" % length
 
 
 def _upgrade(request: OutboundRequest) -> bytes:
     if request.body is not None or not all(_PROTOCOL.fullmatch(protocol) for protocol in request.upgrade):
         raise ValueError("a switch of protocols that cannot be asked for")
-    return b"Connection: Upgrade\r\nUpgrade: " + b", ".join(request.upgrade)
+    return b"Connection: Upgrade\r\nUpgrade: " + b", ".join(request.upgrade) + b"\r\n"
