@@ -184,7 +184,7 @@ class Gate:
         target, now = request.target, request.received
         if not self._hosts.serves(target.host, target.port):
             return Decision(reason=Reason.UNKNOWN_HOST)
-        rule = self._rules.find(request.method, target)
+        rule = self._rules.find(request.method, target, request)
         presented = self._authenticator.present(request)
         claim = self._authenticator.claim(presented, now)
         question = self._question(request, rule, claim)

@@ -96,6 +96,11 @@ class PlaceFinder:
         cache.move_to_end(address)
         return place
 
+    def country(self, address: Address) -> str | None:
+        """The country of ``address`` (ISO 3166-1 alpha-2); None where it is unknown."""
+        place = self.find(address)
+        return None if place is None else place.country
+
     @property
     def database_date(self) -> date:
         """The day (UTC) on which the database was built."""

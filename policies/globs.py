@@ -9,8 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from policies.patterns import PathRegex
 
 ANY_DEPTH: Final = "**"
 MAX_LENGTH: Final = 1024
@@ -60,7 +63,7 @@ class Glob:
                 return False
         return all(segment == ANY_DEPTH for segment in pattern[at:])
 
-    def covers(self, other: Glob) -> bool:
+    def covers(self, other: Glob | PathRegex) -> bool:
         """Whether every path that ``other`` matches is matched here too. Sound, not complete."""
         if self.segments == other.segments:
             return True

@@ -5,14 +5,19 @@ request and ``explain`` by ``gatekeeper explain``; ``policies.load`` builds the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final, assert_never
 
+from policies.criteria import AccessRequest, Answer, CountryOf, Criterion, judge_all
 from policies.globs import ANY_DEPTH, Glob, split_path
+from policies.hosts import HostPattern
 from policies.model import Principal, Reason, RequestTarget, StepUp
+from policies.patterns import PathRegex
 from policies.rates import Limit
+from policies.subjects import Subject
 
+PathPattern = Glob | PathRegex
 WEBSOCKET: Final = frozenset({"websocket"})
 
 
@@ -22,31 +27,17 @@ class Access(StrEnum):
     ANYONE = "anyone"
     AUTHENTICATED = "authenticated"
     ROLES = "roles"
+    SUBJECTS = "subjects"
+    NOBODY = "nobody"
 
 
 class Outcome(StrEnum):
     """What became of a rule for one request."""
 
     DECIDES = "decides"
+    UNCLEAR = "unclear"  # a criterion cannot be judged, so the request is refused
     TOO_LATE = "too-late"  # would match, but an earlier rule decides
     MISS = "miss"
-
-
-@dataclass(frozen=True, slots=True)
-class HostPattern:
-    """A host of a rule: exact, or every name below ``suffix`` (which begins with a dot)."""
-
-    text: str
-    suffix: str | None = None
-
-    def matches(self, host: str) -> bool:
-        return host == self.text if self.suffix is None else host.endswith(self.suffix) and host != self.suffix
-
-    def covers(self, other: HostPattern) -> bool:
-        """Whether every host that ``other`` matches is matched here too."""
-        if self.suffix is None:
-            return self == other
-        return other.suffix.endswith(self.suffix) if other.suffix is not None else self.matches(other.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +46,20 @@ class Rule:
 
     ``upgrade`` holds the protocols, in lower case, to which a request may switch (RFC 9110 7.8). ``step_up`` is how
     old an authentication may be, in seconds; it must be by two factors where ``mfa`` says so and, under ``step_up``,
-    for whoever has one of ``mfa_roles``.
+    for whoever has one of ``mfa_roles``. ``criteria`` are those beyond host, path and method, None where there are
+    none; ``subjects`` whom ``Access.SUBJECTS`` admits, each for itself.
     """
 
     name: str
     position: int
-    paths: tuple[Glob, ...]
+    paths: tuple[PathPattern, ...]
     access: Access
     upstream: str
     hosts: tuple[HostPattern, ...] | None = None
     methods: frozenset[str] | None = None
+    criteria: tuple[Criterion, ...] | None = None
     roles: frozenset[str] = frozenset()
+    subjects: tuple[Subject, ...] = ()
     pass_authorization: bool = False
     upgrade: frozenset[str] = WEBSOCKET
     limit: Limit | None = None
@@ -90,8 +84,12 @@ class Rule:
         return any(glob.matches(segments) for glob in self.paths)
 
     def matches(self, method: str, target: RequestTarget) -> bool:
-        """Whether the rule decides about such a request, if no earlier one does."""
+        """Whether host, path and method are the rule's."""
         return self.takes_method(method) and self.takes_host(target.host) and self.takes_path(split_path(target.path))
+
+    def judge(self, request: AccessRequest | None, country_of: CountryOf) -> Answer:
+        """Whether the other criteria are met."""
+        return Answer.YES if self.criteria is None else judge_all(self.criteria, request, country_of)
 
     def covers(self, other: Rule) -> bool:
         """Whether ``other``, coming later, can never decide. Sound, not complete."""
@@ -101,6 +99,9 @@ class Rule:
             hosts = self.hosts
             if other.hosts is None or not all(any(mine.covers(host) for mine in hosts) for host in other.hosts):
                 return False
+        theirs = other.criteria or ()
+        if not all(any(mine.covers(criterion) for criterion in theirs) for mine in self.criteria or ()):
+            return False
         return all(any(mine.covers(glob) for mine in self.paths) for glob in other.paths)
 
 
@@ -125,8 +126,24 @@ def admits(rule: Rule, principal: Principal | None) -> Reason | None:
             if principal is None:
                 return Reason.CREDENTIALS_MISSING
             return Reason.RULE_DENIED if rule.roles.isdisjoint(principal.roles) else None
+        case Access.SUBJECTS:
+            return _fits(rule, principal)
+        case Access.NOBODY:
+            return Reason.RULE_DENIED
         case _:
             assert_never(rule.access)
+
+
+def _fits(rule: Rule, principal: Principal | None) -> Reason | None:
+    if principal is None:
+        return Reason.CREDENTIALS_MISSING
+    if any(subject.fits(principal) for subject in rule.subjects):
+        return None
+    if not principal.email_verified:
+        verified = replace(principal, email_verified=True)
+        if any(subject.fits(verified) for subject in rule.subjects):
+            return Reason.EMAIL_UNVERIFIED
+    return Reason.RULE_DENIED
 
 
 def lacks(rule: Rule, principal: Principal, now: float) -> StepUp | None:
@@ -154,7 +171,8 @@ class _Entry:
 
     position: int
     methods: frozenset[str] | None
-    glob: Glob | None
+    glob: PathPattern | None
+    criteria: tuple[Criterion, ...] | None
     rule: Rule
 
 
@@ -166,22 +184,27 @@ class _Node:
     here: list[_Entry] = field(default_factory=list)  # the path ends here
     below: list[_Entry] = field(default_factory=list)  # it may go on
 
-    def add(self, rule: Rule, glob: Glob) -> None:
+    def add(self, rule: Rule, glob: PathPattern) -> None:
         literal = glob.literal_segments
         node = self
         for segment in literal:
             node = node.children.setdefault(segment, _Node())
         rest = glob.segments[len(literal) :]
-        settled = not rest or rest == (ANY_DEPTH,)
-        entry = _Entry(rule.position, rule.methods, None if settled else glob, rule)
+        settled = isinstance(glob, Glob) and (not rest or rest == (ANY_DEPTH,))
+        entry = _Entry(rule.position, rule.methods, None if settled else glob, rule.criteria, rule)
         (node.below if rest else node.here).append(entry)
 
 
 class RuleBook:
-    """All rules, indexed by host and by the literal beginning of their paths; immutable once built."""
+    """All rules, indexed by host and by the literal beginning of their paths; immutable once built.
 
-    def __init__(self, rules: Iterable[Rule]) -> None:
+    ``country_of`` is asked by rules that name countries. A rule without criteria of its own costs nothing for those
+    that have some.
+    """
+
+    def __init__(self, rules: Iterable[Rule], country_of: CountryOf = lambda _address: None) -> None:
         self.rules: tuple[Rule, ...] = tuple(sorted(rules, key=lambda rule: rule.position))
+        self._country_of = country_of
         self._anywhere = _Node()
         self._exact: dict[str, _Node] = {}
         self._below: dict[str, _Node] = {}
@@ -190,6 +213,7 @@ class RuleBook:
                 for glob in rule.paths:
                     root.add(rule, glob)
         self._deepest = max((suffix.count(".") for suffix in self._below), default=0)
+        self._bound = max((rule.position for rule in self.rules), default=0) + 1
 
     def _roots(self, rule: Rule) -> list[_Node]:
         if rule.hosts is None:
@@ -203,17 +227,41 @@ class RuleBook:
     def __len__(self) -> int:
         return len(self.rules)
 
-    def find(self, method: str, target: RequestTarget) -> Rule | None:
-        """The first rule that matches, or None: then the request is refused."""
+    def find(self, method: str, target: RequestTarget, request: AccessRequest | None = None) -> Rule | None:
+        """The first rule that matches, or None: then the request is refused.
+
+        So it is where a rule's criteria cannot be judged: ``request`` says two things at once, or is not given.
+        """
         segments = split_path(target.path)
         found: Rule | None = None
-        bound = len(self.rules)
+        bound = self._bound
         for root in self._trees(target.host):
             for entries in _walk(root, segments):
-                entry = _first(entries, method, segments, bound)
+                entry = self._first(entries, method, segments, bound, request)
                 if entry is not None:
                     found, bound = entry.rule, entry.position
-        return found
+        if found is None or found.criteria is None:
+            return found
+        return found if found.judge(request, self._country_of) is Answer.YES else None
+
+    def _first(
+        self,
+        entries: Sequence[_Entry],
+        method: str,
+        segments: Sequence[str],
+        bound: int,
+        request: AccessRequest | None,
+    ) -> _Entry | None:
+        for entry in entries:
+            if entry.position >= bound:
+                return None
+            if (entry.methods is None or method in entry.methods) and (
+                entry.glob is None or entry.glob.matches(segments)
+            ):
+                criteria = entry.criteria
+                if criteria is None or judge_all(criteria, request, self._country_of):
+                    return entry
+        return None
 
     def _trees(self, host: str) -> Iterator[_Node]:
         yield self._anywhere
@@ -229,18 +277,25 @@ class RuleBook:
             if below is not None:
                 yield below
 
-    def explain(self, method: str, target: RequestTarget) -> list[Step]:
+    def explain(
+        self,
+        method: str,
+        target: RequestTarget,
+        request: AccessRequest | None = None,
+        *,
+        country_of: CountryOf | None = None,
+    ) -> list[Step]:
         """Every rule in order: which decides, and why each other does not."""
-        segments = split_path(target.path)
+        country_of = country_of or self._country_of
         steps: list[Step] = []
         decided: Rule | None = None
         for rule in self.rules:
-            missed = _miss(rule, method, target, segments)
-            if missed is not None:
-                steps.append(missed)
+            step = _fared(rule, method, target, request, country_of)
+            if step.outcome is Outcome.MISS:
+                steps.append(step)
             elif decided is None:
                 decided = rule
-                steps.append(Step(rule, Outcome.DECIDES))
+                steps.append(step)
             else:
                 steps.append(Step(rule, Outcome.TOO_LATE, "order", f"rule {decided.name} comes first"))
         return steps
@@ -259,13 +314,23 @@ def _walk(root: _Node, segments: Sequence[str]) -> Iterator[list[_Entry]]:
         yield node.here
 
 
-def _first(entries: Sequence[_Entry], method: str, segments: Sequence[str], bound: int) -> _Entry | None:
-    for entry in entries:
-        if entry.position >= bound:
-            return None
-        if (entry.methods is None or method in entry.methods) and (entry.glob is None or entry.glob.matches(segments)):
-            return entry
-    return None
+def _fared(
+    rule: Rule, method: str, target: RequestTarget, request: AccessRequest | None, country_of: CountryOf
+) -> Step:
+    """The rule by itself."""
+    missed = _miss(rule, method, target, split_path(target.path))
+    if missed is not None:
+        return missed
+    unclear: Step | None = None
+    for criterion in rule.criteria or ():
+        answer = Answer.UNCLEAR if request is None else criterion.judge(request, country_of)
+        if answer is Answer.YES:
+            continue
+        detail = "nobody can tell" if request is None else criterion.miss(request, country_of)
+        if answer is Answer.NO:
+            return Step(rule, Outcome.MISS, criterion.key, detail)
+        unclear = unclear or Step(rule, Outcome.UNCLEAR, criterion.key, detail)
+    return unclear or Step(rule, Outcome.DECIDES)
 
 
 def _miss(rule: Rule, method: str, target: RequestTarget, segments: Sequence[str]) -> Step | None:

@@ -94,17 +94,21 @@ async def build(
     stores = open_stores(config, addresses.postgres, addresses.redis, clock)
     metrics, secret = Metrics(), secret_of(config.storage)
     tokens = token_parts(config, stores, secret, metrics)
-    upstreams = open_pools(config, secret)
+    upstreams, places = open_pools(config, secret), _places(config)
     running = Running(
         stores=stores,
         rules=compile_rules(
-            config.rules, list(config.upstreams), prefix=config.prefix, mfa_roles=config.mfa.require_for_roles
+            config.rules,
+            list(config.upstreams),
+            prefix=config.prefix,
+            mfa_roles=config.mfa.require_for_roles,
+            country_of=places.country,
         ),
         passwords=Passwords(
             PasswordRules(min_length=config.passwords.min_length, block_common=config.passwords.block_common),
             cost=argon2,
         ),
-        places=_places(config),
+        places=places,
         clock=clock,
         secret=secret,
         metrics=metrics,

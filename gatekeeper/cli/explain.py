@@ -8,17 +8,25 @@ from __future__ import annotations
 
 import argparse
 import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from ipaddress import IPv4Address
 from math import inf
 from typing import Final
 from urllib.parse import urlsplit
 
+from multidict import CIMultiDict
+
 from gatekeeper.answers import STATUS
-from gatekeeper.config.load import LoadedConfig
+from gatekeeper.clock import SystemClock
+from gatekeeper.config.load import BUNDLED, LoadedConfig
 from gatekeeper.config.types import parse_duration, say_duration
 from gatekeeper.inbound import HostList, TrustedProxies, canonical_target, parse_address
-from policies.load import METHODS
+from geo.lookup import DatabaseError, PlaceFinder
+from policies.countries import CODES
 from policies.model import Address, Principal, Reason, RequestTarget, StepUp
-from policies.rules import Outcome, Rule, Step, admits, lacks
+from policies.read import METHODS
+from policies.rules import Access, Outcome, Rule, Step, admits, lacks
 
 _ABSOLUTE: Final = re.compile(r"(?P<scheme>https?)://(?P<host>[^/?#]+)(?P<rest>[/?].*)?", re.DOTALL)
 
@@ -29,11 +37,24 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = subparsers.add_parser("explain", help="which rule decides about a request", description=summary)
     parser.add_argument("method", metavar="METHOD", type=_method, help="such as GET")
     parser.add_argument("url", metavar="URL", type=_url, help="a whole address, or a path at public_url")
-    parser.add_argument("--user", metavar="U", help="signed in as this e-mail (default: nobody is signed in)")
+    parser.add_argument(
+        "--user", metavar="U", help="signed in as this e-mail, which is verified (default: nobody is signed in)"
+    )
     parser.add_argument(
         "--role", metavar="R", action="append", default=[], help="signed in with this role; may be given again"
     )
-    parser.add_argument("--ip", metavar="A", type=_address, help="the address that the request comes from")
+    parser.add_argument(
+        "--ip", metavar="A", type=_address, help="the address that the request comes from (default: 127.0.0.1)"
+    )
+    parser.add_argument(
+        "--country", metavar="C", type=_country, help="its country, such as CH (default: what geo.database says)"
+    )
+    parser.add_argument(
+        "--header", metavar="'N: V'", type=_header, action="append", default=[], help="a field; may be given again"
+    )
+    parser.add_argument(
+        "--at", metavar="TIME", type=_time, help="when it comes, such as 2026-03-01T22:30+01:00 (default: now)"
+    )
     parser.add_argument(
         "--mfa-age", metavar="D", type=_age, help="two factors were used that long ago, such as 5m (default: never)"
     )
@@ -55,6 +76,27 @@ def _url(text: str) -> str:
     if not text.startswith("/") and _ABSOLUTE.fullmatch(text) is None:
         raise argparse.ArgumentTypeError(f"{text!r} is neither http(s)://host/path nor /path")
     return text
+
+
+def _country(text: str) -> str:
+    if text not in CODES:
+        raise argparse.ArgumentTypeError(f"{text!r} is no country of ISO 3166-1, such as CH")
+    return text
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not name:
+        raise argparse.ArgumentTypeError(f"{text!r} is no header field, such as 'X-Env: test'")
+    return name, value.strip(" \t")
+
+
+def _time(text: str) -> float:
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time such as 2026-03-01T22:30+01:00") from None
+    return (when if when.tzinfo is not None else when.replace(tzinfo=UTC)).timestamp()
 
 
 def _age(text: str) -> float:
@@ -87,11 +129,39 @@ def run(args: argparse.Namespace, loaded: LoadedConfig) -> int:
     if target.path == config.prefix or target.path.startswith(f"{config.prefix}/"):
         print(f"allowed: {config.prefix} is the gate's own, no rule is asked")
         return 0
-    steps = loaded.rules.explain(args.method, target)
-    status = _decide(next((step.rule for step in steps if step.outcome is Outcome.DECIDES), None), principal)
+    asked = _asking(args, target)
+    places = None if args.country else _places(loaded)
+    known = (lambda _address: args.country) if places is None else places.country
+    steps = loaded.rules.explain(args.method, target, asked, country_of=known)
+    decided = next((step for step in steps if step.outcome in {Outcome.DECIDES, Outcome.UNCLEAR}), None)
+    status = _decide(decided, principal)
     for step in steps:
-        print(f"  {_said(step)}")
+        print(f"  {_said(step, principal)}")
     return status
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The request as criteria see it (``policies.criteria.AccessRequest``)."""
+
+    target: RequestTarget
+    client: Address
+    headers: CIMultiDict[str]
+    received: float
+
+
+def _asking(args: argparse.Namespace, target: RequestTarget) -> _Asked:
+    client = IPv4Address("127.0.0.1") if args.ip is None else args.ip
+    return _Asked(target, client, CIMultiDict(args.header), SystemClock().now() if args.at is None else args.at)
+
+
+def _places(loaded: LoadedConfig) -> PlaceFinder | None:
+    """The database of places; None where it cannot be opened, which ``check`` says."""
+    name = loaded.config.geo.database
+    try:
+        return PlaceFinder.bundled() if name == BUNDLED else PlaceFinder.open(name)
+    except DatabaseError:
+        return None
 
 
 def _split(url: str, public_url: str) -> tuple[str, str, str]:
@@ -116,6 +186,7 @@ def _principal(args: argparse.Namespace) -> Principal | None:
         frozenset(args.role),
         "explain",
         "explain",
+        email_verified=True,
         acr="1fa" if args.mfa_age is None else "2fa",
         auth_time=-inf if logged_in is None else -logged_in,
         mfa_time=-inf if args.mfa_age is None else -args.mfa_age,
@@ -134,12 +205,15 @@ def _print_facts(target: RequestTarget, address: Address | None, loaded: LoadedC
     if address is not None:
         trusted = TrustedProxies(loaded.config.trusted_proxies).trusts(address)
         words = "a trusted proxy: its X-Forwarded-* count" if trusted else "no trusted proxy"
-        print(f"  {address} is {words}; no rule of this configuration asks for an address")
+        print(f"  {address} is {words}")
 
 
-def _decide(rule: Rule | None, principal: Principal | None) -> int:
-    if rule is None:
+def _decide(step: Step | None, principal: Principal | None) -> int:
+    if step is None:
         return _denied(Reason.NO_RULE, "no rule matches")
+    rule = step.rule
+    if step.outcome is Outcome.UNCLEAR:
+        return _denied(Reason.NO_RULE, f"rule {_place(rule)} cannot tell whether it matches: {step.detail}")
     reason = admits(rule, principal)
     if reason is not None:
         return _denied(reason, f"rule {_place(rule)} decides and admits {_admitted(rule)}")
@@ -160,6 +234,8 @@ def _place(rule: Rule) -> str:
 
 
 def _admitted(rule: Rule) -> str:
+    if rule.access is Access.SUBJECTS:
+        return " or ".join(map(str, rule.subjects))
     return f"roles {', '.join(sorted(rule.roles))}" if rule.roles else rule.access.value
 
 
@@ -171,10 +247,27 @@ def _asked(rule: Rule, missing: StepUp) -> str:
     return f"{factors} at most {say_duration(rule.step_up)} old ({flag} says how old)"
 
 
-def _said(step: Step) -> str:
+def _needed(rule: Rule, principal: Principal | None) -> str:
+    """What the caller would need to be admitted; nothing where it is."""
+    if admits(rule, principal) is None:
+        missing = None if principal is None else lacks(rule, principal, 0.0)
+        return "" if missing is None else _asked(rule, missing)
+    if rule.access is Access.NOBODY:
+        return "another rule: this one admits nobody"
+    if principal is None:
+        return "a sign-in" if rule.access is Access.AUTHENTICATED else f"a sign-in with {_admitted(rule)}"
+    if rule.access is Access.SUBJECTS:
+        return " or ".join(", ".join(subject.lacks(principal)) for subject in rule.subjects)
+    return f"one of the {_admitted(rule)}"
+
+
+def _said(step: Step, principal: Principal | None) -> str:
     match step.outcome:
         case Outcome.DECIDES:
-            return f"{_place(step.rule)}: decides"
+            needed = _needed(step.rule, principal)
+            return f"{_place(step.rule)}: decides{f', would need {needed}' if needed else ''}"
+        case Outcome.UNCLEAR:
+            return f"{_place(step.rule)}: refuses, as nobody can tell {step.criterion}: {step.detail}"
         case Outcome.TOO_LATE:
             return f"{_place(step.rule)}: matches too, but {step.detail}"
         case Outcome.MISS:

@@ -11,6 +11,7 @@ from itertools import chain
 from gatekeeper.config.forms import is_loopback, listen_place, target_place
 from gatekeeper.config.model import Config
 from gatekeeper.config.paths import KeyPath
+from gatekeeper.config.rules import AllowSubjects
 from gatekeeper.config.types import say_duration
 from gatekeeper.config.upstreams import Upstream
 from policies.load import BadRules, compile_rules
@@ -23,7 +24,9 @@ _SMALLEST_HEAD = 1 << 10
 
 def contradictions(config: Config) -> Iterator[Mistake]:
     """Mistakes between keys other than the rules."""
-    return chain(_lives(config), _sizes(config), _doubled(config), _loops(config), _upstreams(config))
+    return chain(
+        _lives(config), _sizes(config), _doubled(config), _loops(config), _upstreams(config), _unverified(config)
+    )
 
 
 def check_rules(config: Config, lines: Sequence[int | None] = ()) -> tuple[RuleBook | None, Iterable[Mistake]]:
@@ -39,6 +42,17 @@ def check_rules(config: Config, lines: Sequence[int | None] = ()) -> tuple[RuleB
     except BadRules as bad:
         return None, [(("rules", fault.position, fault.key), fault.message) for fault in bad.faults]
     return book, ()
+
+
+def _unverified(config: Config) -> Iterator[Mistake]:
+    """Rules about e-mails, of which only verified ones count, where none ever is."""
+    if not config.open_registration:
+        return
+    for position, rule in enumerate(config.rules):
+        allow = rule.allow if isinstance(rule.allow, list) else [rule.allow]
+        if any(isinstance(choice, AllowSubjects) and choice.asks_for_email for choice in allow):
+            words = "asks for verified e-mails, but registration is open and verifies none; close it"
+            yield ("rules", position, "allow"), words
 
 
 def _lives(config: Config) -> Iterator[Mistake]:

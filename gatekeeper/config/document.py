@@ -16,8 +16,8 @@ import yaml
 from gatekeeper.config.paths import KeyPath, show_path
 from gatekeeper.errors import ConfigError, Fault
 
-MAX_BYTES: Final = 1 << 20
-MAX_VALUES: Final = 50_000
+MAX_BYTES: Final = 10 << 20
+MAX_VALUES: Final = 1_000_000
 MAX_DEPTH: Final = 32
 
 _INT: Final = re.compile(r"[-+]?[0-9]{1,18}")

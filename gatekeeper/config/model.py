@@ -8,12 +8,13 @@ documentation: ``config template``, ``config schema`` and docs/config.md are mad
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import Discriminator, Field, SecretStr, Tag, model_validator
+from pydantic import Field, SecretStr
 
 from gatekeeper.config.forms import is_loopback
+from gatekeeper.config.rules import RuleConfig
 from gatekeeper.config.section import Section
 from gatekeeper.config.types import (
     Cidr,
@@ -21,14 +22,12 @@ from gatekeeper.config.types import (
     Host,
     Listen,
     LongSecret,
-    OneOrMore,
     PostgresUrl,
     Prefix,
     PublicUrl,
     Rate,
     RedisUrl,
     RoleName,
-    RuleName,
     Size,
     UpstreamName,
     Workers,
@@ -155,63 +154,6 @@ class Logs(Section):
         "info", description="Least severe level written: debug, info, warning or error."
     )
     access: bool = Field(True, description="One line a request.")
-
-
-class AllowSubjects(Section):
-    """Who a rule admits, when not simply `anyone` or `authenticated`."""
-
-    roles: list[RoleName] = Field(min_length=1, description="Admits whoever has one of these roles.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_word_beside_subjects(cls, value: Any) -> Any:
-        if isinstance(value, dict):
-            words = {"anyone", "authenticated"}.intersection(map(str, value))
-            if words:
-                word = min(words)
-                raise ValueError(f"`{word}` stands alone (allow: {word}); a subject beside it would mean nothing")
-        return value
-
-
-def _kind_of_allow(value: Any) -> str:
-    return "(subjects)" if isinstance(value, dict | AllowSubjects) else "(word)"
-
-
-Allow = Annotated[
-    Annotated[Literal["anyone", "authenticated"], Tag("(word)")] | Annotated[AllowSubjects, Tag("(subjects)")],
-    Discriminator(_kind_of_allow),
-]
-
-
-class RuleLimit(Section):
-    """How often a rule may be used."""
-
-    rate: Rate = Field(description="Requests a time, such as 600/minute.")
-    by: Literal["address", "user", "session"] = Field(
-        "address", description="Whose requests count together; user and session need a rule that asks for a login."
-    )
-
-
-class RuleConfig(Section):
-    """One rule; the first that matches decides."""
-
-    name: RuleName = Field(description="Unique; shown in logs, metrics and `explain`.")
-    host: OneOrMore | None = Field(None, description="Host or list of hosts (`*.` allowed); not given: any.")
-    path: OneOrMore = Field(
-        ["/**"], description="Path glob or list: `*` within a segment, `**` any number of segments."
-    )
-    methods: list[str] | None = Field(None, description="Methods; not given: any. GET includes HEAD.")
-    allow: Allow = Field(description="`anyone`, `authenticated` or `{roles: [...]}`.")
-    upstream: str | None = Field(None, description="Name of the upstream; needed where there are several.")
-    pass_authorization: bool = Field(False, description="Forward an Authorization field that is not the gate's own.")
-    upgrade: list[str] | None = Field(
-        None, description="Protocols to which a request may switch; not given: [websocket]. `[]`: none."
-    )
-    limit: RuleLimit | None = Field(None, description="`{rate, by}`: how often; answers carry RateLimit.")
-    step_up: Duration | None = Field(
-        None, description="How old the login, or the step-up since, may be; not given: any age."
-    )
-    mfa: bool = Field(False, description="Ask for two factors (`acr` 2fa); with step_up the second must be that young.")
 
 
 def _example_upstreams() -> dict[str, Upstream]:

@@ -46,8 +46,9 @@ Made by `gatekeeper config template --markdown`; do not edit. `gatekeeper config
 """
 
 _RULES: Final = """\
-The first rule whose `host`, `path` and `methods` match decides; where none matches the request is refused with 403
-`no-rule`. Try it with `gatekeeper explain METHOD URL`.
+The first rule that matches in all it asks for (`host`, `path`, `methods`, `query`, `headers`, `networks`, `countries`,
+`schedule`) decides; where none matches the request is refused with 403 `no-rule`. Try it with
+`gatekeeper explain METHOD URL`.
 
 - **Paths** are compared as a whole, case-sensitive, without the query, in canonical form: `%XX` of letters, digits
   and `-._~` decoded. `*` stands for any characters within a segment (none, too), `**` for any number of segments:
@@ -55,9 +56,22 @@ The first rule whose `host`, `path` and `methods` match decides; where none matc
   in a rule, and so is one under `prefix`.
 - **Hosts** are names or addresses without a port; `*.example.org` is every name below `example.org`, at any depth,
   and not `example.org` itself.
+- **Regular expressions** (`regex:/api/v[0-9]+/.*`) are those of RE2, which takes time in proportion to the path and
+  knows no back-references. They are compared with the whole canonical path, as globs are, with at most 1,024
+  characters.
+- **Query and headers**: `query: {format: json, page: "*", debug: false}` asks for a value, with `*` for any characters,
+  for a parameter to be there (`true`) or not to be (`false`); names and values are compared decoded. What is said twice
+  must agree: where `?a=1&a=2` would both match and not match, the rule decides and refuses (403 `no-rule`), as nobody
+  knows which of them the upstream reads. The same goes for header fields that `Connection` names.
+- **Countries** come from `geo.database`. An address whose country is not known, private ones among them, is refused
+  by a rule that asks for countries, unless `unknown` is one of them.
+- **Schedules**: `{days: mon-fri, hours: "08:00-18:00", zone: Europe/Zurich}`; hours past midnight
+  (`22:00-06:00`) belong to the day on which they begin. An open stream or tunnel is not ended by the clock.
 - **Methods** are GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS; GET admits HEAD.
 - `allow: anyone` needs no login, `authenticated` any login, `{roles: [staff]}` one of the roles: 401 without a
-  login, 403 without the role.
+  login, 403 without the role. `nobody` refuses. `{roles: [staff], domains: [example.org]}` asks for both,
+  `[{roles: [staff]}, {users: [ada@example.org]}]` for either. E-mails count only where they are verified; with open
+  registration that verifies none, a rule about e-mails is a mistake.
 - A rule that an earlier one shadows as a whole is a mistake.
 """
 
@@ -82,7 +96,14 @@ def default_values() -> dict[str, Any]:
 def written_rule(rule: dict[str, Any]) -> dict[str, Any]:
     """A dumped rule as one would write it: without what is not set, one path as text."""
     kept = {name: value for name, value in rule.items() if value is not None and value is not False}
-    return {name: _single(name, value) for name, value in kept.items()}
+    return {name: _single(name, _given(value)) for name, value in kept.items()}
+
+
+def _given(value: Any) -> Any:
+    """A value without the keys within it that are not set."""
+    if isinstance(value, dict):
+        return {name: _given(inner) for name, inner in value.items() if inner is not None}
+    return [_given(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _single(name: str, value: Any) -> Any:

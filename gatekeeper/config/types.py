@@ -6,11 +6,13 @@ import re
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any
+from uuid import UUID
 
 import limits
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr, WithJsonSchema
 
 from gatekeeper.config import forms
+from gatekeeper.identity.emails import InvalidEmail, canonical_email
 
 _DURATION = re.compile(r"(?P<amount>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|h|d|w)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
@@ -121,6 +123,19 @@ def as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def parse_user(value: str) -> str:
+    """An account by its e-mail, in canonical form, or by its id. Raises ValueError."""
+    if "@" not in value:
+        try:
+            return str(UUID(value))
+        except ValueError:
+            raise ValueError("an e-mail or the id of an account (as `user list` shows it) is needed") from None
+    try:
+        return canonical_email(value)
+    except InvalidEmail as fault:
+        raise ValueError(f"this is no usable e-mail: it {fault}") from None
+
+
 def _named(pattern: str, words: str) -> AfterValidator:
     expression = re.compile(pattern)
 
@@ -174,6 +189,7 @@ RoleName = Annotated[
     str,
     _named(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}", "a role has 1 to 64 letters, digits and any of _ . : -"),
 ]
+UserName = Annotated[str, AfterValidator(parse_user)]
 PublicUrl = Annotated[str, AfterValidator(forms.check_public_url)]
 Host = Annotated[str, AfterValidator(forms.check_host)]
 Prefix = Annotated[str, AfterValidator(forms.check_prefix)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 import limits
 import pytest
@@ -16,7 +17,17 @@ from policies.rules import Access
 
 @dataclass
 class Roles:
-    roles: list[str]
+    roles: list[str] | None = None
+    users: list[str] | None = None
+    domains: list[str] | None = None
+    claims: dict[str, list[str]] | None = None
+
+
+@dataclass
+class When:
+    days: list[str] | None = None
+    hours: list[str] | None = None
+    zone: str = "UTC"
 
 
 @dataclass
@@ -25,7 +36,12 @@ class Source:
     path: list[str] = field(default_factory=lambda: ["/**"])
     host: list[str] | None = None
     methods: list[str] | None = None
-    allow: str | Roles = "authenticated"
+    query: dict[str, str | bool] | None = None
+    headers: dict[str, str | bool] | None = None
+    networks: list[IPv4Network | IPv6Network] | None = None
+    countries: list[str] | None = None
+    schedule: When | None = None
+    allow: str | Roles | list[Roles] = "authenticated"
     upstream: str | None = None
     pass_authorization: bool = False
     upgrade: Sequence[str] | None = None
@@ -46,7 +62,7 @@ def only(*rules: Source, upstreams: Sequence[str] = ("api",)) -> RuleFault:
 
 
 def test_a_rule_keeps_its_facts() -> None:
-    source = Source("x", ["/a"], ["app.test"], ["GET"], Roles(["staff"]), "api", pass_authorization=True)
+    source = Source("x", ["/a"], ["app.test"], ["GET"], allow=Roles(["staff"]), upstream="api", pass_authorization=True)
     (rule,) = compile_rules([source], ["api", "other"], lines=[7]).rules
     assert (rule.name, rule.access, rule.roles, rule.upstream) == ("x", Access.ROLES, {"staff"}, "api")
     assert (rule.methods, rule.pass_authorization, rule.line, rule.position) == ({"GET", "HEAD"}, True, 7, 0)
@@ -144,7 +160,7 @@ def test_a_rule_that_is_left_something_is_none(first: Source, second: Source) ->
 
 def test_all_mistakes_are_said_at_once_in_the_order_of_the_rules() -> None:
     found = faults(
-        Source("a", ["a//b"], ["A"], ["get"], "nobody", "x"),
+        Source("a", ["a//b"], ["A"], ["get"], allow="noone", upstream="x"),
         Source("a", ["/_gate/x"]),
     )
     assert [(fault.position, fault.key) for fault in found] == [
@@ -201,3 +217,86 @@ def test_a_rule_keeps_how_fresh_and_strong_a_login_it_wants():
 @pytest.mark.parametrize(("key", "source"), [("step_up", {"step_up": 600.0}), ("mfa", {"mfa": True})])
 def test_a_public_rule_that_asks_for_more_than_nothing_is_a_fault(key, source):
     assert only(Source(allow="anyone", **source)).key == key
+
+
+@pytest.mark.parametrize(
+    ("source", "key", "words"),
+    [
+        (Source(path=["regex:/("]), "path", "no regular expression"),
+        (Source(path=["regex:/_gate/login"]), "path", "under /_gate"),
+        (Source(query={"": "x"}), "query", "a name"),
+        (Source(headers={"X Y": "x"}), "headers", "no name of a header field"),
+        (Source(headers={"Cookie": "x"}), "headers", "the gate's own"),
+        (Source(headers={"X_Gate_User": "x"}), "headers", "the gate's own"),
+        (Source(headers={"X-Forwarded-For": "x"}), "headers", "the gate's own"),
+        (Source(headers={"Host": "x"}), "headers", "the connection"),
+        (Source(headers={"X-A": "x", "x_a": "y"}), "headers", "twice"),
+        (Source(networks=[]), "networks", "never matches"),
+        (Source(networks=[ip_network("::ffff:10.0.0.0/104")]), "networks", "one of IPv4"),
+        (Source(countries=[]), "countries", "never matches"),
+        (Source(countries=["ch"]), "countries", "write CH"),
+        (Source(countries=["XX"]), "countries", "no country"),
+        (Source(schedule=When()), "schedule", "neither days nor hours"),
+        (Source(schedule=When(days=[])), "schedule", "never matches"),
+        (Source(schedule=When(days=["someday"])), "schedule", "a day such as mon"),
+        (Source(schedule=When(hours=["8-9"])), "schedule", "hours such as"),
+        (Source(schedule=When(days=["mon"], zone="Mars/Crater")), "schedule", "no time zone"),
+        (Source(allow=[]), "allow", "say so: allow: nobody"),
+        (Source(allow=Roles(claims={"groups": ["x"]})), "allow", "no claim 'groups'"),
+        (Source(allow=Roles(domains=["*"])), "allow", "'*'"),
+        (Source(allow="nobody", mfa=True), "mfa", "means nothing"),
+    ],
+)
+def test_a_criterion_or_subject_that_makes_no_sense_is_a_fault_at_its_key(source: Source, key: str, words: str) -> None:
+    fault = only(source)
+    assert fault.key == key
+    assert words in fault.message
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "shadowed"),
+    [
+        (Source("a"), Source("b", query={"x": "1"}), True),
+        (Source("a", query={"x": "1"}), Source("b"), False),
+        (Source("a", query={"x": "1"}), Source("b", query={"x": "1", "y": "2"}), True),
+        (Source("a", query={"x": "1"}), Source("b", query={"x": "2"}), False),
+        (Source("a", headers={"X-A": True}), Source("b", headers={"x_a": True}), True),
+        (Source("a", networks=[ip_network("10.0.0.0/8")]), Source("b", networks=[ip_network("10.1.0.0/16")]), True),
+        (Source("a", networks=[ip_network("10.1.0.0/16")]), Source("b", networks=[ip_network("10.0.0.0/8")]), False),
+        (Source("a", countries=["CH", "DE"]), Source("b", countries=["CH"]), True),
+        (Source("a", countries=["CH"]), Source("b", countries=["CH", "unknown"]), False),
+        (Source("a", schedule=When(days=["mon"])), Source("b", schedule=When(days=["mon"])), True),
+        (Source("a", schedule=When(days=["mon"])), Source("b"), False),
+        (Source("a", path=["/x/**"]), Source("b", path=["regex:/x/[0-9]+"]), True),
+        (Source("a", path=["regex:/x/[0-9]+"]), Source("b", path=["/x/1"]), False),
+    ],
+)
+def test_a_rule_with_criteria_shadows_only_what_asks_for_at_least_as_much(
+    first: Source, second: Source, shadowed: bool
+) -> None:
+    if shadowed:
+        assert "never decides" in only(first, second).message
+    else:
+        assert len(compile_rules([first, second], ["api"])) == 2
+
+
+def test_a_rule_that_admits_nobody_needs_no_upstream() -> None:
+    (rule,) = compile_rules([Source(allow="nobody")], ["a", "b"]).rules
+    assert (rule.access, rule.upstream) == (Access.NOBODY, "")
+
+
+def test_roles_alone_stay_the_plain_form_and_everything_else_becomes_subjects() -> None:
+    plain = compile_rules([Source(allow=[Roles(["staff"])])], ["api"]).rules[0]
+    assert (plain.access, plain.roles) == (Access.ROLES, {"staff"})
+    both = compile_rules([Source(allow=Roles(["staff"], domains=["*.example.org"]))], ["api"]).rules[0]
+    assert (both.access, str(both.subjects[0])) == (Access.SUBJECTS, "roles staff and domains *.example.org")
+
+
+def test_a_hundred_thousand_rules_are_refused_with_a_reason() -> None:
+    with pytest.raises(BadRules, match="fewer than 100000 rules"):
+        compile_rules([Source()] * 100_000, ["api"])
+
+
+def test_thousands_of_rules_at_one_path_are_still_checked_in_moments() -> None:
+    rules = [Source(f"r{at}", query={"tenant": str(at)}) for at in range(5000)]
+    assert len(compile_rules(rules, ["api"])) == 5000

@@ -117,3 +117,60 @@ def test_wrong_use_is_exit_2(explain: Explain, arguments: tuple[str, ...]) -> No
 def test_explain_knows_how_old_a_login_and_its_second_factor_are(explain, arguments, status, words):
     answered, said = explain("GET", *arguments)
     assert (answered, words in said) == (status, True), said
+
+
+MATCHING = """\
+public_url: https://app.example.org
+upstreams:
+  api: {targets: [http://127.0.0.1:9000]}
+rules:
+  - {name: debug, path: /x, query: {debug: "1"}, allow: {roles: [staff]}}
+  - {name: inside, path: /x, networks: [10.0.0.0/8], allow: anyone}
+  - {name: swiss, path: /x, countries: [CH], allow: [{domains: [example.org]}, {roles: [admin]}]}
+  - {name: night, path: /x, schedule: {hours: "22:00-06:00", zone: Europe/Zurich}, allow: nobody}
+  - {name: beta, path: /x, headers: {X-Beta: true}, allow: authenticated}
+  - {name: versions, path: "regex:/v[0-9]+/.*", allow: anyone}
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (("GET", "/x?debug=1"), 1, "debug (line 5): decides, would need a sign-in with roles staff"),
+        (("GET", "/x?debug=1", "--user", "u"), 1, "debug (line 5): decides, would need one of the roles staff"),
+        (("GET", "/x?debug=1&debug=2"), 1, "debug (line 5): refuses, as nobody can tell query: parameter debug is"),
+        (("GET", "/x", "--ip", "10.9.8.7"), 0, "debug (line 5): no, query: parameter debug is absent, not 1"),
+        (("GET", "/x", "--country", "DE"), 1, "swiss (line 7): no, countries: DE is not CH"),
+        (("GET", "/x", "--ip", "192.168.1.1"), 1, "nobody knows the country of 192.168.1.1"),
+        (("GET", "/x", "--country", "CH", "--user", "u@example.org"), 0, "admits domains example.org or roles admin"),
+        (
+            ("GET", "/x", "--country", "CH", "--user", "u@x.test"),
+            1,
+            "would need a verified e-mail at example.org or one of the roles admin",
+        ),
+        (("GET", "/x", "--country", "DE", "--at", "2026-03-01T22:30+01:00"), 1, "night (line 8): decides, would need"),
+        (
+            ("GET", "/x", "--country", "DE", "--at", "2026-03-01T12:00", "--header", "X-Beta: 1", "--user", "u"),
+            0,
+            "night (line 8): no, schedule: now is not mon, tue",
+        ),
+        (("GET", "/v12/x"), 0, "rule versions"),
+        (("GET", "/v/x"), 1, "versions (line 10): no, path: /v/x is not regex:/v[0-9]+/.*"),
+    ],
+)
+def test_explain_says_how_each_criterion_fared_and_what_would_be_needed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], status: int, words: str
+) -> None:
+    file = tmp_path / "gate.yaml"
+    file.write_text(MATCHING)
+    found = main(["explain", "--config", str(file), *arguments])
+    out = capsys.readouterr().out
+    assert words in out
+    assert found == status
+
+
+@pytest.mark.parametrize("option", [("--country", "ch"), ("--header", "nothing"), ("--at", "noon")])
+def test_explain_refuses_what_it_cannot_read_as_wrong_use(option: tuple[str, str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["explain", "GET", "/", *option])
+    assert ended.value.code == 2

@@ -184,7 +184,7 @@ def test_a_misspelt_key_gets_a_suggestion(folder: Path, text: str, hint: str) ->
         ("tokens: {idle_ttl: 31d}", "not be longer than tokens.refresh_ttl (30d)"),
         ("tokens: {refresh_reuse_window: 30d}", "shorter than tokens.refresh_ttl"),
         ("rules: [{name: 'a b', allow: anyone}]", "a name has"),
-        ("rules: [{name: a, allow: everyone}]", "must be 'anyone' or 'authenticated', or {roles: [...]}"),
+        ("rules: [{name: a, allow: everyone}]", "must be 'anyone', 'authenticated' or 'nobody', or {roles: [...]}"),
         ("rules: [{name: a, allow: {anyone: true, roles: [staff]}}]", "stands alone"),
         ("rules: [{name: a, allow: {roles: []}}]", "must not be empty"),
         ("rules: [{name: a, allow: {roles: ['!']}}]", "a role has"),
