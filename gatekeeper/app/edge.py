@@ -140,7 +140,7 @@ def build_edge(config: Config, stores: Stores, tokens: TokenParts, running: Runn
     settings = ProxySettings(config.prefix, config.sizes.body)
     reader = RequestReader(trusted, running.clock, scheme=urlsplit(config.public_url).scheme)
     checks = {"redis": running.redis_answers, "postgres": running.postgres_answers, **readiness(running.upstreams)}
-    proxy = Proxy(gate, running.upstreams, headers, trusted, settings, running.metrics, running.live)
+    proxy = Proxy(gate, running.upstreams, headers, settings, running.metrics, running.live)
     verify = NginxVerify(gate, headers, trusted, hosts, prefix=config.prefix, public_url=config.public_url)
     entrance = Entrance(reader, hosts, access, running.metrics, prefix=config.prefix)
     return Edge(

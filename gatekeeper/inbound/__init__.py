@@ -3,6 +3,7 @@
 Knows no web framework, so the forwarded path can be served by another server without judging anything anew.
 """
 
+from gatekeeper.inbound.arrival import NOWHERE, Arrival
 from gatekeeper.inbound.client import TrustedProxies, derive_client, parse_address, rate_key
 from gatekeeper.inbound.head import Head, Heads
 from gatekeeper.inbound.hosts import HostList, parse_host
@@ -11,6 +12,8 @@ from gatekeeper.inbound.target import canonical_path, canonical_target
 
 __all__ = [
     "METHODS",
+    "NOWHERE",
+    "Arrival",
     "Head",
     "Heads",
     "HostList",

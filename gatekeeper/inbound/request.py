@@ -14,6 +14,7 @@ from typing import Final
 from multidict import CIMultiDictProxy, istr
 
 from gatekeeper.clock import Clock
+from gatekeeper.inbound.arrival import Arrival
 from gatekeeper.inbound.client import TrustedProxies, derive_client
 from gatekeeper.inbound.head import Head
 from gatekeeper.inbound.hosts import parse_host
@@ -50,7 +51,8 @@ class InboundRequest:
     ``peer`` is the socket's other end, ``client`` whom it speaks for. ``headers`` and ``raw_headers`` (the bytes
     as sent, in order) hold the same fields; they carry credentials and stay out of ``repr``. ``received`` is in
     Unix seconds. ``head``, where there is one, stands for equal fields of other requests too, so that what follows
-    from the fields alone can be remembered by it.
+    from the fields alone can be remembered by it. ``trusted`` says that the peer's word on scheme, host and client
+    counts.
     """
 
     method: str
@@ -62,6 +64,7 @@ class InboundRequest:
     request_id: str
     received: float
     head: Head | None = field(default=None, repr=False)
+    trusted: bool = False
 
 
 _BAD_TARGET: Final = Refused(400, Reason.BAD_TARGET)
@@ -76,7 +79,7 @@ def is_method(text: str) -> bool:
 
 
 class RequestReader:
-    """Reads requests of one listener. ``scheme`` is the listener's own, http or https."""
+    """Reads requests. ``scheme`` is meant where an arrival names none, http or https."""
 
     def __init__(self, trusted: TrustedProxies, clock: Clock, *, scheme: str = "http") -> None:
         self._trusted = trusted
@@ -90,16 +93,16 @@ class RequestReader:
         raw_target: str,
         headers: CIMultiDictProxy[str],
         raw_headers: tuple[tuple[bytes, bytes], ...],
-        peer: str | None,
+        arrival: Arrival,
         head: Head | None = None,
     ) -> InboundRequest | Refused:
-        """The request, or why it is none. ``peer`` is the text of the socket's other address.
+        """The request, or why it is none.
 
         A peer without an IP address (a unix socket) is refused: nothing could be said of who it speaks for.
         """
         if method not in METHODS:
             return _UNKNOWN_METHOD
-        known = self._trusted.peer(peer or "")
+        known = self._trusted.peer(arrival.peer)
         if known is None:
             return _NO_ADDRESS
         address, trusted = known
@@ -111,42 +114,47 @@ class RequestReader:
         if _ambiguous(headers):
             return _MALFORMED
         received = self._now()
-        if not trusted:
-            target = RequestTarget(self._scheme, host[0], host[1], found[0], found[1])
+        scheme = arrival.scheme or self._scheme
+        if not (trusted and arrival.believed):
+            target = RequestTarget(scheme, host[0], host[1], found[0], found[1])
             return InboundRequest(
                 method, target, address, address, headers, raw_headers, self._new_id(received), received
             )
-        target_or_refused = self._as_forwarded(headers, host, found)
+        target_or_refused = self._as_forwarded(headers, scheme, host, found)
         client = derive_client(address, headers.getall(_FOR, ()), self._trusted)
         if isinstance(target_or_refused, Refused) or client is None:
             return _MALFORMED
         request_id = _kept_id(headers) or self._new_id(received)
         return InboundRequest(
-            method, target_or_refused, client, address, headers, raw_headers, request_id, received, head
+            method, target_or_refused, client, address, headers, raw_headers, request_id, received, head, trusted
         )
 
-    def read_head(self, method: str, raw_target: str, head: Head, peer: str) -> InboundRequest | Refused:
+    def read_head(self, method: str, raw_target: str, head: Head, arrival: Arrival) -> InboundRequest | Refused:
         """As ``read``, of a head that is known to be plain: only the target is left to be judged."""
-        known = self._trusted.peer(peer)
+        known = self._trusted.peer(arrival.peer)
         if known is None:
             return _NO_ADDRESS
         address, trusted = known
         if trusted:
-            return self.read(method, raw_target, head.headers, head.raw, peer, head)
+            return self.read(method, raw_target, head.headers, head.raw, arrival, head)
         found = split_target(raw_target)
         if found is None:
             return _BAD_TARGET
         host, received = head.host, self._now()
-        target = RequestTarget(self._scheme, host[0], host[1], found[0], found[1])
+        target = RequestTarget(arrival.scheme or self._scheme, host[0], host[1], found[0], found[1])
         return InboundRequest(
             method, target, address, address, head.headers, head.raw, self._new_id(received), received, head
         )
 
     def _as_forwarded(
-        self, headers: CIMultiDictProxy[str], host: tuple[str, int | None], found: tuple[str, str | None]
+        self,
+        headers: CIMultiDictProxy[str],
+        own_scheme: str,
+        host: tuple[str, int | None],
+        found: tuple[str, str | None],
     ) -> RequestTarget | Refused:
         """The target with scheme and host as the trusted peer saw them; a list or an odd value is refused."""
-        scheme: str | None = self._scheme
+        scheme: str | None = own_scheme
         schemes = headers.getall(_PROTO, ())
         if schemes:
             scheme = _SCHEMES.get(schemes[0].lower()) if len(schemes) == 1 else None

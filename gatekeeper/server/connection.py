@@ -16,6 +16,7 @@ from aiohttp.web_protocol import RequestHandler, _ErrInfo
 from aiohttp.web_server import Server
 
 from gatekeeper.errors import Problem
+from gatekeeper.inbound import NOWHERE, Arrival
 from gatekeeper.server.bounds import Bounds
 from gatekeeper.server.refusals import Refusal, answer_to, log, refuse
 from gatekeeper.server.wire import (
@@ -57,9 +58,12 @@ class Connection(RequestHandler):
         "_unsent",
         "_wire",
         "_write_timer",
+        "arrival",
     )
 
-    def __init__(self, manager: Server, bounds: Bounds, *, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, manager: Server, bounds: Bounds, arrival: Arrival | None = None, *, loop: asyncio.AbstractEventLoop
+    ) -> None:
         super().__init__(
             manager,
             loop=loop,
@@ -73,6 +77,7 @@ class Connection(RequestHandler):
             read_bufsize=READ_AHEAD,
             auto_decompress=False,
         )
+        self.arrival = arrival or NOWHERE
         self._max_msg_queue_size = PIPELINE
         self._msg_queue_resume_size = PIPELINE // 2
         self._bounds = bounds
@@ -96,6 +101,8 @@ class Connection(RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._wire = cast("asyncio.Transport", transport)
+        if self.arrival is NOWHERE:
+            self.arrival = arrival_of(transport)
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -350,6 +357,12 @@ class Connection(RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionResetError("the answer had begun")
         return answer
+
+
+def arrival_of(transport: asyncio.BaseTransport) -> Arrival:
+    """Of a connection about which only its socket can tell."""
+    peer = transport.get_extra_info("peername")
+    return Arrival(peer[0]) if peer else NOWHERE
 
 
 def _nothing_behind(data: bytes) -> bool:

@@ -14,9 +14,9 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, cast
 
-from gatekeeper.inbound import METHODS, Head, Heads, InboundRequest
+from gatekeeper.inbound import METHODS, NOWHERE, Arrival, Head, Heads, InboundRequest
 from gatekeeper.server.bounds import Bounds
-from gatekeeper.server.connection import Connection
+from gatekeeper.server.connection import Connection, arrival_of
 
 LARGEST_BODY: Final = 64 << 10  # bytes of a request's body that are waited for here
 MOST_PIECES: Final = 16  # reads that a head may come in
@@ -29,7 +29,7 @@ _BLANK_LINE: Final = b"\r\n\r\n"
 class Service(Protocol):
     """What serves plain requests: ``surfaces.express``."""
 
-    def read(self, method: str, target: str, head: Head, peer: str) -> InboundRequest | None:
+    def read(self, method: str, target: str, head: Head, arrival: Arrival) -> InboundRequest | None:
         """The request, or None where it is to take the other way. Nothing is counted or decided yet."""
 
     def serve(self, lane: Lane, inbound: InboundRequest, body: bytes | None) -> Coroutine[Any, Any, None]:
@@ -42,7 +42,7 @@ class Lanes:
 
     service: Service
     bounds: Bounds
-    framework: Callable[[], Connection]
+    framework: Callable[[Arrival], Connection]
     heads: Heads = field(init=False)
     open: set[Lane] = field(default_factory=set)
     draining: bool = False
@@ -71,12 +71,12 @@ class Lane(asyncio.Protocol):
     """One connection for as long as all its requests are plain; one request at a time."""
 
     __slots__ = (
+        "_arrival",
         "_blocked",
         "_buffer",
         "_lanes",
         "_loop",
         "_paused",
-        "_peer",
         "_pieces",
         "_since",
         "_timer",
@@ -88,11 +88,11 @@ class Lane(asyncio.Protocol):
         "task",
     )
 
-    def __init__(self, lanes: Lanes, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, lanes: Lanes, loop: asyncio.AbstractEventLoop, arrival: Arrival | None = None) -> None:
         self._lanes = lanes
         self._loop = loop
         self._transport: asyncio.Transport | None = None
-        self._peer = ""
+        self._arrival = arrival or NOWHERE
         self._buffer = b""
         self._pieces = 0
         self._wanted = 0  # bytes of a request whose head is known
@@ -109,8 +109,8 @@ class Lane(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        peer = transport.get_extra_info("peername")
-        self._peer = peer[0] if peer else ""
+        if self._arrival is NOWHERE:
+            self._arrival = arrival_of(transport)
         self._since = self._loop.time()
         self._timer = self._loop.call_later(self._lanes.tick, self._look)
         self._lanes.open.add(self)
@@ -178,7 +178,7 @@ class Lane(asyncio.Protocol):
             self._wanted = size
             self._wait(data)
             return
-        inbound = self._lanes.service.read(method, words[1].decode("ascii"), head, self._peer)
+        inbound = self._lanes.service.read(method, words[1].decode("ascii"), head, self._arrival)
         if inbound is None or head.length > self._lanes.bounds.max_body:
             self._hand_over(data)
             return
@@ -203,7 +203,7 @@ class Lane(asyncio.Protocol):
             return
         self._leave()
         self._buffer = b""
-        taker = self._lanes.framework()
+        taker = self._lanes.framework(self._arrival)
         transport.set_protocol(taker)
         taker.connection_made(transport)
         if self._paused:

@@ -13,6 +13,7 @@ from aiohttp.web_server import Server
 
 from gatekeeper.config.model import Sizes, Timeouts
 from gatekeeper.errors import StartupError
+from gatekeeper.inbound import Arrival
 from gatekeeper.server.bounds import Bounds
 from gatekeeper.server.connection import Connection
 from gatekeeper.server.lane import Lane, Lanes, Service
@@ -103,15 +104,15 @@ class _Server(Server):
             return self._handle(request)
         return self._forward(cast("web.Request", request))
 
-    def __call__(self) -> Connection:
-        """A protocol for a new socket."""
+    def __call__(self, arrival: Arrival | None = None) -> Connection:
+        """A protocol for a new socket; without ``arrival`` the socket says whose it is."""
         if self._lanes is not None:
-            return Lane(self._lanes, self._loop)  # type: ignore[return-value]  # a socket does not mind
-        return self.connection()
+            return Lane(self._lanes, self._loop, arrival)  # type: ignore[return-value]  # a socket does not mind
+        return self.connection(arrival)
 
-    def connection(self) -> Connection:
+    def connection(self, arrival: Arrival | None = None) -> Connection:
         """The framework's own."""
-        return Connection(self, self._bounds, loop=self._loop)
+        return Connection(self, self._bounds, arrival, loop=self._loop)
 
     def pre_shutdown(self) -> None:
         """Accepting has stopped: what is idle is closed."""

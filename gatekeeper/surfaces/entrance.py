@@ -14,9 +14,10 @@ from aiohttp import web
 from gatekeeper.answers import problem, say
 from gatekeeper.appkeys import DECISION, INBOUND
 from gatekeeper.errors import Problem, StoreUnavailable
-from gatekeeper.inbound import HostList, InboundRequest, Refused, RequestReader
+from gatekeeper.inbound import NOWHERE, HostList, InboundRequest, Refused, RequestReader
 from gatekeeper.observe.access import AccessEntry, AccessLog
 from gatekeeper.observe.metrics import Metrics
+from gatekeeper.server.connection import Connection
 from gatekeeper.surfaces.relay import RelayedAnswer
 from policies.model import Decision, Reason
 from policies.rules import Rule
@@ -80,10 +81,9 @@ class Entrance:
             return _plain(answer)
 
     def _read(self, request: web.Request) -> InboundRequest | Refused:
-        peer = request.transport.get_extra_info("peername") if request.transport is not None else None
-        return self._reader.read(
-            request.method, request.raw_path, request.headers, request.raw_headers, peer[0] if peer else None
-        )
+        connection = request.protocol
+        arrival = connection.arrival if isinstance(connection, Connection) else NOWHERE
+        return self._reader.read(request.method, request.raw_path, request.headers, request.raw_headers, arrival)
 
     def _misdirected(self, request: web.Request, read: InboundRequest) -> web.Response | None:
         """The gate's own endpoints: only on served hosts, and only where aiohttp routed what was canonical."""

@@ -17,7 +17,7 @@ from aiohttp.helpers import rfc822_formatted_time
 from gatekeeper.answers import problem, say
 from gatekeeper.errors import Problem, StoreUnavailable, UpstreamTimeout, UpstreamUnavailable
 from gatekeeper.gate import Gate
-from gatekeeper.inbound import Head, InboundRequest, RequestReader
+from gatekeeper.inbound import Arrival, Head, InboundRequest, RequestReader
 from gatekeeper.live import Ending, LiveConnections
 from gatekeeper.observe.metrics import Metrics
 from gatekeeper.server.lane import Lane
@@ -73,9 +73,9 @@ class Express:
         self._own = prefix
         self._verify = f"{prefix}/verify"
 
-    def read(self, method: str, target: str, head: Head, peer: str) -> InboundRequest | None:
+    def read(self, method: str, target: str, head: Head, arrival: Arrival) -> InboundRequest | None:
         """The request; None for the gate's own endpoints but verify, and for what is to be refused."""
-        inbound = self._reader.read_head(method, target, head, peer)
+        inbound = self._reader.read_head(method, target, head, arrival)
         if not isinstance(inbound, InboundRequest):
             return None
         path = inbound.target.path

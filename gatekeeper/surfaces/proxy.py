@@ -17,7 +17,7 @@ from gatekeeper.appkeys import DECISION, INBOUND
 from gatekeeper.browsers import is_navigation
 from gatekeeper.errors import GatekeeperError, Problem, UpstreamTimeout, UpstreamUnavailable
 from gatekeeper.gate import Gate
-from gatekeeper.inbound import Head, InboundRequest, TrustedProxies, rate_key
+from gatekeeper.inbound import Head, InboundRequest, rate_key
 from gatekeeper.inbound.head import MOST_REMEMBERED
 from gatekeeper.live import LiveConnections
 from gatekeeper.observe.metrics import Metrics
@@ -68,7 +68,6 @@ class Proxy:
         gate: Gate,
         upstreams: Mapping[str, UpstreamPool],
         identity: IdentityHeaders,
-        trusted: TrustedProxies,
         settings: ProxySettings,
         metrics: Metrics,
         live: LiveConnections,
@@ -79,7 +78,6 @@ class Proxy:
         self._cookie_names = _COOKIE_NAMES.union(*routes)
         self._identity = identity
         self._forwarding = ForwardingFields()
-        self._trusted = trusted
         self._settings = settings
         self._metrics = metrics
         self._live = live
@@ -199,7 +197,7 @@ class Proxy:
     def _fields_for_upstream(self, inbound: InboundRequest, decision: Decision, rule: Rule) -> FieldBlock:
         """All fields but framing: the client's, less what it may not say, and the gate's own."""
         lines, hosts = self._clients_fields(inbound, rule)
-        lines += self._forwarding.of(inbound, trusted=self._trusted.trusts(inbound.peer))
+        lines += self._forwarding.of(inbound, trusted=inbound.trusted)
         lines += self._identity.for_upstream(decision.principal, inbound, rule.upstream)
         return FieldBlock(lines, hosts)
 

@@ -51,7 +51,7 @@ class NginxVerify:
 
     async def ask(self, inbound: InboundRequest) -> tuple[Decision, InboundRequest]:
         """The decision about the request that nginx asks about, and that request."""
-        if not self._trusted.trusts(inbound.peer):
+        if not inbound.trusted:
             return Decision(reason=Reason.UNTRUSTED_PROXY), inbound
         asked = self._asked(inbound)
         if asked is None:

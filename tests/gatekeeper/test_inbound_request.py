@@ -8,7 +8,7 @@ import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from gatekeeper.clock import ManualClock
-from gatekeeper.inbound import InboundRequest, Refused, RequestReader, TrustedProxies, is_method
+from gatekeeper.inbound import Arrival, InboundRequest, Refused, RequestReader, TrustedProxies, is_method
 from gatekeeper.inbound.request import RequestIds
 from policies.model import Reason, RequestTarget
 
@@ -17,11 +17,16 @@ BASE = [("Host", "app.example")]
 
 
 def read(
-    fields: list[tuple[str, str]], *, method: str = "GET", target: str = "/a?b", peer: str | None = STRANGER
+    fields: list[tuple[str, str]],
+    *,
+    method: str = "GET",
+    target: str = "/a?b",
+    peer: str = STRANGER,
+    arrival: Arrival | None = None,
 ) -> InboundRequest | Refused:
     reader = RequestReader(TrustedProxies([ip_network("10.0.0.0/8")]), ManualClock(1_800_000_000.25))
     raw = tuple((name.encode(), value.encode(errors="surrogateescape")) for name, value in fields)
-    return reader.read(method, target, CIMultiDictProxy(CIMultiDict(fields)), raw, peer)
+    return reader.read(method, target, CIMultiDictProxy(CIMultiDict(fields)), raw, arrival or Arrival(peer))
 
 
 def accepted(fields: list[tuple[str, str]], **how: str) -> InboundRequest:
@@ -84,8 +89,8 @@ def test_a_websocket_and_one_authorization_are_fine() -> None:
     accepted([*BASE, ("Upgrade", "websocket"), ("Authorization", "Bearer a")])
 
 
-@pytest.mark.parametrize("peer", [None, "", "/run/gate.sock"])
-def test_a_peer_without_an_address_is_refused(peer: str | None) -> None:
+@pytest.mark.parametrize("peer", ["", "/run/gate.sock"])
+def test_a_peer_without_an_address_is_refused(peer: str) -> None:
     """Fail closed: a unix socket says nothing of who is behind it."""
     assert read(BASE, peer=peer) == Refused(403, Reason.UNTRUSTED_PROXY)
 
@@ -159,3 +164,28 @@ def test_request_ids_differ_and_sort_by_time() -> None:
     assert made == sorted(made)
     assert len({*made, *(others.new(1_800_000_000) for _ in range(2000))}) == 4000
     assert {len(one) for one in made} == {24}
+
+
+def test_a_proxy_that_cannot_name_its_client_is_not_believed_for_it() -> None:
+    """security 5: behind the Proxy Protocol the bytes are the client's, and so is X-Forwarded-For."""
+    fields = [*BASE, ("X-Forwarded-For", "192.0.2.1"), ("X-Forwarded-Proto", "https"), ("X-Request-Id", "mine")]
+    found = read(fields, arrival=Arrival(PROXY, believed=False))
+    assert isinstance(found, InboundRequest)
+    assert (found.client, found.trusted, found.target.scheme) == (ip_address(PROXY), False, "http")
+    assert found.request_id != "mine"
+    known = read(fields, arrival=Arrival(PROXY))
+    assert isinstance(known, InboundRequest)
+    assert (known.client, known.trusted) == (ip_address("192.0.2.1"), True)
+
+
+def test_the_listener_says_the_scheme_unless_a_trusted_proxy_does() -> None:
+    for arrival, fields, scheme in (
+        (Arrival(STRANGER, "https"), BASE, "https"),
+        (Arrival(STRANGER, "https"), [*BASE, ("X-Forwarded-Proto", "http")], "https"),
+        (Arrival(PROXY, "https"), [*BASE, ("X-Forwarded-Proto", "http")], "http"),
+        (Arrival(PROXY, "http"), [*BASE, ("X-Forwarded-Proto", "https")], "https"),
+        (Arrival(STRANGER), BASE, "http"),
+    ):
+        found = read(fields, arrival=arrival)
+        assert isinstance(found, InboundRequest)
+        assert found.target.scheme == scheme
