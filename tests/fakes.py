@@ -98,6 +98,22 @@ class MemorySessions:
         if session in self.sessions:
             self.sessions[session] = replace(self.sessions[session], epoch=epoch)
 
+    async def step_up(self, session: Session, *, amr: Sequence[str], two_factors: bool, now: float) -> Session | None:
+        self._up()
+        known = self.sessions.get(session.id)
+        if known is None:
+            return None
+        moved = replace(
+            known,
+            auth_time=max(known.auth_time, now),
+            acr="2fa" if two_factors else known.acr,
+            amr=(*known.amr, *(one for one in amr if one not in known.amr)),
+            mfa_time=max(known.mfa_time, now) if two_factors else known.mfa_time,
+            must_enrol=known.must_enrol and not two_factors,
+        )
+        self.sessions[session.id] = moved
+        return moved
+
     async def put_user(self, user: UserState) -> None:
         self._up()
         known = self.users.get(user.id)

@@ -19,6 +19,7 @@ from gatekeeper.clock import ManualClock
 from gatekeeper.config.model import Config
 from gatekeeper.identity.passwords import Argon2Cost
 from gatekeeper.server import make_runner
+from gatekeeper.store.accounts import PostgresAccounts
 from gatekeeper.store.addresses import StoreAddresses
 from gatekeeper.store.postgres import Postgres
 
@@ -74,6 +75,14 @@ class RunningGate:
         """Register and log in."""
         await self.register(email)
         return await self.login(email)
+
+    async def give_roles(self, user: str, *roles: str) -> None:
+        """As ``gatekeeper user role`` does: in the database, before the user's next login."""
+        postgres = Postgres(self.dsn, size=1, timeout=30.0)
+        try:
+            await PostgresAccounts(postgres).set_roles(user, roles, self.clock.now())
+        finally:
+            await postgres.close()
 
 
 def bearer(tokens: dict[str, Any] | str) -> dict[str, str]:

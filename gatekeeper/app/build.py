@@ -56,7 +56,8 @@ def _application(config: Config, edge: Edge) -> web.Application:
     prefix = config.prefix
     app = web.Application(middlewares=[edge.entrance.middleware], client_max_size=config.sizes.json_body)
     edge.theme.setup(app)
-    app.add_routes(edge.identity.routes(prefix))
+    for calls in (edge.identity, edge.second, edge.factors):
+        app.add_routes(calls.routes(prefix))
     app.add_routes(edge.pages.routes(prefix))
     app.add_routes(edge.panel.routes(prefix))
     app.add_routes(edge.health.routes(prefix))

@@ -7,17 +7,17 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from admin.app import Panel
+from gatekeeper.app.logins import Logins, build_logins, factor_endpoints
 from gatekeeper.app.parts import Running, Stores, TokenParts
 from gatekeeper.config.model import Config
 from gatekeeper.gate import Gate
 from gatekeeper.health import Health
-from gatekeeper.identity.accounts import Accounts
 from gatekeeper.identity.endpoints import Identity, IdentitySettings
+from gatekeeper.identity.factor_endpoints import FactorEndpoints
 from gatekeeper.identity.limits import LimitsCounter
-from gatekeeper.identity.login import PasswordLogin
+from gatekeeper.identity.second_endpoints import SecondEndpoints
 from gatekeeper.identity.setup import FirstAdmin
 from gatekeeper.inbound import HostList, RequestReader, TrustedProxies
-from gatekeeper.journal.measured import MeasuredAttempts
 from gatekeeper.observe.access import AccessLog
 from gatekeeper.pages.next import origins_of
 from gatekeeper.pages.theme import Theme
@@ -29,36 +29,20 @@ from gatekeeper.surfaces.identity_headers import IdentityHeaders
 from gatekeeper.surfaces.proxy import Proxy, ProxySettings
 from gatekeeper.surfaces.verify import NginxVerify
 from gatekeeper.tokens.assertion import Assertions
-from gatekeeper.tokens.keyring import derive
 from policies.rates import Limit
 
 
-def _password_login(config: Config, tokens: TokenParts, accounts: Accounts, running: Running) -> PasswordLogin:
-    return PasswordLogin(
-        accounts,
-        running.passwords,
-        tokens.sessions,
-        MeasuredAttempts(running.stores.journal, running.metrics),
-        LimitsCounter(running.stores.redis.limits_storage),
-        per_address=config.limits.login_per_ip,
-        per_account=config.limits.login_per_account,
-        counter_secret=derive(running.secret, "attempt-counters"),
-    )
-
-
-def _identity(config: Config, stores: Stores, tokens: TokenParts, running: Running) -> tuple[Identity, PasswordLogin]:
-    accounts = Accounts(stores.accounts, stores.live)
-    login = _password_login(config, tokens, accounts, running)
-    identity = Identity(
+def _identity(config: Config, stores: Stores, tokens: TokenParts, running: Running, logins: Logins) -> Identity:
+    return Identity(
         settings=IdentitySettings(
             open_registration=config.open_registration,
             register_per_address=config.limits.register_per_ip,
             refresh_per_session=config.limits.refresh_per_session,
             json_limit=config.sizes.json_body,
         ),
-        accounts=accounts,
+        accounts=logins.accounts,
         passwords=running.passwords,
-        login=login,
+        login=logins.login,
         sessions=tokens.sessions,
         authenticator=tokens.authenticator,
         cookies=tokens.cookies,
@@ -68,7 +52,6 @@ def _identity(config: Config, stores: Stores, tokens: TokenParts, running: Runni
         places=running.places,
         audit=stores.journal,
     )
-    return identity, login
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +59,8 @@ class Edge:
     """What handles requests."""
 
     identity: Identity
+    second: SecondEndpoints
+    factors: FactorEndpoints
     pages: Pages
     panel: Panel
     proxy: Proxy
@@ -100,15 +85,15 @@ def _gate(config: Config, tokens: TokenParts, running: Running, hosts: HostList)
 
 
 def _pages(
-    config: Config, tokens: TokenParts, running: Running, theme: Theme, identity: Identity, login: PasswordLogin
+    config: Config, tokens: TokenParts, running: Running, theme: Theme, identity: Identity, logins: Logins
 ) -> Pages:
     stores = running.stores
     return Pages(
         theme=theme,
         identity=identity,
-        login=login,
+        login=logins.login,
+        second=logins.second,
         authenticator=tokens.authenticator,
-        sessions=tokens.sessions,
         cookies=tokens.cookies,
         passwords=running.passwords,
         setup=FirstAdmin(stores.setup_links, stores.accounts, stores.journal),
@@ -135,7 +120,9 @@ def build_edge(config: Config, stores: Stores, tokens: TokenParts, running: Runn
     trusted = TrustedProxies(config.trusted_proxies)
     gate = _gate(config, tokens, running, hosts)
     headers = IdentityHeaders(Assertions(tokens.ring, config.public_url), running.places)
-    identity, login = _identity(config, stores, tokens, running)
+    logins = build_logins(config, tokens, running)
+    identity = _identity(config, stores, tokens, running, logins)
+    second, factors = factor_endpoints(config, tokens, identity, logins)
     theme = Theme(prefix=config.prefix, public_url=config.public_url, packages=("gatekeeper.pages", "admin"))
     settings = ProxySettings(config.prefix, config.sizes.body)
     reader = RequestReader(trusted, running.clock, scheme=urlsplit(config.public_url).scheme)
@@ -145,7 +132,9 @@ def build_edge(config: Config, stores: Stores, tokens: TokenParts, running: Runn
     entrance = Entrance(reader, hosts, access, running.metrics, prefix=config.prefix)
     return Edge(
         identity=identity,
-        pages=_pages(config, tokens, running, theme, identity, login),
+        second=second,
+        factors=factors,
+        pages=_pages(config, tokens, running, theme, identity, logins),
         panel=_panel(config, stores, tokens, theme),
         proxy=proxy,
         verify=verify,

@@ -98,6 +98,13 @@ class Mfa(Section):
     require_for_roles: list[RoleName] = Field(
         ["admin"], description="Whoever has one of these roles needs two factors, and adds one at the next login."
     )
+    remember_devices: Duration | None = Field(
+        30 * 86400.0,
+        description=(
+            "How long a browser whose owner asked for it needs no second factor at a login; null: not at all. Never for"
+            " those roles, nor for what asks for two factors."
+        ),
+    )
 
 
 class Limits(Section):

@@ -92,7 +92,10 @@ class UserAnswer(Body):
 
 
 class TokenAnswer(Body):
-    """What login and refresh answer; with cookies the tokens are absent from the body. Lives in seconds."""
+    """What login and refresh answer; with cookies the tokens are absent from the body. Lives in seconds.
+
+    ``must_enrol`` is there only where the session reaches nothing but the adding of a second factor.
+    """
 
     token_type: Literal["Bearer"] = "Bearer"  # the type's name, not a token
     access_token: str | None = None
@@ -101,6 +104,7 @@ class TokenAnswer(Body):
     refresh_expires_in: int
     session_id: str
     user: UserAnswer
+    must_enrol: bool = False
 
 
 class SessionAnswer(Body):

@@ -40,6 +40,7 @@ class Purpose(StrEnum):
     VERIFY_EMAIL = "verify-email"
     STEP_UP = "step-up"
     CHANGE_EMAIL = "change-email"
+    ENROL = "enrol"
 
 
 @dataclass(frozen=True, slots=True)

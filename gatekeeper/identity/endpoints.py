@@ -26,8 +26,9 @@ from gatekeeper.identity.bodies import (
     invalid,
     read_body,
 )
+from gatekeeper.identity.caller import Caller
 from gatekeeper.identity.limits import AttemptCounter, take_or_refuse
-from gatekeeper.identity.login import Caller, PasswordLogin
+from gatekeeper.identity.login import PasswordLogin
 from gatekeeper.identity.passwords import Passwords
 from gatekeeper.inbound import InboundRequest, rate_key
 from gatekeeper.journal.audit import AuditLog, Change
@@ -54,6 +55,24 @@ def user_answer(user: UserState) -> UserAnswer:
     return UserAnswer(
         id=user.id, email=user.email, email_verified=user.email_verified, name=user.name, roles=list(user.roles)
     )
+
+
+def token_answer(pair: TokenPair, *, cookies: bool) -> dict[str, object]:
+    """The body of a token answer; without the tokens where they go into cookies."""
+    body = TokenAnswer(
+        access_token=None if cookies else pair.access,
+        expires_in=pair.access_expires_in,
+        refresh_token=None if cookies else pair.refresh,
+        refresh_expires_in=pair.refresh_expires_in,
+        session_id=pair.session.id,
+        user=user_answer(pair.user),
+        must_enrol=pair.session.must_enrol,
+    ).model_dump()
+    if cookies:
+        del body["access_token"], body["refresh_token"]
+    if not pair.session.must_enrol:
+        del body["must_enrol"]
+    return body
 
 
 class Identity:
@@ -129,7 +148,7 @@ class Identity:
         if body.cookies and not same_origin(inbound):
             raise Problem(403, Reason.CSRF)
         pair = await self._login.log_in(body.email, body.password, self.caller(inbound), inbound.received)
-        return self._answer(pair, inbound.received, cookies=body.cookies)
+        return self.answer(pair, inbound.received, cookies=body.cookies)
 
     async def refresh(self, request: web.Request) -> web.Response:
         """POST ``refresh``: the next token answer of the family, by body or by cookie."""
@@ -149,13 +168,13 @@ class Identity:
         pair = await self._sessions.refresh(claim, inbound.received)
         if isinstance(pair, Reason):
             raise Problem(401, pair)
-        return self._answer(pair, inbound.received, cookies=by_cookie)
+        return self.answer(pair, inbound.received, cookies=by_cookie)
 
     async def log_out(self, request: web.Request) -> web.Response:
         """POST ``logout``: 204; ``scope`` this, others or all."""
         body = await read_body(request, LogoutBody, self._settings.json_limit, empty=True)
         inbound = request[INBOUND]
-        who = await self.authenticated(inbound)
+        who = await self.authenticated(inbound, enrolling=True)
         await self.end_sessions(who, body.scope, inbound.received)
         answer = web.Response(status=204, headers={"Cache-Control": "no-store"})
         if who.by_cookie and body.scope != "others":
@@ -188,7 +207,7 @@ class Identity:
             auth_time=_rfc3339(principal.auth_time),
             expires_at=_rfc3339(who.expires_at),
         )
-        return self._with_renewal(json_answer(answer.model_dump()), who, request[INBOUND].received)
+        return self.with_renewal(json_answer(answer.model_dump()), who, request[INBOUND].received)
 
     async def list_sessions(self, request: web.Request) -> web.Response:
         """GET ``sessions``: mine, newest first."""
@@ -208,7 +227,7 @@ class Identity:
             ).model_dump()
             for record in records
         ]
-        return self._with_renewal(json_answer({"sessions": sessions}), who, inbound.received)
+        return self.with_renewal(json_answer({"sessions": sessions}), who, inbound.received)
 
     async def end_session(self, request: web.Request) -> web.Response:
         """DELETE ``sessions/{sid}``: end one of mine; 404 for anything else."""
@@ -236,7 +255,7 @@ class Identity:
         if user is None:
             raise Problem(401, Reason.SESSION_ENDED)
         await self._note(inbound, user.id, "user.password", user.id)
-        return self._with_renewal(json_answer(user_answer(user).model_dump()), who, inbound.received)
+        return self.with_renewal(json_answer(user_answer(user).model_dump()), who, inbound.received)
 
     async def jwks(self, request: web.Request) -> web.Response:
         """GET ``jwks.json``: the public keys (RFC 7517)."""
@@ -244,13 +263,18 @@ class Identity:
         answer.headers["Cache-Control"] = "public, max-age=300"
         return answer
 
-    async def authenticated(self, inbound: InboundRequest) -> Authenticated:
-        """The caller of an endpoint that needs a session. Raises Problem (401, 403) or StoreUnavailable."""
+    async def authenticated(self, inbound: InboundRequest, *, enrolling: bool = False) -> Authenticated:
+        """The caller of an endpoint that needs a session. Raises Problem (401, 403) or StoreUnavailable.
+
+        ``enrolling``: also one who must add a second factor before anything else.
+        """
         found = await self._authenticator.authenticate(self._authenticator.present(inbound), inbound.received)
         if isinstance(found, Reason):
             raise Problem(401, found)
         if found.by_cookie and not same_origin(inbound):
             raise Problem(403, Reason.CSRF)
+        if found.principal.must_enrol and not enrolling:
+            raise Problem(401, Reason.MFA_REQUIRED, "Add a second factor first.", acr_values="2fa")
         return found
 
     def caller(self, inbound: InboundRequest) -> Caller:
@@ -261,32 +285,26 @@ class Identity:
             country=place.country if place else None,
             user_agent=inbound.headers.get("User-Agent", "")[:512],
             request_id=inbound.request_id,
+            device=self._cookies.device(inbound.headers.getall("Cookie", [])),
         )
 
     def set_cookies(self, answer: web.StreamResponse, pair: TokenPair, now: float) -> None:
-        """Put both tokens into cookies."""
+        """Put both tokens into cookies; only the access token where there is no other."""
         answer.headers.add("Set-Cookie", self._cookies.set_access(pair, now))
-        answer.headers.add("Set-Cookie", self._cookies.set_refresh(pair, now))
+        if pair.refresh is not None:
+            answer.headers.add("Set-Cookie", self._cookies.set_refresh(pair, now))
         answer.headers["Cache-Control"] = "private, no-store"
         answer.headers["Vary"] = "Cookie"
 
-    def _answer(self, pair: TokenPair, now: float, *, cookies: bool) -> web.Response:
-        body = TokenAnswer(
-            access_token=None if cookies else pair.access,
-            expires_in=pair.access_expires_in,
-            refresh_token=None if cookies else pair.refresh,
-            refresh_expires_in=pair.refresh_expires_in,
-            session_id=pair.session.id,
-            user=user_answer(pair.user),
-        ).model_dump()
-        if cookies:
-            del body["access_token"], body["refresh_token"]
-        answer = json_answer(body)
+    def answer(self, pair: TokenPair, now: float, *, cookies: bool) -> web.Response:
+        """A token answer; with ``cookies`` the tokens are in these."""
+        answer = json_answer(token_answer(pair, cookies=cookies))
         if cookies:
             self.set_cookies(answer, pair, now)
         return answer
 
-    def _with_renewal(self, answer: web.Response, who: Authenticated, now: float) -> web.Response:
+    def with_renewal(self, answer: web.Response, who: Authenticated, now: float) -> web.Response:
+        """The answer, with the access cookie where it was renewed in passing."""
         if who.renewed is not None:
             answer.headers.add("Set-Cookie", self._cookies.set_access(who.renewed, now))
             answer.headers["Cache-Control"] = "private, no-store"

@@ -7,33 +7,20 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import limits
 
 from gatekeeper.errors import Problem
 from gatekeeper.identity.accounts import Account, Accounts
+from gatekeeper.identity.caller import Caller
 from gatekeeper.identity.emails import InvalidEmail, canonical_email
 from gatekeeper.identity.limits import AttemptCounter, account_key, take_or_refuse
 from gatekeeper.identity.passwords import Passwords
+from gatekeeper.identity.second_step import FirstStep, SecondStep
 from gatekeeper.inbound import rate_key
 from gatekeeper.journal.attempts import Attempt, AttemptLog, Result
-from gatekeeper.tokens.sessions import SessionOrigin, Sessions, TokenPair
-from policies.model import Address, Reason
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who is at the other end of a login, as far as the request says."""
-
-    address: Address
-    country: str | None
-    user_agent: str
-    request_id: str
-
-    def origin(self) -> SessionOrigin:
-        """As a session remembers it."""
-        return SessionOrigin(self.address, self.country, self.user_agent)
+from gatekeeper.tokens.sessions import TokenPair
+from policies.model import Reason
 
 
 class PasswordLogin:
@@ -43,7 +30,7 @@ class PasswordLogin:
         self,
         accounts: Accounts,
         passwords: Passwords,
-        sessions: Sessions,
+        second: SecondStep,
         attempts: AttemptLog,
         counter: AttemptCounter,
         *,
@@ -54,7 +41,7 @@ class PasswordLogin:
     ) -> None:
         self._accounts = accounts
         self._passwords = passwords
-        self._sessions = sessions
+        self._second = second
         self._attempts = attempts
         self._counter = counter
         self._per_address = per_address
@@ -63,7 +50,7 @@ class PasswordLogin:
         self._new_key = new_key
 
     async def log_in(self, email: str, password: str, caller: Caller, now: float) -> TokenPair:
-        """A new session. Raises Problem (401 invalid-credentials, 429, 503) or StoreUnavailable."""
+        """A new session. Raises Problem (401 invalid-credentials or mfa-required, 429, 503) or StoreUnavailable."""
         account = await self._find(email)
         address = ("login", "address", rate_key(caller.address))
         identity = ("login", "account", account.state.id if account else account_key(self._secret, _fold(email)))
@@ -79,10 +66,8 @@ class PasswordLogin:
             raise Problem(401, Reason.INVALID_CREDENTIALS, "The e-mail or the password is wrong.")
         await self._counter.give_back(self._per_address, *address)
         await self._counter.clear(self._per_account, *identity)
-        pair = await self._sessions.open(account.state, caller.origin(), amr=("pwd",), acr="1fa", now=now)
-        await self._record(email, account, Result.SUCCESS, None, caller, now, session=pair.session.id)
         await self._rehash(account, password)
-        return pair
+        return await self._second.admit(FirstStep(account.state, email, "password", ("pwd",)), caller, now)
 
     async def confirm(self, user: str, password: str) -> None:
         """Ask for the password again, under the same limit as a login. Raises Problem (401, 429, 503)."""
@@ -114,8 +99,6 @@ class PasswordLogin:
         reason: Reason | None,
         caller: Caller,
         now: float,
-        *,
-        session: str | None = None,
     ) -> None:
         attempt = Attempt(
             time=now,
@@ -127,7 +110,7 @@ class PasswordLogin:
             address=caller.address,
             country=caller.country,
             user_agent=caller.user_agent,
-            session=session,
+            session=None,
             request_id=caller.request_id,
         )
         await self._attempts.record_attempt(attempt, self._new_key())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
 from typing import Any
 
 from pydantic import BaseModel
@@ -20,20 +20,8 @@ from gatekeeper.identity.bodies import (
     UserAnswer,
     WhoAmI,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One call: its path below the prefix, what it takes and answers."""
-
-    method: str
-    path: str
-    summary: str
-    answers: dict[int, type[BaseModel] | None]
-    body: type[BaseModel] | None = None
-    secured: bool = False
-    refusals: tuple[int, ...] = ()
-
+from gatekeeper.identity.factor_operations import FACTOR_OPERATIONS
+from gatekeeper.identity.operation import Operation
 
 OPERATIONS = (
     Operation(
@@ -54,6 +42,7 @@ OPERATIONS = (
         secured=True,
         refusals=(401, 422, 429),
     ),
+    *FACTOR_OPERATIONS,
     Operation("get", "/jwks.json", "Public signing keys (RFC 7517)", {200: None}),
     Operation("get", "/health/live", "Whether the process lives", {200: None}),
     Operation("get", "/health/ready", "Whether it should get requests", {200: None}, refusals=(503,)),
@@ -114,8 +103,11 @@ def _operation(operation: Operation) -> dict[str, Any]:
         entry["requestBody"] = {"content": {"application/json": {"schema": _reference(operation.body)}}}
     if operation.secured:
         entry["security"] = [{"bearer": []}]
-    if "{sid}" in operation.path:
-        entry["parameters"] = [{"name": "sid", "in": "path", "required": True, "schema": {"type": "string"}}]
+    names = re.findall(r"\{(\w+)\}", operation.path)
+    if names:
+        entry["parameters"] = [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
+        ]
     return entry
 
 

@@ -20,7 +20,7 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One login attempt; ``time`` in Unix seconds, ``email`` as typed."""
+    """One login attempt; ``time`` in Unix seconds, ``email`` as typed, ``factor`` the second one that was shown."""
 
     time: float
     email: str
@@ -33,6 +33,7 @@ class Attempt:
     user_agent: str
     session: str | None
     request_id: str
+    factor: str | None = None
 
 
 class AttemptLog(Protocol):

@@ -12,10 +12,10 @@ from gatekeeper.errors import Conflict, Problem, StoreUnavailable
 from gatekeeper.identity.bodies import RegisterBody
 from gatekeeper.identity.endpoints import Identity
 from gatekeeper.identity.passwords import Passwords
+from gatekeeper.identity.second_step import FirstStep, SecondStep
 from gatekeeper.identity.setup import FirstAdmin
 from gatekeeper.pages.forms import read_form, see_other
 from gatekeeper.pages.theme import Theme, stamped
-from gatekeeper.tokens.sessions import Sessions
 from policies.model import Reason
 
 _LABELS: Mapping[str, str] = {"email": "The e-mail", "password": "The password", "name": "The name"}
@@ -32,14 +32,14 @@ class SetupPage:
         *,
         theme: Theme,
         identity: Identity,
-        sessions: Sessions,
+        second: SecondStep,
         passwords: Passwords,
         setup: FirstAdmin,
         form_limit: int,
     ) -> None:
         self._theme = theme
         self._identity = identity
-        self._sessions = sessions
+        self._second = second
         self._passwords = passwords
         self._setup = setup
         self._form_limit = form_limit
@@ -74,9 +74,9 @@ class SetupPage:
             return self._page(request, fields, {"email": _TAKEN}, Problem(409, Reason.EMAIL_TAKEN))
         if admin is None:
             raise _not_good()
-        origin = self._identity.caller(inbound).origin()
+        first = FirstStep(admin, admin.email, None, ("pwd",))
         try:
-            pair = await self._sessions.open(admin, origin, amr=("pwd",), acr="1fa", now=inbound.received)
+            pair = await self._second.admit(first, self._identity.caller(inbound), inbound.received)
         except StoreUnavailable:  # the account is made, so it can sign in once sessions work again
             return see_other(f"{self._theme.prefix}/login")
         answer = see_other(f"{self._theme.prefix}/admin/")

@@ -13,6 +13,7 @@ from gatekeeper.gate import Authenticated, Authenticator
 from gatekeeper.identity.endpoints import Identity
 from gatekeeper.identity.login import PasswordLogin
 from gatekeeper.identity.passwords import Passwords
+from gatekeeper.identity.second_step import SecondStep
 from gatekeeper.identity.setup import FirstAdmin
 from gatekeeper.inbound import InboundRequest
 from gatekeeper.pages.forms import read_form, refuse_foreign, see_other
@@ -20,7 +21,6 @@ from gatekeeper.pages.next import HOME, origin_of, safe_next
 from gatekeeper.pages.setup import SetupPage
 from gatekeeper.pages.theme import Theme, outage, stamped
 from gatekeeper.tokens.cookies import Cookies
-from gatekeeper.tokens.sessions import Sessions
 from policies.model import Reason
 
 _LONGEST_EMAIL: Final = 320  # characters, as in the API
@@ -39,7 +39,7 @@ class Pages:
         identity: Identity,
         login: PasswordLogin,
         authenticator: Authenticator,
-        sessions: Sessions,
+        second: SecondStep,
         cookies: Cookies,
         passwords: Passwords,
         setup: FirstAdmin,
@@ -56,7 +56,7 @@ class Pages:
         self._setup = SetupPage(
             theme=theme,
             identity=identity,
-            sessions=sessions,
+            second=second,
             passwords=passwords,
             setup=setup,
             form_limit=form_limit,

@@ -111,6 +111,7 @@ class PostgresAccounts:
                 " ON CONFLICT (user_id) DO UPDATE SET hash = EXCLUDED.hash, changed_at = EXCLUDED.changed_at",
                 (uuid.UUID(user), password_hash, as_datetime(now)),
             )
+            await tx.execute("DELETE FROM remembered_devices WHERE user_id = %s", (uuid.UUID(user),))
             await tx.execute(_END_SESSIONS, _ending(user, "password-changed", now, keep))
         return user_state(row)
 

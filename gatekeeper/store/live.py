@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from gatekeeper.errors import StoreUnavailable
@@ -25,6 +26,7 @@ PUT_USER = Script("put_user")
 ADOPT_EPOCH = Script("adopt_epoch")
 END = Script("end")
 BLACKLIST = Script("blacklist")
+STEP_UP = Script("step_up")
 READ_MANY = Script("read_many")
 
 EVENTS = "gate:events"  # the scripts publish the key of what changed
@@ -167,6 +169,21 @@ class RedisSessions:
         """Let one living session follow its user into a new epoch."""
         await self._redis.run(ADOPT_EPOCH, [session_key(session)], [epoch])
 
+    async def step_up(self, session: Session, *, amr: Sequence[str], two_factors: bool, now: float) -> Session | None:
+        """Note that the owner of a session has proved to be there, atomically; None where it has ended."""
+        answer = await self._redis.run(STEP_UP, [session_key(session.id)], [repr(now), int(two_factors), *amr])
+        if answer is None:
+            return None
+        auth, acr, methods, mfa = answer
+        return replace(
+            session,
+            auth_time=float(auth),
+            acr=acr.decode(),
+            amr=tuple(methods.decode().split()),
+            mfa_time=_mfa_time(mfa),
+            must_enrol=mfa == _ENROL,
+        )
+
     async def put_user(self, user: UserState) -> None:
         """Put a user's state in force unless a newer version is; a change is published."""
         await self._redis.run(PUT_USER, [user_key(user.id)], put_user_arguments(user, self._user_life))
@@ -252,6 +269,10 @@ def mfa_field(mfa_time: float, *, must_enrol: bool) -> str | bytes:
     return _ENROL if must_enrol else repr(mfa_time)
 
 
+def _mfa_time(value: bytes | None) -> float:
+    return 0.0 if value is None or value == _ENROL else float(value)
+
+
 def _session_pairs(session: Session) -> list[Any]:
     values = (
         session.user_id,
@@ -285,7 +306,7 @@ def _session(session: str, fields: Sequence[bytes | None]) -> Session | None:
         auth_time=float(auth),
         acr=acr.decode(),
         amr=tuple(amr.decode().split()),
-        mfa_time=0.0 if mfa is None or mfa == _ENROL else float(mfa),
+        mfa_time=_mfa_time(mfa),
         must_enrol=mfa == _ENROL,
     )
 

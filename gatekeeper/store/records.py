@@ -109,7 +109,8 @@ class PostgresJournal:
         """One row, once."""
         await self._postgres.execute(
             "INSERT INTO login_logs (id, time, email, user_id, result, reason, method, address, country, user_agent,"
-            " session, request_id) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (id) DO NOTHING",
+            " session, request_id, factor) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+            " ON CONFLICT (id) DO NOTHING",
             (
                 key,
                 as_datetime(attempt.time),
@@ -123,6 +124,7 @@ class PostgresJournal:
                 _text(attempt.user_agent, _LONGEST_AGENT),
                 attempt.session,
                 attempt.request_id,
+                attempt.factor,
             ),
         )
 
@@ -144,6 +146,7 @@ class PostgresJournal:
                 user_agent=row["user_agent"],
                 session=row["session"],
                 request_id=row["request_id"],
+                factor=row["factor"],
             )
             for row in rows
         ]

@@ -1,4 +1,4 @@
-"""The gate's two cookies (RFC 6265bis): names, attributes, and reading them back out of a request."""
+"""The gate's cookies (RFC 6265bis): names, attributes, and reading them back out of a request."""
 
 from __future__ import annotations
 
@@ -21,12 +21,18 @@ class PresentedCookies:
 class Cookies:
     """``__Host-gate`` and ``__Host-gate-refresh``; over plain http (loopback only) without prefix and Secure."""
 
-    EVER: ClassVar[frozenset[str]] = frozenset({"gate", "gate-refresh", "__Host-gate", "__Host-gate-refresh"})
+    EVER: ClassVar[frozenset[str]] = frozenset(
+        {
+            *("gate", "gate-refresh", "gate-device"),
+            *("__Host-gate", "__Host-gate-refresh", "__Host-gate-device"),
+        }
+    )
 
     def __init__(self, *, secure: bool) -> None:
         prefix = "__Host-" if secure else ""
         self.access_name = f"{prefix}gate"
         self.refresh_name = f"{prefix}gate-refresh"
+        self.device_name = f"{prefix}gate-device"
         self._attributes = "; Path=/; HttpOnly; SameSite=Lax" + ("; Secure" if secure else "")
 
     def read(self, fields: Iterable[str]) -> PresentedCookies:
@@ -42,6 +48,16 @@ class Cookies:
                     doubled = doubled or name in found
                     found[name] = value
         return PresentedCookies(found.get(self.access_name), found.get(self.refresh_name), doubled)
+
+    def device(self, fields: Iterable[str]) -> str | None:
+        """The cookie of a remembered device (``identity.factors.devices``); None without one, or with two."""
+        pairs = (part.strip().partition("=") for cookie_field in fields for part in cookie_field.split(";"))
+        found = [value for name, _, value in pairs if name == self.device_name]
+        return found[0] if len(found) == 1 else None
+
+    def set_device(self, value: str, life: float) -> str:
+        """Set-Cookie that remembers a device for ``life`` seconds."""
+        return f"{self.device_name}={value}; Max-Age={int(life)}{self._attributes}"
 
     def set_access(self, pair: TokenPair, now: float) -> str:
         """Set-Cookie for the access token; it stays until the session's end and is renewed in passing."""

@@ -126,6 +126,9 @@ class SessionStore(Protocol):
 
     async def adopt_epoch(self, session: str, epoch: int) -> None: ...
 
+    async def step_up(self, session: Session, *, amr: Sequence[str], two_factors: bool, now: float) -> Session | None:
+        """None where the session has ended."""
+
     async def put_user(self, user: UserState) -> None:
         """Unless a newer version is in force."""
 
@@ -219,7 +222,14 @@ class Sessions:
         self._on_event = on_event
 
     async def open(
-        self, user: UserState, origin: SessionOrigin, *, amr: tuple[str, ...], acr: str, now: float
+        self,
+        user: UserState,
+        origin: SessionOrigin,
+        *,
+        amr: tuple[str, ...],
+        acr: str,
+        now: float,
+        must_enrol: bool = False,
     ) -> TokenPair:
         """A new family, durable record first: what cannot be listed and ended must not live."""
         session = Session(
@@ -233,6 +243,8 @@ class Sessions:
             auth_time=now,
             acr=acr,
             amr=amr,
+            mfa_time=now if acr == "2fa" else 0.0,
+            must_enrol=must_enrol,
         )
         await self._records.started(session, origin, now)
         try:
@@ -277,6 +289,23 @@ class Sessions:
                 return Reason.REFRESH_REUSED
             case _:
                 return Reason.SESSION_ENDED
+
+    async def step_up(
+        self, session_id: str, *, amr: Sequence[str], two_factors: bool, now: float
+    ) -> TokenPair | Reason:
+        """A fresh access token with a new ``auth_time`` (RFC 9470), and the session confirmed; or SESSION_ENDED.
+
+        What the session has proved before stays: ``acr`` never falls, and the refresh token is as it was.
+        """
+        found = await self._living(session_id, now)
+        if isinstance(found, Reason):
+            return found
+        session, user = found
+        confirmed = await self._store.step_up(session, amr=amr, two_factors=two_factors, now=now)
+        if confirmed is None:
+            return Reason.SESSION_ENDED
+        self._on_event("stepped-up")
+        return self._pair(confirmed, user, now, with_refresh=False)
 
     async def end(self, sessions: Sequence[str], reason: str, now: float) -> None:
         """End families: in force on the next request everywhere, then durable."""
@@ -329,5 +358,5 @@ class Sessions:
             session=session,
             user=user,
             refresh=self._refresh.make(session.id, session.generation) if with_refresh else None,
-            refresh_expires_in=life if with_refresh else 0,
+            refresh_expires_in=life,
         )

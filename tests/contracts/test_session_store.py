@@ -233,3 +233,37 @@ async def test_questions_of_all_kinds_in_one_tick_get_their_own_answers(store):
         )
         if facts.live:
             assert facts.live.session == family
+
+
+async def test_a_step_up_renews_the_login_and_loses_nothing_that_was_proved(store):
+    _, family = await _opened(store)
+    first = await store.step_up(family, amr=("pwd",), two_factors=False, now=NOW + 5)
+    assert (first.auth_time, first.acr, first.amr, first.mfa_time) == (NOW + 5, "1fa", ("pwd",), 0.0)
+    second = await store.step_up(family, amr=("otp", "mfa"), two_factors=True, now=NOW + 6)
+    assert (second.auth_time, second.acr, second.amr) == (NOW + 6, "2fa", ("pwd", "otp", "mfa"))
+    third = await store.step_up(family, amr=("pwd",), two_factors=False, now=NOW + 7)
+    assert (third.auth_time, third.acr, third.amr, third.mfa_time) == (NOW + 7, "2fa", ("pwd", "otp", "mfa"), NOW + 6)
+    assert await store.find(family.id) == third
+
+
+async def test_a_step_up_that_comes_late_does_not_set_the_clock_back(store):
+    _, family = await _opened(store)
+    await store.step_up(family, amr=("otp",), two_factors=True, now=NOW + 9)
+    late = await store.step_up(family, amr=("otp",), two_factors=True, now=NOW + 3)
+    assert (late.auth_time, late.mfa_time) == (NOW + 9, NOW + 9)
+
+
+async def test_only_two_factors_lift_the_duty_to_add_one(store):
+    _, family = await _opened(store, must_enrol=True)
+    assert (await store.step_up(family, amr=("pwd",), two_factors=False, now=NOW + 1)).must_enrol
+    lifted = await store.step_up(family, amr=("otp",), two_factors=True, now=NOW + 2)
+    assert (lifted.must_enrol, lifted.mfa_time) == (False, NOW + 2)
+    assert (await store.find(family.id)).must_enrol is False
+
+
+async def test_an_ended_session_is_not_brought_back_by_a_step_up(store):
+    """security 12"""
+    _, family = await _opened(store)
+    await store.end([family.id])
+    assert await store.step_up(family, amr=("otp",), two_factors=True, now=NOW + 1) is None
+    assert await store.find(family.id) is None

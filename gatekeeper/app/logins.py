@@ -1,0 +1,153 @@
+"""The services that let people in: passwords, second factors, step-up. Built over a worker's parts for ``edge``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from gatekeeper.app.parts import Running, TokenParts
+from gatekeeper.config.model import Config
+from gatekeeper.identity.accounts import Accounts
+from gatekeeper.identity.challenges import Challenges
+from gatekeeper.identity.endpoints import Identity
+from gatekeeper.identity.factor_endpoints import FactorEndpoints
+from gatekeeper.identity.factors.checks import FactorChecks
+from gatekeeper.identity.factors.devices import Devices
+from gatekeeper.identity.factors.enrolment import Enrolment
+from gatekeeper.identity.factors.recovery_codes import RecoveryCodes
+from gatekeeper.identity.factors.sealing import Sealer
+from gatekeeper.identity.factors.totp import Totp
+from gatekeeper.identity.limits import LimitsCounter
+from gatekeeper.identity.login import PasswordLogin
+from gatekeeper.identity.passkey_login import PasskeyLogin
+from gatekeeper.identity.second_endpoints import SecondEndpoints
+from gatekeeper.identity.second_step import SecondStep
+from gatekeeper.identity.step_up import StepUps
+from gatekeeper.inbound import HostList
+from gatekeeper.journal.measured import MeasuredAttempts
+from gatekeeper.store.challenges import RedisChallenges
+from gatekeeper.store.factors import PostgresFactors
+from gatekeeper.tokens.keyring import derive
+
+if TYPE_CHECKING:  # fido2 comes with an extra
+    from gatekeeper.identity.factors.passkeys import Passkeys
+
+_TRIES = 5  # of one challenge
+
+
+@dataclass(frozen=True, slots=True)
+class Logins:
+    """The services, for the endpoints and the pages."""
+
+    accounts: Accounts
+    challenges: Challenges
+    login: PasswordLogin
+    second: SecondStep
+    checks: FactorChecks
+    step_ups: StepUps
+    enrolment: Enrolment
+    passkeys: Passkeys | None
+    passkey_login: PasskeyLogin | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Factors:
+    """What second factors are made of."""
+
+    store: PostgresFactors
+    totp: Totp
+    recovery_codes: RecoveryCodes
+    devices: Devices
+    passkeys: Passkeys | None
+
+
+def _passkeys(config: Config, store: PostgresFactors, secret: str) -> Passkeys | None:
+    """None where the extra ``passkeys`` is not installed."""
+    try:
+        from gatekeeper.identity.factors.passkeys import Passkeys as Ceremonies
+    except ModuleNotFoundError as missing:
+        if missing.name is None or not missing.name.startswith("fido2"):
+            raise
+        return None
+    serves = HostList(config.public_url, config.hosts).serves
+    return Ceremonies(store, derive(secret, "passkeys"), public_url=config.public_url, serves=serves)
+
+
+def _factors(config: Config, running: Running) -> _Factors:
+    store, secret = PostgresFactors(running.stores.postgres), running.secret
+    issuer = urlsplit(config.public_url).hostname or "gatekeeper"
+    return _Factors(
+        store=store,
+        totp=Totp(store, Sealer(derive(secret, "totp-at-rest")), issuer=issuer),
+        recovery_codes=RecoveryCodes(store, derive(secret, "recovery-codes")),
+        devices=Devices(store, derive(secret, "remembered-devices"), life=config.mfa.remember_devices),
+        passkeys=_passkeys(config, store, secret),
+    )
+
+
+def build_logins(config: Config, tokens: TokenParts, running: Running) -> Logins:
+    """All of it."""
+    stores, roles = running.stores, config.mfa.require_for_roles
+    accounts = Accounts(stores.accounts, stores.live)
+    counter = LimitsCounter(stores.redis.limits_storage)
+    attempts = MeasuredAttempts(stores.journal, running.metrics)
+    challenges = Challenges(RedisChallenges(stores.redis), secret=derive(running.secret, "challenges"), attempts=_TRIES)
+    parts = _factors(config, running)
+    checks = FactorChecks(
+        parts.store,
+        parts.totp,
+        parts.recovery_codes,
+        parts.passkeys,
+        challenges,
+        counter,
+        methods=config.mfa.methods,
+        per_account=config.limits.login_per_account,
+    )
+    second = SecondStep(accounts, tokens.sessions, checks, parts.devices, challenges, attempts, required_roles=roles)
+    login = PasswordLogin(
+        accounts,
+        running.passwords,
+        second,
+        attempts,
+        counter,
+        per_address=config.limits.login_per_ip,
+        per_account=config.limits.login_per_account,
+        counter_secret=derive(running.secret, "attempt-counters"),
+    )
+    step_ups = StepUps(login, tokens.sessions, checks, challenges, required_roles=roles)
+    enrolment = Enrolment(
+        parts.store,
+        parts.totp,
+        parts.recovery_codes,
+        parts.passkeys,
+        parts.devices,
+        checks,
+        step_ups,
+        challenges,
+        tokens.sessions,
+        stores.journal,
+    )
+    passkey_login = None
+    if parts.passkeys is not None and "passkey" in config.mfa.methods:
+        passkey_login = PasskeyLogin(
+            accounts, parts.passkeys, challenges, second, attempts, counter, per_address=config.limits.login_per_ip
+        )
+    return Logins(accounts, challenges, login, second, checks, step_ups, enrolment, parts.passkeys, passkey_login)
+
+
+def factor_endpoints(
+    config: Config, tokens: TokenParts, identity: Identity, logins: Logins
+) -> tuple[SecondEndpoints, FactorEndpoints]:
+    """The calls of second factors and step-up."""
+    limit = config.sizes.json_body
+    second = SecondEndpoints(
+        identity,
+        logins.second,
+        logins.step_ups,
+        tokens.cookies,
+        logins.passkeys,
+        logins.passkey_login,
+        json_limit=limit,
+    )
+    return second, FactorEndpoints(identity, logins.enrolment, logins.second, json_limit=limit)

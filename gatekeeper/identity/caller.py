@@ -1,0 +1,23 @@
+"""Who is at the other end of a login, as far as the request says. Passed by the endpoints to every login service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gatekeeper.tokens.sessions import SessionOrigin
+from policies.model import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Where an attempt comes from; ``device`` is the cookie of a remembered device."""
+
+    address: Address
+    country: str | None
+    user_agent: str
+    request_id: str
+    device: str | None = field(default=None, repr=False)
+
+    def origin(self) -> SessionOrigin:
+        """As a session remembers it."""
+        return SessionOrigin(self.address, self.country, self.user_agent)

@@ -1,0 +1,20 @@
+"""One call of the JSON API, as ``openapi`` describes it. Listed in ``openapi`` and ``factor_operations``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One call: its path below the prefix, what it takes and answers."""
+
+    method: str
+    path: str
+    summary: str
+    answers: dict[int, type[BaseModel] | None]
+    body: type[BaseModel] | None = None
+    secured: bool = False
+    refusals: tuple[int, ...] = ()

@@ -1,0 +1,101 @@
+"""Login with a passkey alone: a discoverable credential says who it is, user verification makes it two factors."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import limits
+
+from gatekeeper.errors import Problem
+from gatekeeper.identity.accounts import Accounts
+from gatekeeper.identity.caller import Caller
+from gatekeeper.identity.challenges import Challenges, Purpose
+from gatekeeper.identity.factors.records import Method
+from gatekeeper.identity.limits import AttemptCounter, take_or_refuse
+from gatekeeper.identity.second_step import FirstStep, SecondStep
+from gatekeeper.inbound import rate_key
+from gatekeeper.journal.attempts import Attempt, AttemptLog, Result
+from gatekeeper.tokens.sessions import TokenPair, UserState
+from policies.model import Reason
+
+if TYPE_CHECKING:  # fido2 comes with an extra
+    from gatekeeper.identity.factors.passkeys import Passkeys
+
+LIFE: Final = 300.0  # seconds to show the passkey
+
+
+class PasskeyLogin:
+    """The service behind ``passkey/options`` and ``passkey/verify`` without a password before."""
+
+    def __init__(
+        self,
+        accounts: Accounts,
+        passkeys: Passkeys,
+        challenges: Challenges,
+        second: SecondStep,
+        attempts: AttemptLog,
+        counter: AttemptCounter,
+        *,
+        per_address: limits.RateLimitItem,
+        new_key: Callable[[], uuid.UUID] = uuid.uuid4,
+    ) -> None:
+        self._accounts = accounts
+        self._passkeys = passkeys
+        self._challenges = challenges
+        self._second = second
+        self._attempts = attempts
+        self._counter = counter
+        self._per_address = per_address
+        self._new_key = new_key
+
+    async def begin(self, caller: Caller, now: float) -> tuple[str, dict[str, Any]]:
+        """A challenge and PublicKeyCredentialRequestOptionsJSON. Raises Problem (429), StoreUnavailable."""
+        await take_or_refuse(self._counter, self._per_address, "passkey", "address", rate_key(caller.address))
+        challenge = await self._challenges.open(
+            Purpose.LOGIN, user=None, methods=(str(Method.PASSKEY),), life=LIFE, now=now
+        )
+        return challenge.id, await self._passkeys.request_options(challenge.id, None)
+
+    async def log_in(self, challenge: str, response: Mapping[str, Any], caller: Caller, now: float) -> TokenPair:
+        """A new session of two factors. Raises Problem (401 invalid-credentials, 429), StoreUnavailable."""
+        address = ("login", "address", rate_key(caller.address))
+        await take_or_refuse(self._counter, self._per_address, *address)
+        shown = await self._shown(challenge, response, now)
+        if shown is None:
+            await self._record(caller, now)
+            raise Problem(401, Reason.INVALID_CREDENTIALS, "That passkey is not known here.")
+        await self._counter.give_back(self._per_address, *address)
+        user, amr = shown
+        first = FirstStep(user, user.email, "passkey", amr, two_factors=True)
+        return await self._second.admit(first, caller, now)
+
+    async def _shown(
+        self, challenge: str, response: Mapping[str, Any], now: float
+    ) -> tuple[UserState, tuple[str, ...]] | None:
+        found = await self._challenges.take_try(challenge, Purpose.LOGIN, now=now)
+        if isinstance(found, Reason) or found.user is not None or found.methods != (str(Method.PASSKEY),):
+            return None
+        shown = await self._passkeys.verify(challenge, None, response, now)
+        if shown is None or not await self._challenges.spend(found):
+            return None
+        account = await self._accounts.find(shown.passkey.user_id)
+        return None if account is None or account.state.locked else (account.state, shown.amr)
+
+    async def _record(self, caller: Caller, now: float) -> None:
+        """One row for what was refused; whose it might have been is not known."""
+        attempt = Attempt(
+            time=now,
+            email="",
+            user_id=None,
+            result=Result.FAILURE,
+            reason=Reason.INVALID_CREDENTIALS,
+            method="passkey",
+            address=caller.address,
+            country=caller.country,
+            user_agent=caller.user_agent,
+            session=None,
+            request_id=caller.request_id,
+        )
+        await self._attempts.record_attempt(attempt, self._new_key())

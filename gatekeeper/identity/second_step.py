@@ -1,0 +1,189 @@
+"""From a first proof (password, mailed code, passkey) to a session: the only way in for every kind of login.
+
+``admit`` opens the session, or asks for a second factor first; ``finish`` takes that. Each answered attempt is one
+row, written before it is answered. Called by ``login``, the endpoints and the pages.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Final, NoReturn
+
+from gatekeeper.errors import Problem
+from gatekeeper.identity.accounts import Accounts
+from gatekeeper.identity.caller import Caller
+from gatekeeper.identity.challenges import Challenge, Challenges, Purpose
+from gatekeeper.identity.factors.checks import FactorChecks, FactorShown
+from gatekeeper.identity.factors.devices import Devices
+from gatekeeper.identity.factors.records import Method
+from gatekeeper.journal.attempts import Attempt, AttemptLog, Result
+from gatekeeper.tokens.sessions import Sessions, TokenPair, UserState
+from policies.model import Reason
+
+LIFE: Final = 300.0  # seconds to show the second factor
+_OVER: Final = "This login took too long, or was tried too often; begin again."
+_WRONG: Final = "That is not right, was used before, or took too long."
+
+
+@dataclass(frozen=True, slots=True)
+class FirstStep:
+    """A first proof that was right: ``method`` is what the log calls it, ``amr`` what tokens do (RFC 8176).
+
+    Without a method it is no login and no row: whoever has just made an account is let in.
+    """
+
+    user: UserState
+    email: str
+    method: str | None
+    amr: tuple[str, ...]
+    two_factors: bool = False
+
+
+class SecondStep:
+    """The service; ``required_roles`` must have a second factor."""
+
+    def __init__(
+        self,
+        accounts: Accounts,
+        sessions: Sessions,
+        checks: FactorChecks,
+        devices: Devices,
+        challenges: Challenges,
+        attempts: AttemptLog,
+        *,
+        required_roles: Collection[str],
+        new_key: Callable[[], uuid.UUID] = uuid.uuid4,
+    ) -> None:
+        self._accounts = accounts
+        self._sessions = sessions
+        self._checks = checks
+        self._devices = devices
+        self._challenges = challenges
+        self._attempts = attempts
+        self._required_roles = frozenset(required_roles)
+        self._new_key = new_key
+
+    def required(self, roles: Collection[str]) -> bool:
+        """Whether these roles need two factors."""
+        return not self._required_roles.isdisjoint(roles)
+
+    async def admit(self, first: FirstStep, caller: Caller, now: float) -> TokenPair:
+        """A session, for whoever needs no second factor or has to add one first (``must_enrol``).
+
+        Raises Problem: 401 mfa-required with ``challenge``, ``methods`` and ``expires_in``; StoreUnavailable.
+        """
+        if first.two_factors:
+            return await self._open(first, caller, now)
+        required = self.required(first.user.roles)
+        methods = await self._checks.methods_of(first.user.id, now)
+        if methods and (required or not await self._devices.recognises(caller.device, first.user.id, now)):
+            await self._ask(first, methods, caller, now)
+        return await self._open(first, caller, now, must_enrol=required and not methods)
+
+    async def finish(self, challenge: str, shown: FactorShown, caller: Caller, now: float) -> TokenPair:
+        """The session that ``admit`` promised. Raises Problem (401 mfa-invalid, 429), StoreUnavailable."""
+        found = await self._challenges.find(challenge)
+        account = None
+        if found is not None and found.purpose is Purpose.MFA and found.user is not None:
+            account = await self._accounts.find(found.user)
+        if found is None or account is None:
+            raise Problem(401, Reason.MFA_INVALID, _OVER)
+        user = account.state
+        first = FirstStep(user, found.facts.get("email", ""), found.facts.get("method", ""), found.amr)
+        factor = shown.method
+        try:
+            current = not user.locked and found.facts.get("epoch") == str(user.epoch)
+            amr = await self._checks.answer(found, Purpose.MFA, user.id, shown, now) if current else None
+        except Problem as refusal:
+            await self._record(first, Result.BLOCKED, refusal.reason, caller, now, factor=factor)
+            raise
+        if amr is None:
+            await self._record(first, Result.FAILURE, Reason.MFA_INVALID, caller, now, factor=factor)
+            raise Problem(401, Reason.MFA_INVALID, _WRONG)
+        both = FirstStep(user, first.email, first.method, _joined(first.amr, amr), two_factors=True)
+        return await self._open(both, caller, now, factor=factor)
+
+    async def pending(self, challenge: str, now: float) -> Challenge | None:
+        """The login that waits for a second factor; None where it is over. Costs no try. Raises StoreUnavailable."""
+        found = await self._challenges.find(challenge)
+        if found is None or found.purpose is not Purpose.MFA or found.user is None or now >= found.expires_at:
+            return None
+        return found
+
+    async def remember(self, user: str, caller: Caller, now: float) -> tuple[str, float] | None:
+        """Value and life (seconds) of a cookie for this device, which then needs no second factor for a while; None
+        where none are remembered. Raises StoreUnavailable.
+        """
+        value = await self._devices.remember(user, caller.user_agent, now)
+        return None if value is None or self._devices.life is None else (value, self._devices.life)
+
+    async def _ask(self, first: FirstStep, methods: tuple[Method, ...], caller: Caller, now: float) -> NoReturn:
+        offered = tuple(str(method) for method in methods if method != Method.OTP or "otp" not in first.amr)
+        challenge = await self._challenges.open(
+            Purpose.MFA,
+            user=first.user.id,
+            methods=offered,
+            amr=first.amr,
+            facts={"email": first.email, "method": first.method or "", "epoch": str(first.user.epoch)},
+            life=LIFE,
+            now=now,
+        )
+        await self._record(first, Result.FAILURE, Reason.MFA_REQUIRED, caller, now)
+        raise Problem(
+            401,
+            Reason.MFA_REQUIRED,
+            "This account needs a second factor.",
+            challenge=challenge.id,
+            methods=list(offered),
+            expires_in=int(LIFE),
+        )
+
+    async def _open(
+        self, first: FirstStep, caller: Caller, now: float, *, must_enrol: bool = False, factor: Method | None = None
+    ) -> TokenPair:
+        pair = await self._sessions.open(
+            first.user,
+            caller.origin(),
+            amr=first.amr,
+            acr="2fa" if first.two_factors else "1fa",
+            now=now,
+            must_enrol=must_enrol,
+        )
+        await self._record(first, Result.SUCCESS, None, caller, now, session=pair.session.id, factor=factor)
+        return pair
+
+    async def _record(
+        self,
+        first: FirstStep,
+        result: Result,
+        reason: Reason | None,
+        caller: Caller,
+        now: float,
+        *,
+        session: str | None = None,
+        factor: Method | None = None,
+    ) -> None:
+        if first.method is None:
+            return
+        attempt = Attempt(
+            time=now,
+            email=first.email,
+            user_id=first.user.id,
+            result=result,
+            reason=reason,
+            method=first.method,
+            address=caller.address,
+            country=caller.country,
+            user_agent=caller.user_agent,
+            session=session,
+            request_id=caller.request_id,
+            factor=factor,
+        )
+        await self._attempts.record_attempt(attempt, self._new_key())
+
+
+def _joined(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
+    """Both steps' methods, each once, and that they were several (RFC 8176 2, ``mfa``)."""
+    return tuple(dict.fromkeys((*first, *second, "mfa")))
