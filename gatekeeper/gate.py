@@ -179,6 +179,11 @@ class Gate:
         self._windows = LocalWindows()
         self._on_store_lost = on_store_lost
 
+    @property
+    def rules(self) -> RuleBook:
+        """Those in force."""
+        return self._rules
+
     async def decide(self, request: InboundRequest) -> Decision:
         """Never raises for a store that is gone: that is a Decision too."""
         target, now = request.target, request.received
@@ -245,7 +250,7 @@ class Gate:
         if standing is None and rule is not None and rule.limit is not None and who.renewed is not None:
             standing = await self._count_renewed(rule.limit, who, request)
         decision = self._judge(rule, who.principal, standing, request.received)
-        if who.by_cookie and not same_origin(request):
+        if who.by_cookie and not same_origin(request) and not _may_call(rule, request):
             if rule is not None and rule.public:
                 return self._judge(rule, None, standing, request.received)
             if decision.verdict in {Verdict.ALLOW, Verdict.STEP_UP} or decision.reason is Reason.RATE_LIMITED:
@@ -314,6 +319,13 @@ def same_origin(request: InboundRequest) -> bool:
     if site is not None and site != "same-origin":
         return False
     return origin is None or origin.lower() == f"{request.target.scheme}://{request.target.authority}"
+
+
+def _may_call(rule: Rule | None, request: InboundRequest) -> bool:
+    """Whether the rule lets pages of this other origin act with the user's cookies."""
+    cors = rule.effects.cors if rule is not None and rule.effects is not None else None
+    origins = request.headers.getall("Origin", ())
+    return cors is not None and cors.credentials and len(origins) == 1 and cors.admits(origins[0])
 
 
 def principal_of(claims: AccessClaims, session: Session, user: UserState) -> Principal:

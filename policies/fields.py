@@ -55,10 +55,15 @@ def canonical_field(name: str) -> str:
     return name.lower().replace("_", "-")
 
 
-def check_name(name: str) -> None:
-    """Raises ValueError, in words for an operator, for a name that no rule may ask for or change."""
+def check_token(name: str) -> None:
+    """Raises ValueError, in words for an operator, for what is no name of a field."""
     if not _TOKEN.fullmatch(name):
         raise ValueError(f"{name!r} is no name of a header field (RFC 9110 5.1)")
+
+
+def check_name(name: str) -> None:
+    """Raises ValueError, in words for an operator, for a name that no rule may ask for or change."""
+    check_token(name)
     canonical = canonical_field(name)
     if canonical in _OF_THE_MESSAGE:
         raise ValueError(f"{name} belongs to the connection or frames the message")

@@ -13,6 +13,7 @@ from typing import Final
 from policies.criteria import CountryOf
 from policies.rates import Limit, LimitBy
 from policies.read import read_access, read_criteria, read_hosts, read_methods, read_paths
+from policies.read_effects import read_effects
 from policies.rules import WEBSOCKET, Access, Rule, RuleBook
 from policies.shadows import unreachable
 from policies.sources import RuleFault, RuleSource
@@ -39,11 +40,12 @@ def compile_rules(
     lines: Sequence[int | None] = (),
     mfa_roles: Collection[str] = (),
     country_of: CountryOf = lambda _address: None,
+    https: bool = False,
 ) -> RuleBook:
     """The book of these rules. Raises ``BadRules``.
 
     ``lines`` are the file's lines of each rule, where known; ``mfa_roles`` the roles whose step-up takes two factors;
-    ``country_of`` says where an address is.
+    ``country_of`` says where an address is, ``https`` whether clients come by it.
     """
     if len(rules) >= MOST_RULES:
         raise BadRules([RuleFault(MOST_RULES - 1, "name", f"there may be fewer than {MOST_RULES} rules")])
@@ -51,7 +53,7 @@ def compile_rules(
     compiled: list[Rule] = []
     for position, source in enumerate(rules):
         line = lines[position] if position < len(lines) else None
-        rule = _Compiler(source, position, faults).compile(upstreams, prefix, line, frozenset(mfa_roles))
+        rule = _Compiler(source, position, faults).compile(upstreams, prefix, line, frozenset(mfa_roles), https=https)
         if rule is not None:
             compiled.append(rule)
     faults.extend(_doubled_names(rules))
@@ -73,7 +75,7 @@ class _Compiler:
         self._faults.append(RuleFault(self._position, key, message))
 
     def compile(
-        self, upstreams: Collection[str], prefix: str, line: int | None, mfa_roles: frozenset[str]
+        self, upstreams: Collection[str], prefix: str, line: int | None, mfa_roles: frozenset[str], *, https: bool
     ) -> Rule | None:
         before = len(self._faults)
         source = self._source
@@ -82,6 +84,7 @@ class _Compiler:
         access, roles, subjects = read_access(source, self._fault)
         upstream = self._upstream(upstreams, access)
         limit, upgrade = self._limit(access), self._upgrade()
+        effects = read_effects(source, paths, access, self._fault, https=https)
         self._check_factors(access)
         if len(self._faults) > before:
             return None
@@ -102,6 +105,7 @@ class _Compiler:
             step_up=source.step_up,
             mfa=source.mfa,
             mfa_roles=mfa_roles,
+            effects=effects,
             line=line,
         )
 

@@ -32,7 +32,7 @@ def read_paths(source: RuleSource, prefix: str, fault: Fault) -> tuple[PathPatte
     reserved = tuple(prefix.strip("/").split("/"))
     patterns: list[PathPattern] = []
     for text in source.path:
-        pattern = _each(text, _path, "path", fault)
+        pattern = tried(text, _path, "path", fault)
         if pattern is None:
             continue
         if pattern.literal_segments[: len(reserved)] == reserved:
@@ -53,7 +53,7 @@ def read_hosts(source: RuleSource, fault: Fault) -> tuple[HostPattern, ...] | No
         return None
     if not source.host:
         fault("host", "an empty list never matches; leave the key out for any host")
-    found = (_each(text, parse_host, "host", fault) for text in source.host)
+    found = (tried(text, parse_host, "host", fault) for text in source.host)
     return tuple(host for host in found if host is not None)
 
 
@@ -116,7 +116,7 @@ def _query(wanted: Mapping[str, str | bool], fault: Fault) -> Iterator[Query]:
 def _headers(wanted: Mapping[str, str | bool], fault: Fault) -> Iterator[Header]:
     seen: set[str] = set()
     for name, value in wanted.items():
-        _each(name, check_name, "headers", fault)
+        tried(name, check_name, "headers", fault)
         if canonical_field(name) in seen:
             fault("headers", f"{name} stands here twice")
         seen.add(canonical_field(name))
@@ -126,9 +126,9 @@ def _headers(wanted: Mapping[str, str | bool], fault: Fault) -> Iterator[Header]
 def _schedule(source: ScheduleSource | None, fault: Fault) -> Iterator[Timing]:
     if source is None:
         return
-    days = EVERY_DAY if source.days is None else _each(source.days, parse_days, "schedule", fault)
-    spans = _WHOLE_DAY if source.hours is None else _each(source.hours, parse_hours, "schedule", fault)
-    zone = _each(source.zone, parse_zone, "schedule", fault)
+    days = EVERY_DAY if source.days is None else tried(source.days, parse_days, "schedule", fault)
+    spans = _WHOLE_DAY if source.hours is None else tried(source.hours, parse_hours, "schedule", fault)
+    zone = tried(source.zone, parse_zone, "schedule", fault)
     if source.days is None and source.hours is None:
         fault("schedule", "says neither days nor hours")
     elif source.days == [] or source.hours == []:
@@ -156,7 +156,7 @@ def read_access(source: RuleSource, fault: Fault) -> tuple[Access, frozenset[str
 
 
 def _subject(choice: SubjectSource, fault: Fault) -> Subject:
-    domains = (_each(text, parse_host, "allow", fault) for text in choice.domains or ())
+    domains = (tried(text, parse_host, "allow", fault) for text in choice.domains or ())
     claims = choice.claims or {}
     for name in claims:
         if name not in CLAIMS:
@@ -172,10 +172,11 @@ def _subject(choice: SubjectSource, fault: Fault) -> Subject:
 _Given = TypeVar("_Given")
 
 
-def _each(value: _Given, parse: Callable[[_Given], _Parsed], key: str, fault: Fault) -> _Parsed | None:
+def tried(value: _Given, parse: Callable[[_Given], _Parsed], key: str, fault: Fault) -> _Parsed | None:
+    """What ``parse`` makes of a value; None where it raises ValueError, which is noted."""
     try:
         return parse(value)
     except ValueError as problem:
         said = str(problem)
-        fault(key, said if said.startswith(repr(value)) or not isinstance(value, str) else f"{value!r}: {said}")
+        fault(key, said if not isinstance(value, str) or (value and value in said) else f"{value!r}: {said}")
         return None

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Final, assert_never
 
 from policies.criteria import AccessRequest, Answer, CountryOf, Criterion, judge_all
+from policies.effects import Effects
 from policies.globs import ANY_DEPTH, Glob, split_path
 from policies.hosts import HostPattern
 from policies.model import Principal, Reason, RequestTarget, StepUp
@@ -66,6 +67,7 @@ class Rule:
     step_up: float | None = None
     mfa: bool = False
     mfa_roles: frozenset[str] = frozenset()
+    effects: Effects | None = None
     line: int | None = None
 
     @property
@@ -213,6 +215,7 @@ class RuleBook:
                 for glob in rule.paths:
                     root.add(rule, glob)
         self._deepest = max((suffix.count(".") for suffix in self._below), default=0)
+        self.has_cors = any(rule.effects is not None and rule.effects.cors is not None for rule in self.rules)
         self._bound = max((rule.position for rule in self.rules), default=0) + 1
 
     def _roots(self, rule: Rule) -> list[_Node]:

@@ -24,10 +24,13 @@ from gatekeeper.observe.access import AccessLog
 from gatekeeper.observe.metrics import CONTENT_TYPE, Metrics
 from gatekeeper.pools import open_pools, show_targets
 from gatekeeper.store.addresses import StoreAddresses
+from gatekeeper.surfaces.cors import ApiCors
 from gatekeeper.surfaces.entrance import Handler
 from gatekeeper.surfaces.express import Express
 from geo.lookup import PlaceFinder
+from policies.cors import Cors, parse_origins
 from policies.load import compile_rules
+from policies.read import METHODS
 
 _ASK_AGAIN = 0.2  # seconds
 
@@ -61,6 +64,10 @@ def _application(config: Config, edge: Edge) -> web.Application:
     app.add_routes(edge.pages.routes(prefix))
     app.add_routes(edge.panel.routes(prefix))
     app.add_routes(edge.health.routes(prefix))
+    if config.cors.origins:
+        origins, below, every = parse_origins(config.cors.origins)
+        exposed = ("X-Gate-Reason", "Retry-After")
+        ApiCors(Cors(origins, below, every, frozenset(METHODS), expose=exposed), prefix).setup(app)
     openapi = document(prefix, config.public_url)
 
     async def openapi_json(_request: web.Request) -> web.Response:
@@ -104,6 +111,7 @@ async def build(
             prefix=config.prefix,
             mfa_roles=config.mfa.require_for_roles,
             country_of=places.country,
+            https=config.public_url.startswith("https:"),
         ),
         passwords=Passwords(
             PasswordRules(min_length=config.passwords.min_length, block_common=config.passwords.block_common),

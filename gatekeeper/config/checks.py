@@ -12,8 +12,9 @@ from gatekeeper.config.forms import is_loopback, listen_place, target_place
 from gatekeeper.config.model import Config
 from gatekeeper.config.paths import KeyPath
 from gatekeeper.config.rules import AllowSubjects
-from gatekeeper.config.types import say_duration
+from gatekeeper.config.types import say_duration, say_size
 from gatekeeper.config.upstreams import Upstream
+from policies.cors import parse_origins
 from policies.load import BadRules, compile_rules
 from policies.rules import RuleBook
 
@@ -25,7 +26,13 @@ _SMALLEST_HEAD = 1 << 10
 def contradictions(config: Config) -> Iterator[Mistake]:
     """Mistakes between keys other than the rules."""
     return chain(
-        _lives(config), _sizes(config), _doubled(config), _loops(config), _upstreams(config), _unverified(config)
+        _lives(config),
+        _sizes(config),
+        _doubled(config),
+        _loops(config),
+        _upstreams(config),
+        _unverified(config),
+        _api_cors(config),
     )
 
 
@@ -38,6 +45,7 @@ def check_rules(config: Config, lines: Sequence[int | None] = ()) -> tuple[RuleB
             prefix=config.prefix,
             lines=lines,
             mfa_roles=config.mfa.require_for_roles,
+            https=config.public_url.startswith("https:"),
         )
     except BadRules as bad:
         return None, [(("rules", fault.position, fault.key), fault.message) for fault in bad.faults]
@@ -55,6 +63,13 @@ def _unverified(config: Config) -> Iterator[Mistake]:
             yield ("rules", position, "allow"), words
 
 
+def _api_cors(config: Config) -> Iterator[Mistake]:
+    try:
+        parse_origins(config.cors.origins)
+    except ValueError as problem:
+        yield ("cors", "origins"), str(problem)
+
+
 def _lives(config: Config) -> Iterator[Mistake]:
     tokens = config.tokens
     longest = say_duration(tokens.refresh_ttl)
@@ -70,6 +85,12 @@ def _sizes(config: Config) -> Iterator[Mistake]:
     for name, size in (("head", config.sizes.head), ("json", config.sizes.json_body)):
         if size < _SMALLEST_HEAD:
             yield ("sizes", name), "must be at least 1KiB"
+    for position, rule in enumerate(config.rules):
+        if rule.body is not None and rule.body > config.sizes.body:
+            yield (
+                ("rules", position, "body"),
+                f"is more than sizes.body ({say_size(config.sizes.body)}): raise that first",
+            )
 
 
 def _doubled(config: Config) -> Iterator[Mistake]:

@@ -37,6 +37,14 @@ from gatekeeper.config.upstreams import Upstream
 EMBEDDED = "embedded"
 
 
+class ApiCors(Section):
+    """Other origins whose pages may call the API under `P/auth`, with tokens; cookies never come along."""
+
+    origins: list[str] = Field(
+        [], description="Origins: https://app.example.org, https://*.example.org, or `*` alone for every one."
+    )
+
+
 class Storage(Section):
     """Where state lives; `embedded` starts private servers under `data_dir`."""
 
@@ -205,6 +213,7 @@ class Config(Section):
     sizes: Sizes = Field(default_factory=Sizes)
     geo: Geo = Field(default_factory=Geo)
     logs: Logs = Field(default_factory=Logs)
+    cors: ApiCors = Field(default_factory=ApiCors)
     upstreams: dict[UpstreamName, Upstream] = Field(
         default_factory=_example_upstreams, min_length=1, description="Services behind the gate, by name."
     )

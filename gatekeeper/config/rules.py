@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, StrictBool, Tag, model_validator
 
 from gatekeeper.config.section import Section
-from gatekeeper.config.types import Cidr, Duration, OneOrMore, Rate, RoleName, RuleName, UserName
+from gatekeeper.config.types import Cidr, Duration, OneOrMore, Rate, RoleName, RuleName, Size, UserName
 
 Wanted = dict[str, StrictBool | str]
 
@@ -68,6 +68,32 @@ class RuleSchedule(Section):
     zone: str = Field("UTC", description="Time zone by its IANA name, such as Europe/Zurich.")
 
 
+class RuleRewrite(Section):
+    """Another path for the upstream; rules decide on the one that was asked for."""
+
+    strip_prefix: str | None = Field(None, description="What every path of the rule begins with, such as /api.")
+    add_prefix: str | None = Field(None, description="What is put in its place, such as /v2.")
+
+
+class FieldChanges(Section):
+    """Header fields to set and to remove; the gate's own and hop-by-hop ones are out of reach."""
+
+    set: dict[str, str] | None = Field(None, description="Fields and their values, in place of what is there.")
+    remove: list[str] | None = Field(None, description="Names of fields.")
+
+
+class Cors(Section):
+    """Which other origins may call, by the Fetch standard; the gate answers preflights itself, without a login."""
+
+    origins: list[str] = Field(
+        description="Origins: https://app.example.org, https://*.example.org; `*` alone: every one, without cookies."
+    )
+    headers: list[str] | None = Field(None, description="Fields that may be sent; not given: whichever are asked for.")
+    expose: list[str] | None = Field(None, description="Fields of answers that pages may read.")
+    credentials: bool = Field(False, description="Cookies come along, and count: these origins act as the user.")
+    max_age: Duration = Field(600.0, description="How long a browser remembers the answer to a preflight.")
+
+
 class RuleLimit(Section):
     """How often a rule may be used."""
 
@@ -115,3 +141,24 @@ class RuleConfig(Section):
         None, description="How old the login, or the step-up since, may be; not given: any age."
     )
     mfa: bool = Field(False, description="Ask for two factors (`acr` 2fa); with step_up the second must be that young.")
+    rewrite: RuleRewrite | None = Field(
+        None, description="`{strip_prefix, add_prefix}`: another path for the upstream; it learns X-Forwarded-Prefix."
+    )
+    request_headers: FieldChanges | None = Field(
+        None, description="`{set: {Name: value}, remove: [Name]}`: fields of the request on its way to the upstream."
+    )
+    response_headers: FieldChanges | None = Field(None, description="Fields of the answer, likewise.")
+    secure_headers: bool = Field(
+        False,
+        description=(
+            "Add X-Content-Type-Options, X-Frame-Options, Referrer-Policy, Cross-Origin-Opener-Policy,"
+            " Permissions-Policy and, over https, Strict-Transport-Security to answers that lack them."
+        ),
+    )
+    cors: Cors | None = Field(
+        None, description="`{origins, headers, expose, credentials, max_age}`: other origins that may call."
+    )
+    timeout: Duration | None = Field(
+        None, description="From the end of a request to the head of the answer; not given: that of the upstream."
+    )
+    body: Size | None = Field(None, description="Most bytes of a request's body, at most sizes.body; not given: that.")

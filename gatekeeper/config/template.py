@@ -72,6 +72,11 @@ The first rule that matches in all it asks for (`host`, `path`, `methods`, `quer
   login, 403 without the role. `nobody` refuses. `{roles: [staff], domains: [example.org]}` asks for both,
   `[{roles: [staff]}, {users: [ada@example.org]}]` for either. E-mails count only where they are verified; with open
   registration that verifies none, a rule about e-mails is a mistake.
+- **CORS** decides which pages of other origins may read answers, refusals included; what the upstream says of it is
+  dropped. Only with `credentials: true` do cookies count from there, and then those pages act as the user. The gate
+  answers preflights for the rule that decides about the request they announce.
+- **Rewriting** happens after the decision; links, redirects and cookie paths in answers are the upstream's business.
+  At `verify` and its kin the proxy in front forwards, so what rules do to requests and answers does not apply there.
 - A rule that an earlier one shadows as a whole is a mistake.
 """
 

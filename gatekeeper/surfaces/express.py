@@ -106,6 +106,10 @@ class Express:
 
     async def _forward(self, exchange: _Exchange, body: bytes | None) -> None:
         inbound = exchange.inbound
+        if inbound.method == "OPTIONS" and (told := await self._proxy.preflight(inbound)) is not None:
+            exchange.decision, answer = told
+            _say(exchange, answer)
+            return
         decision = exchange.decision = await self._gate.decide(inbound)
         if decision.verdict is not Verdict.ALLOW:
             _say(exchange, self._proxy.refuse(inbound, decision))

@@ -15,12 +15,14 @@ from aiohttp import HttpVersion11, web
 from gatekeeper.answers import problem, wanted
 from gatekeeper.appkeys import DECISION, INBOUND
 from gatekeeper.browsers import is_navigation
-from gatekeeper.errors import GatekeeperError, Problem, UpstreamTimeout, UpstreamUnavailable
+from gatekeeper.errors import GatekeeperError, UpstreamTimeout, UpstreamUnavailable
 from gatekeeper.gate import Gate
 from gatekeeper.inbound import Head, InboundRequest, rate_key
 from gatekeeper.inbound.head import MOST_REMEMBERED
 from gatekeeper.live import LiveConnections
 from gatekeeper.observe.metrics import Metrics
+from gatekeeper.surfaces.cors import Preflights
+from gatekeeper.surfaces.effects import allow_reading, changed_answer, changed_request, check_length, removed_names
 from gatekeeper.surfaces.identity_headers import (
     FORWARDING_NAMES,
     IDENTITY_NAMES,
@@ -37,6 +39,7 @@ from gatekeeper.upstream.messages import FieldBlock, OutboundRequest, encode_fie
 from gatekeeper.upstream.pool import UpstreamPool
 from gatekeeper.upstream.response import UpstreamResponse
 from gatekeeper.upstream.sticky import Route, Sticky
+from policies.effects import FieldChanges
 from policies.model import Decision, Reason, Verdict
 from policies.rules import Rule
 
@@ -81,7 +84,8 @@ class Proxy:
         self._settings = settings
         self._metrics = metrics
         self._live = live
-        self._known_fields: dict[tuple[Head, bool], FieldBlock] = {}
+        self._preflights = Preflights(gate)
+        self._known_fields: dict[tuple[Head, bool, FieldChanges | None], FieldBlock] = {}
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Decide, then forward or refuse."""
@@ -90,14 +94,29 @@ class Proxy:
             return problem(Reason.NOT_FOUND)  # the gate's own: whatever no route took is not forwarded
         if "Expect" in request.headers and request.headers["Expect"].lower() != "100-continue":
             return problem(Reason.VALIDATION, status=417)
+        if inbound.method == "OPTIONS" and (met := await self.preflight(inbound)) is not None:
+            request[DECISION], answer = met
+            return answer
         decision = await self._gate.decide(inbound)
         request[DECISION] = decision
         if decision.verdict is Verdict.ALLOW:
             return await self._forward(request, inbound, decision)
         return self.refuse(inbound, decision)
 
+    async def preflight(self, inbound: InboundRequest) -> tuple[Decision, web.Response] | None:
+        """The answer to a preflight that a rule's CORS admits; None for every other request."""
+        met = await self._preflights.answer(inbound)
+        if met is None:
+            return None
+        decision, answer = met
+        return decision, self.refuse(inbound, decision) if answer is None else answer
+
     def refuse(self, inbound: InboundRequest, decision: Decision) -> web.Response:
         """The answer to a request that is not forwarded."""
+        answer = self._refused(inbound, decision)
+        return answer if decision.rule is None else allow_reading(answer, decision.rule.effects, inbound)
+
+    def _refused(self, inbound: InboundRequest, decision: Decision) -> web.Response:
         match decision.verdict:
             case Verdict.LOGIN if is_navigation(inbound.headers):
                 return self._to_login(inbound, decision)
@@ -133,7 +152,7 @@ class Proxy:
             upgrade = offer(request, decision.rule)
             if upgrade and not self._live.has_room(decision.principal):
                 return problem(Reason.RATE_LIMITED, detail=TOO_MANY)
-        body, length = self._body(request)
+        body, length = self._body(request, decision.rule)
         met = await self.forward(inbound, decision, body, length, upgrade)
         if isinstance(met, web.Response):
             return met
@@ -157,12 +176,15 @@ class Proxy:
         rule = decision.rule
         if rule is None:  # an Allow without a rule cannot be forwarded anywhere
             return problem(Reason.NO_RULE)
+        effects = rule.effects
         pool = self._upstreams[rule.upstream]
         try:
             block = self._fields_for_upstream(inbound, decision, rule)
         except ValueError:
             return problem(Reason.VALIDATION, detail="A header field holds characters that may not be forwarded.")
         outbound = OutboundRequest(inbound.method, inbound.target.origin_form, [], body, length, upgrade, block)
+        if effects is not None:
+            outbound = changed_request(outbound, effects, inbound)
         route = None if pool.sticky is None else _route(pool.sticky, inbound, decision)
         begun = perf_counter()
         try:
@@ -170,13 +192,15 @@ class Proxy:
         except ValueError:  # the client's body is not what its head said
             return _closing(problem(Reason.VALIDATION, detail="The request cannot be forwarded as it is."))
         except (UpstreamTimeout, UpstreamUnavailable) as fault:
-            return _upstream_fault(rule.upstream, fault)
+            return allow_reading(_upstream_fault(rule.upstream, fault), effects, inbound)
         self._metrics.upstream(rule.upstream, perf_counter() - begun)
         try:
             fields = response_headers_for_client(answer.headers, cookie_names=self._cookie_names)
         except ValueError:
             answer.release()
-            return _upstream_fault(rule.upstream)
+            return allow_reading(_upstream_fault(rule.upstream), effects, inbound)
+        if effects is not None:
+            fields = changed_answer(fields, effects, inbound)
         return Forwarded(answer, _with_own(fields, decision, route))
 
     async def _stream(
@@ -203,7 +227,8 @@ class Proxy:
 
     def _clients_fields(self, inbound: InboundRequest, rule: Rule) -> FieldBlock:
         head = inbound.head
-        known = None if head is None else self._known_fields.get((head, rule.pass_authorization))
+        changes = None if rule.effects is None else rule.effects.request
+        known = None if head is None else self._known_fields.get((head, rule.pass_authorization, changes))
         if known is not None:
             return known
         fields = request_headers_for_upstream(
@@ -211,35 +236,38 @@ class Proxy:
             identity_names=IDENTITY_NAMES,
             cookie_names=self._cookie_names,
             pass_authorization=rule.pass_authorization and not _is_bearer(inbound),
-            drop=FORWARDING_NAMES,
+            drop=FORWARDING_NAMES if changes is None else FORWARDING_NAMES | removed_names(changes),
+            set_fields=() if changes is None else changes.put,
         )
         block = encode_fields(fields)
         if head is not None:
             if len(self._known_fields) >= MOST_REMEMBERED:
                 self._known_fields.clear()
-            self._known_fields[head, rule.pass_authorization] = block
+            self._known_fields[head, rule.pass_authorization, changes] = block
         return block
 
-    def _body(self, request: web.Request) -> tuple[AsyncIterator[bytes] | bytes | None, int | None]:
+    def _body(self, request: web.Request, rule: Rule | None) -> tuple[AsyncIterator[bytes] | bytes | None, int | None]:
         if not request.can_read_body:
             return None, None
-        length = request.content_length
-        if length is not None and length > self._settings.body_limit:
-            raise Problem(413, Reason.TOO_LARGE, f"The body may have at most {self._settings.body_limit} bytes.")
+        length, limit = request.content_length, self._settings.body_limit
+        if rule is not None and rule.effects is not None and rule.effects.body is not None:
+            limit = rule.effects.body
+        if length is not None:
+            check_length(length, limit)
         if length is not None and request.content.is_eof():
             whole = request.content.read_nowait()
             return whole, len(whole)
-        return self._parts(request), length
+        return _parts(request, limit), length
 
-    async def _parts(self, request: web.Request) -> AsyncIterator[bytes]:
-        if request.version == HttpVersion11 and "Expect" in request.headers and request.transport is not None:
-            request.transport.write(_CONTINUE)
-        size = 0
-        async for part in request.content.iter_any():
-            size += len(part)
-            if size > self._settings.body_limit:
-                raise Problem(413, Reason.TOO_LARGE, f"The body may have at most {self._settings.body_limit} bytes.")
-            yield part
+
+async def _parts(request: web.Request, limit: int) -> AsyncIterator[bytes]:
+    if request.version == HttpVersion11 and "Expect" in request.headers and request.transport is not None:
+        request.transport.write(_CONTINUE)
+    size = 0
+    async for part in request.content.iter_any():
+        size += len(part)
+        check_length(size, limit)
+        yield part
 
 
 def _refusal(decision: Decision) -> web.Response:

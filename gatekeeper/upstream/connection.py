@@ -101,6 +101,7 @@ class Connection(asyncio.Protocol):
         self._delivered = False
         self._sending = False
         self._first_byte = deadlines.first_byte
+        self.patience: float | None = None  # what `allow` was told last
         self._between = self._body_deadline = deadlines.body
         # Back-pressure
         self._reading_paused = False
@@ -161,6 +162,15 @@ class Connection(asyncio.Protocol):
             self._owner.connection_closed(self)
 
     # One exchange
+
+    def allow(self, patience: float | None) -> None:
+        """From now on the head of an answer may take ``patience`` seconds; None: what all connections are given."""
+        self.patience = patience
+        self._first_byte = self._deadlines.first_byte if patience is None else patience
+        if self._first_byte < self._tick and self._timer is not None:
+            self._tick = self._first_byte
+            self._timer.cancel()
+            self._timer = self._loop.call_later(self._tick, self._on_timer)
 
     def begin(
         self, data: bytes, *, asked_head: bool, sending: bool, offered: frozenset[bytes] = frozenset()

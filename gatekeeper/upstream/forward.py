@@ -30,6 +30,8 @@ async def exchange(connection: Connection, request: OutboundRequest, head: bytes
     closes the connection.
     """
     asked_head = request.method_bytes == b"HEAD"
+    if request.patience is not connection.patience:
+        connection.allow(request.patience)
     body = request.body
     if body is not None and not isinstance(body, bytes):
         return await _exchange_streaming(connection, body, request.content_length, head, asked_head=asked_head)

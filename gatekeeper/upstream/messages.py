@@ -97,6 +97,7 @@ class OutboundRequest:
     None, all of it, or its parts in turn; with parts and no ``content_length`` it is sent chunked. ``upgrade``
     are the protocols to which the upstream may switch (RFC 9110 7.8); none in a request with a body. ``block`` holds
     further fields as ``encode_fields`` made them; where it is given, the one Host is in it or in ``headers``.
+    ``patience`` is how long (seconds) the answer's head may take, not given: as long as any other's.
     """
 
     method: bytes | str
@@ -106,6 +107,7 @@ class OutboundRequest:
     content_length: int | None = None
     upgrade: tuple[bytes, ...] = ()
     block: FieldBlock | None = field(default=None, repr=False)
+    patience: float | None = None
 
     @property
     def method_bytes(self) -> bytes:
