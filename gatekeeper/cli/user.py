@@ -17,9 +17,11 @@ from gatekeeper.config.load import LoadedConfig
 from gatekeeper.errors import Conflict, GatekeeperError
 from gatekeeper.identity.accounts import ROLE, Account, Accounts
 from gatekeeper.identity.emails import InvalidEmail, canonical_email
+from gatekeeper.identity.factors.records import Factors
 from gatekeeper.identity.passwords import PasswordRules, Passwords
 from gatekeeper.journal.audit import Change
 from gatekeeper.store.accounts import PostgresAccounts
+from gatekeeper.store.factors import PostgresFactors
 from gatekeeper.store.live import RedisSessions
 from gatekeeper.store.postgres import Postgres
 from gatekeeper.store.records import PostgresJournal
@@ -36,6 +38,7 @@ class Desk:
     """What a user command works with."""
 
     accounts: Accounts
+    factors: PostgresFactors
     passwords: Passwords
     journal: PostgresJournal
     now: float
@@ -59,7 +62,9 @@ Command = Callable[[Desk, argparse.Namespace], Awaitable[None]]
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the group to the command line."""
-    group = subparsers.add_parser("user", help="accounts: add, list, show, passwd, role, lock, unlock, logout")
+    group = subparsers.add_parser(
+        "user", help="accounts: add, list, show, passwd, role, lock, unlock, logout, reset-factors"
+    )
     commands = group.add_subparsers(dest="user_command", required=True, metavar="COMMAND")
     add = _command(commands, "add", _add, "add a user; the password is asked for, or one line on standard input")
     add.add_argument("--role", action="append", default=[], metavar="ROLE", help="a role; may be given again")
@@ -75,6 +80,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     _command(commands, "lock", _lock, "no login, and every session ends")
     _command(commands, "unlock", _unlock, "logins again")
     _command(commands, "logout", _logout, "end every session")
+    summary = "remove every second factor, recovery code and remembered device; sessions go on"
+    _command(commands, "reset-factors", _reset_factors, summary)
 
 
 def _command(
@@ -109,7 +116,7 @@ async def _desk(loaded: LoadedConfig, postgres_dsn: str, redis_url: str) -> Asyn
         await redis.open()
         live = RedisSessions(redis, user_life=config.tokens.refresh_ttl + 86_400)
         accounts = Accounts(PostgresAccounts(postgres), live)
-        yield Desk(accounts, passwords, PostgresJournal(postgres), SystemClock.now())
+        yield Desk(accounts, PostgresFactors(postgres), passwords, PostgresJournal(postgres), SystemClock.now())
     finally:
         passwords.close()
         await redis.close()
@@ -134,7 +141,9 @@ async def _list(desk: Desk, args: argparse.Namespace) -> None:
 
 
 async def _show(desk: Desk, args: argparse.Namespace) -> None:
-    print_rows([_row(await desk.find(args.email))], as_json=args.json)
+    account = await desk.find(args.email)
+    factors = await desk.factors.factors_of(account.state.id, desk.now)
+    print_rows([{**_row(account), **_factor_facts(factors)}], as_json=args.json)
 
 
 async def _passwd(desk: Desk, args: argparse.Namespace) -> None:
@@ -166,6 +175,25 @@ async def _logout(desk: Desk, args: argparse.Namespace) -> None:
     account = await desk.find(args.email)
     user = await desk.accounts.log_out(account.state.id, desk.now)
     await _done(desk, "user.logout", account, user, "is logged out everywhere")
+
+
+async def _reset_factors(desk: Desk, args: argparse.Namespace) -> None:
+    account = await desk.find(args.email)
+    user = account.state
+    before = _factor_facts(await desk.factors.factors_of(user.id, desk.now))
+    await desk.factors.reset(user.id)
+    after = _factor_facts(await desk.factors.factors_of(user.id, desk.now))
+    await desk.note("user.reset-factors", user.id, before, after)
+    print(f"{user.email} has no second factor any more; a password alone logs in, or asks for a new factor")
+
+
+def _factor_facts(factors: Factors) -> dict[str, object]:
+    return {
+        "totp": factors.totp_since is not None,
+        "passkeys": [passkey.name for passkey in factors.passkeys],
+        "recovery_codes": factors.recovery_codes_left,
+        "remembered_devices": factors.remembered_devices,
+    }
 
 
 async def _done(desk: Desk, action: str, before: Account, after: UserState | None, sentence: str) -> None:

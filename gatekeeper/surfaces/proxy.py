@@ -121,7 +121,9 @@ class Proxy:
             case Verdict.LOGIN if is_navigation(inbound.headers):
                 return self._to_login(inbound, decision)
             case Verdict.STEP_UP if is_navigation(inbound.headers):
-                return self._to_page(inbound, decision, step_up_location(self._settings.prefix, inbound))
+                return self._to_page(
+                    inbound, decision, step_up_location(self._settings.prefix, inbound, decision.step_up)
+                )
             case Verdict.ALLOW:
                 raise ValueError("an allowed request is forwarded")
             case Verdict.DENY | Verdict.LOGIN | Verdict.STEP_UP:

@@ -10,18 +10,20 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from gatekeeper.inbound import InboundRequest
+from policies.model import StepUp
 
 _READING = frozenset({"GET", "HEAD"})
 _LONGEST = 2048  # characters of an address in a Location
 
 
-def step_up_location(prefix: str, asked: InboundRequest) -> str:
-    """Path and query of the step-up page for this request."""
+def step_up_location(prefix: str, asked: InboundRequest, wants: StepUp | None = None) -> str:
+    """Path and query of the step-up page for this request; ``acr_values=2fa`` where a password alone will not do."""
     target = asked.target
+    strength = "&acr_values=2fa" if wants is not None and wants.acr_values == "2fa" else ""
     if asked.method in _READING:
-        return f"{prefix}/step-up?next={quote(target.origin_form, safe='')}"
+        return f"{prefix}/step-up?next={quote(target.origin_form, safe='')}{strength}"
     interrupted = quote(f"{asked.method} {target.path}"[:_LONGEST], safe="")
-    return f"{prefix}/step-up?next={quote(_form_of(asked), safe='')}&interrupted={interrupted}"
+    return f"{prefix}/step-up?next={quote(_form_of(asked), safe='')}&interrupted={interrupted}{strength}"
 
 
 def _form_of(asked: InboundRequest) -> str:

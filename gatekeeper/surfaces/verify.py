@@ -123,5 +123,5 @@ class NginxVerify:
         if not self._hosts.serves(target.host, target.port):
             base, back = self._public_url, "/"
         elif decision.verdict is Verdict.STEP_UP:
-            return base + step_up_location(self._prefix, asked)
+            return base + step_up_location(self._prefix, asked, decision.step_up)
         return f"{base}{self._prefix}/login?next={quote(back, safe='')}"

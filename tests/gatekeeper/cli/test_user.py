@@ -6,9 +6,10 @@ import json
 import sys
 
 import pytest
-from factories import PASSWORD, SECRET
+from factories import NOW, PASSWORD, SECRET
 
 from gatekeeper.cli import main
+from gatekeeper.store.factors import PostgresFactors
 from gatekeeper.store.postgres import Postgres
 
 
@@ -101,3 +102,32 @@ def test_wrong_use_is_status_2(command):
     with pytest.raises(SystemExit) as ended:
         command("lock")
     assert ended.value.code == 2
+
+
+def test_factors_are_shown_and_reset(command, postgres_dsn):
+    command("add", "ada@example.com", stdin=PASSWORD + "\n")
+    (user,) = _rows(postgres_dsn, "SELECT id FROM users")
+
+    async def enrol():
+        postgres = Postgres(postgres_dsn, size=1, timeout=30.0)
+        try:
+            store = PostgresFactors(postgres)
+            owner = str(user["id"])
+            await store.begin_totp(owner, b"sealed", NOW)
+            assert await store.confirm_totp(owner, b"sealed", 1, NOW)
+            await store.replace_codes(owner, [b"a", b"b"], NOW)
+            await store.remember_device(b"d", owner, "a browser", now=NOW, until=NOW + 9e8)
+        finally:
+            await postgres.close()
+
+    asyncio.run(enrol())
+    facts = {"totp": True, "passkeys": [], "recovery_codes": 2, "remembered_devices": 1}
+    assert facts.items() <= json.loads(command("show", "ada@example.com", "--json")[1]).items()
+    status, out, err = command("reset-factors", "ADA@example.com")
+    assert (status, err) == (0, "")
+    assert out.startswith("ada@example.com has no second factor any more")
+    (change,) = _rows(postgres_dsn, "SELECT * FROM audit_log WHERE action = 'user.reset-factors'")
+    none = {"totp": False, "passkeys": [], "recovery_codes": 0, "remembered_devices": 0}
+    assert (change["before"], change["after"]) == (facts, none)
+    assert none.items() <= json.loads(command("show", "ada@example.com", "--json")[1]).items()
+    assert command("reset-factors", "eve@example.com")[0] == 1

@@ -87,3 +87,9 @@ async def test_an_interrupted_post_is_answered_with_a_get_of_the_step_up_page(ga
     answer = await gate.call("POST", "/vault/a", data=b"x=1", headers=fields)
     assert answer.status == 303
     assert answer.headers["Location"] == "/_gate/step-up?next=%2Fvault%2Fform&interrupted=POST%20%2Fvault%2Fa"
+
+
+async def test_the_page_is_told_where_a_password_alone_will_not_do(gate):
+    tokens = await gate.newcomer()
+    answer = await gate.call("GET", "/two", headers={**bearer(tokens), **NAVIGATES})
+    assert answer.headers["Location"] == "/_gate/step-up?next=%2Ftwo&acr_values=2fa"
