@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from itertools import chain
 
 from gatekeeper.cli import findings
+from gatekeeper.cli.factor_findings import factors
 from gatekeeper.cli.findings import Finding, Level, fault, ok, warn
 from gatekeeper.config.load import LoadedConfig
 from gatekeeper.config.model import EMBEDDED, Storage
@@ -55,6 +56,7 @@ def inspect(loaded: LoadedConfig) -> Iterator[Finding]:
         findings.secret(config),
         findings.places(config),
         findings.upstreams(config),
+        factors(config),
         findings.ports(config),
         stores(config.storage),
     )

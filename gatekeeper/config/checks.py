@@ -26,6 +26,7 @@ _SMALLEST_HEAD = 1 << 10
 def contradictions(config: Config) -> Iterator[Mistake]:
     """Mistakes between keys other than the rules."""
     return chain(
+        _factors(config),
         _lives(config),
         _sizes(config),
         _doubled(config),
@@ -70,6 +71,12 @@ def _api_cors(config: Config) -> Iterator[Mistake]:
         yield ("cors", "origins"), str(problem)
 
 
+def _factors(config: Config) -> Iterator[Mistake]:
+    mfa = config.mfa
+    if mfa.require_for_roles and not {"totp", "passkey"}.intersection(mfa.methods):
+        yield ("mfa", "methods"), "needs totp or passkey, which those of mfa.require_for_roles could add"
+
+
 def _lives(config: Config) -> Iterator[Mistake]:
     tokens = config.tokens
     longest = say_duration(tokens.refresh_ttl)
@@ -95,6 +102,7 @@ def _sizes(config: Config) -> Iterator[Mistake]:
 
 def _doubled(config: Config) -> Iterator[Mistake]:
     lists: list[tuple[KeyPath, Sequence[str]]] = [(("listen",), config.listen), (("hosts",), config.hosts)]
+    lists += [(("mfa", "methods"), config.mfa.methods), (("mfa", "require_for_roles"), config.mfa.require_for_roles)]
     lists += [(("upstreams", name, "targets"), upstream.addresses) for name, upstream in config.upstreams.items()]
     for path, values in lists:
         for index, value in enumerate(values):

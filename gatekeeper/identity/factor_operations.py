@@ -114,7 +114,7 @@ FACTOR_OPERATIONS: Final = (
         "Ten new recovery codes; the old ones are void",
         {200: RecoveryCodesAnswer},
         secured=True,
-        refusals=(401, 403),
+        refusals=(401, 403, 409),
     ),
     Operation(
         "delete",
@@ -122,6 +122,6 @@ FACTOR_OPERATIONS: Final = (
         "Forget every remembered device",
         {204: None},
         secured=True,
-        refusals=(401, 403),
+        refusals=(401, 403, 409),
     ),
 )

@@ -12,6 +12,7 @@ from typing import Final
 from gatekeeper.errors import Problem
 from gatekeeper.identity.challenges import Challenge, Challenges, Purpose
 from gatekeeper.identity.factors.checks import CodeShown, FactorChecks, FactorShown
+from gatekeeper.identity.factors.records import Method
 from gatekeeper.identity.login import PasswordLogin
 from gatekeeper.tokens.sessions import Sessions, TokenPair
 from policies.model import Principal, Reason
@@ -41,7 +42,7 @@ class StepUps:
 
     async def methods(self, who: Principal, now: float, *, two_factors: bool) -> tuple[str, ...]:
         """What may be shown; without a password where only two factors will do. Raises StoreUnavailable."""
-        factors = tuple(str(method) for method in await self._checks.step_up_methods(who.subject, now))
+        factors = tuple(str(method) for method in await self._factors(who, now))
         return factors if two_factors else (PASSWORD, *factors)
 
     async def begin(self, who: Principal, now: float) -> Challenge:
@@ -49,7 +50,7 @@ class StepUps:
         return await self._challenges.open(
             Purpose.STEP_UP,
             user=who.subject,
-            methods=tuple(str(method) for method in await self._checks.step_up_methods(who.subject, now)),
+            methods=tuple(str(method) for method in await self._factors(who, now)),
             facts={"session": who.session},
             life=LIFE,
             now=now,
@@ -67,6 +68,8 @@ class StepUps:
 
         Raises Problem (401 mfa-invalid or session-ended, 429), StoreUnavailable.
         """
+        if shown.method not in await self._factors(who, now):
+            raise Problem(401, Reason.MFA_INVALID, "That is no second factor of this account.")
         if challenge is not None:
             found = await self._challenges.find(challenge)
             mine = found is not None and (found.user, found.facts.get("session")) == (who.subject, who.session)
@@ -78,6 +81,12 @@ class StepUps:
         if amr is None:
             raise Problem(401, Reason.MFA_INVALID, "That is not right, was used before, or took too long.")
         return await self._fresh(who, (*amr, "mfa"), now, two_factors=True)
+
+    async def _factors(self, who: Principal, now: float) -> tuple[Method, ...]:
+        """What would do; who must add a factor first cannot get around it by a mailed code."""
+        if who.must_enrol:
+            return await self._checks.methods_of(who.subject, now)
+        return await self._checks.step_up_methods(who.subject, now)
 
     async def require_fresh(self, who: Principal, now: float) -> None:
         """For what a stolen session must not do: a login or step-up of the last minutes, by a second factor of whoever

@@ -134,8 +134,10 @@ class Enrolment:
         await self._removed(who, "factor.passkey.remove", caller, now, before=_shown(removed))
 
     async def renew_recovery_codes(self, who: Principal, caller: Caller, now: float) -> tuple[str, ...]:
-        """Ten new codes; the old ones are void. Raises Problem (401 step-up-required)."""
+        """Ten new codes; the old ones are void. Raises Problem (401 step-up-required, 409 without a factor)."""
         await self._step_ups.require_fresh(who, now)
+        if not (await self._store.factors_of(who.subject, now)).any:
+            raise Problem(409, Reason.MFA_REQUIRED, "Recovery codes stand in for a second factor; add one first.")
         codes = await self._recovery_codes.renew(who.subject, now)
         await self._note(who, "factor.recovery-codes.renew", caller, now)
         return tuple(codes)

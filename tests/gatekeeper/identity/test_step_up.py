@@ -115,6 +115,29 @@ async def test_a_logged_out_session_cannot_be_stepped_up(gate):
     assert (answer.status, answer.headers["X-Gate-Reason"]) == (401, "session-ended")
 
 
+class TestWhoMustEnrol:
+    """A session that must add a factor gets around that by nothing else."""
+
+    @pytest_asyncio.fixture
+    async def tokens(self, gate):
+        user = await gate.register("ada@example.com")
+        await gate.give_roles(user["id"], "admin")
+        return await gate.login("ada@example.com")
+
+    async def test_not_by_recovery_codes(self, gate, tokens):
+        answer = await gate.post("factors/recovery-codes", headers=bearer(tokens))
+        assert answer.status == 409
+        assert await gate.rows("SELECT * FROM recovery_codes") == []
+
+    async def test_not_by_a_mailed_code(self, gate, tokens):
+        options = await gate.post("passkey/options", {"purpose": "step-up"}, headers=bearer(tokens))
+        challenge = (await options.json())["challenge"]
+        body = {"method": "otp", "challenge": challenge, "code": "123456"}
+        answer = await gate.post("step-up", body, headers=bearer(tokens))
+        assert answer.headers["X-Gate-Reason"] == "mfa-invalid"
+        assert "no second factor of this account" in await answer.text()
+
+
 class TestFreshness:
     """Changes of factors want a login or step-up of the last five minutes."""
 
