@@ -23,4 +23,5 @@ class Renderer:
     ) -> web.Response:
         """``here`` is the page's name in the navigation."""
         frame = {"admin": visit.admin, "now": visit.now, "here": here, "words": wording}
-        return self._theme.page(request, template, {**frame, **context})
+        english = self._theme.languages.english  # the panel's texts are in no other language
+        return self._theme.page(request, template, {**frame, **context}, language=english)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Final
 
-from ua_parser import parse
-
 from gatekeeper.clock import as_datetime
+from geo.device import find_device
 
 _LONGEST_DEVICE: Final = 60
 _STEPS: Final = ((86_400, "d"), (3600, "h"), (60, "min"))
@@ -33,16 +31,12 @@ def distance(seconds: float, now: float) -> str:
     return "just now" if seconds <= now else "in a moment"
 
 
-@lru_cache(maxsize=4096)
 def device(user_agent: str) -> str:
     """A user agent in a few words: ``Chrome 131 on Windows``; what is not known is shown as sent, shortened."""
-    found = parse(user_agent)
-    system = found.os.family if found.os and found.os.family != "Other" else None
-    agent = found.user_agent
-    if agent is None or agent.family == "Other":
-        return system or _shortened(user_agent)
-    program = f"{agent.family} {agent.major}" if agent.major else agent.family
-    return f"{program} on {system}" if system else program
+    found = find_device(user_agent)
+    if found.program and found.system:
+        return f"{found.program} on {found.system}"
+    return found.program or found.system or _shortened(user_agent)
 
 
 def _shortened(text: str) -> str:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from admin.app import Panel
 from gatekeeper.app.logins import Logins, build_logins, factor_endpoints
+from gatekeeper.app.pages import build_pages, build_theme
 from gatekeeper.app.parts import Running, Stores, TokenParts
 from gatekeeper.config.model import Config
 from gatekeeper.gate import Gate
@@ -16,10 +17,8 @@ from gatekeeper.identity.endpoints import Identity, IdentitySettings
 from gatekeeper.identity.factor_endpoints import FactorEndpoints
 from gatekeeper.identity.limits import LimitsCounter
 from gatekeeper.identity.second_endpoints import SecondEndpoints
-from gatekeeper.identity.setup import FirstAdmin
 from gatekeeper.inbound import HostList, RequestReader, TrustedProxies
 from gatekeeper.observe.access import AccessLog
-from gatekeeper.pages.next import origins_of
 from gatekeeper.pages.theme import Theme
 from gatekeeper.pages.views import Pages
 from gatekeeper.pools import readiness
@@ -84,24 +83,6 @@ def _gate(config: Config, tokens: TokenParts, running: Running, hosts: HostList)
     )
 
 
-def _pages(
-    config: Config, tokens: TokenParts, running: Running, theme: Theme, identity: Identity, logins: Logins
-) -> Pages:
-    stores = running.stores
-    return Pages(
-        theme=theme,
-        identity=identity,
-        login=logins.login,
-        second=logins.second,
-        authenticator=tokens.authenticator,
-        cookies=tokens.cookies,
-        passwords=running.passwords,
-        setup=FirstAdmin(stores.setup_links, stores.accounts, stores.journal),
-        origins=origins_of(config.public_url, config.hosts),
-        form_limit=config.sizes.json_body,
-    )
-
-
 def _panel(config: Config, stores: Stores, tokens: TokenParts, theme: Theme) -> Panel:
     return Panel(
         theme=theme,
@@ -123,7 +104,7 @@ def build_edge(config: Config, stores: Stores, tokens: TokenParts, running: Runn
     logins = build_logins(config, tokens, running)
     identity = _identity(config, stores, tokens, running, logins)
     second, factors = factor_endpoints(config, tokens, identity, logins)
-    theme = Theme(prefix=config.prefix, public_url=config.public_url, packages=("gatekeeper.pages", "admin"))
+    theme = build_theme(config)
     settings = ProxySettings(config.prefix, config.sizes.body)
     reader = RequestReader(trusted, running.clock, scheme=urlsplit(config.public_url).scheme)
     checks = {"redis": running.redis_answers, "postgres": running.postgres_answers, **readiness(running.upstreams)}
@@ -134,7 +115,7 @@ def build_edge(config: Config, stores: Stores, tokens: TokenParts, running: Runn
         identity=identity,
         second=second,
         factors=factors,
-        pages=_pages(config, tokens, running, theme, identity, logins),
+        pages=build_pages(config, tokens, running, theme, identity, logins),
         panel=_panel(config, stores, tokens, theme),
         proxy=proxy,
         verify=verify,

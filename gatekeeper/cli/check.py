@@ -55,6 +55,7 @@ def inspect(loaded: LoadedConfig) -> Iterator[Finding]:
         findings.address(config),
         findings.secret(config),
         findings.places(config),
+        findings.look(config),
         findings.upstreams(config),
         factors(config),
         findings.ports(config),

@@ -25,6 +25,7 @@ from gatekeeper.config.model import EMBEDDED, Config
 from gatekeeper.config.upstreams import UpstreamTls
 from gatekeeper.errors import StartupError
 from gatekeeper.listeners import Listeners
+from gatekeeper.pages.brand import BadBrand, Brand
 from gatekeeper.tokens.cookies import Cookies
 from gatekeeper.upstream.tls import BadTls, client_context
 from geo.lookup import DatabaseError, PlaceFinder
@@ -132,6 +133,17 @@ def places(config: Config) -> Iterator[Finding]:
         yield fault("geo", f"geo.database: {problem}")
         return
     yield ok("geo", f"{name}, built {finder.database_date.isoformat()}")
+
+
+def look(config: Config) -> Iterator[Finding]:
+    """What makes the pages look like their owner's can be used."""
+    pages = config.pages
+    try:
+        brand = Brand.load(name=pages.brand, logo=pages.logo, colour=pages.colour, css=pages.css)
+    except BadBrand as bad:
+        yield fault("pages", f"pages.{bad.key}: {bad}")
+        return
+    yield ok("pages", f"{brand.name}, {brand.logo or 'no logo'}, {pages.colour}")
 
 
 def upstreams(config: Config) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ SHORTEST_SECRET: Final = 32
 _LABEL: Final = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _PREFIX: Final = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
+_COLOUR: Final = re.compile(r"#[0-9A-Fa-f]{6}")
 _LONGEST_SOCKET: Final = 107  # sockaddr_un of Linux
 _USUAL_PORT: Final = {"http": 80, "https": 443}
 
@@ -67,6 +68,13 @@ def check_prefix(value: str) -> str:
     if not _PREFIX.fullmatch(value) or len(value) > 64:
         raise ValueError("a path such as /_gate is needed: a slash first and none at the end, plain letters within")
     return value
+
+
+def check_colour(value: str) -> str:
+    """``#rrggbb``."""
+    if not _COLOUR.fullmatch(value):
+        raise ValueError("a colour such as #3347c9 is needed, in quotes: # and six hexadecimal digits")
+    return value.lower()
 
 
 def check_listen(value: str) -> str:

@@ -169,6 +169,9 @@ def _completed(config: Config, layers: Layers, base: Path) -> Config:
             for name, upstream in config.upstreams.items()
         },
     }
+    files = {"logo": config.pages.logo, "css": config.pages.css}
+    paths = {key: whole(("pages", key), file) for key, file in files.items() if file is not None}
+    updates["pages"] = config.pages.model_copy(update=paths)
     if config.geo.database != BUNDLED:
         database = whole(("geo", "database"), Path(config.geo.database))
         updates["geo"] = config.geo.model_copy(update={"database": str(database)})

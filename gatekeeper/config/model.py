@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr
 
 from gatekeeper.config.forms import is_loopback
+from gatekeeper.config.pages import Pages
 from gatekeeper.config.rules import RuleConfig
 from gatekeeper.config.section import Section
 from gatekeeper.config.types import (
@@ -208,6 +209,7 @@ class Config(Section):
     registration: Registration = Field(default_factory=Registration)
     passwords: Passwords = Field(default_factory=Passwords)
     mfa: Mfa = Field(default_factory=Mfa)
+    pages: Pages = Field(default_factory=Pages)
     limits: Limits = Field(default_factory=Limits)
     timeouts: Timeouts = Field(default_factory=Timeouts)
     sizes: Sizes = Field(default_factory=Sizes)

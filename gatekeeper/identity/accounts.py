@@ -37,6 +37,8 @@ class AccountStore(Protocol):
 
     async def set_roles(self, user: str, roles: Sequence[str], now: float) -> UserState | None: ...
 
+    async def set_name(self, user: str, name: str | None, now: float) -> UserState | None: ...
+
     async def set_locked(self, user: str, *, locked: bool, now: float) -> UserState | None:
         """A lock raises the epoch and ends the durable sessions in the same transaction."""
 
@@ -105,6 +107,10 @@ class Accounts:
     async def set_roles(self, user: str, roles: Sequence[str], now: float) -> UserState | None:
         """In force on the next request; sessions live on."""
         return await self._follow(await self._store.set_roles(user, sorted(set(roles)), now))
+
+    async def set_name(self, user: str, name: str | None, now: float) -> UserState | None:
+        """What the user is called; None removes it."""
+        return await self._follow(await self._store.set_name(user, name, now))
 
     async def lock(self, user: str, now: float) -> UserState | None:
         """No login, and every session ends."""

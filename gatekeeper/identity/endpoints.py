@@ -233,12 +233,15 @@ class Identity:
         """DELETE ``sessions/{sid}``: end one of mine; 404 for anything else."""
         inbound = request[INBOUND]
         who = await self.authenticated(inbound)
-        sid = request.match_info["sid"]
-        mine = await self._sessions.open_of(who.principal.subject, inbound.received)
+        await self.end_own(who, request.match_info["sid"], inbound.received)
+        return web.Response(status=204, headers={"Cache-Control": "no-store"})
+
+    async def end_own(self, who: Authenticated, sid: str, now: float) -> None:
+        """End one session of the caller's. Raises Problem (404) for anything else."""
+        mine = await self._sessions.open_of(who.principal.subject, now)
         if sid not in {record.id for record in mine}:
             raise Problem(404, Reason.NOT_FOUND, "You have no such session.")
-        await self._sessions.end([sid], "ended-by-owner", inbound.received)
-        return web.Response(status=204, headers={"Cache-Control": "no-store"})
+        await self._sessions.end([sid], "ended-by-owner", now)
 
     async def change_password(self, request: web.Request) -> web.Response:
         """POST ``password/change``: every other session ends, this one goes on."""
@@ -248,14 +251,22 @@ class Identity:
         fault = self._passwords.rules.fault(body.new_password)
         if fault:
             raise invalid("/new_password", fault)
+        user = await self.replace_password(inbound, who, body.current_password, body.new_password)
+        return self.with_renewal(json_answer(user_answer(user).model_dump()), who, inbound.received)
+
+    async def replace_password(self, inbound: InboundRequest, who: Authenticated, current: str, new: str) -> UserState:
+        """A new password that the rules admit, for whoever knows the current one; every other session ends.
+
+        Raises Problem (401, 429, 503) or StoreUnavailable.
+        """
         principal = who.principal
-        await self._login.confirm(principal.subject, body.current_password)
-        hashed = await self._passwords.hash(body.new_password)
+        await self._login.confirm(principal.subject, current)
+        hashed = await self._passwords.hash(new)
         user = await self._accounts.set_password(principal.subject, hashed, inbound.received, keep=principal.session)
         if user is None:
             raise Problem(401, Reason.SESSION_ENDED)
         await self._note(inbound, user.id, "user.password", user.id)
-        return self.with_renewal(json_answer(user_answer(user).model_dump()), who, inbound.received)
+        return user
 
     async def jwks(self, request: web.Request) -> web.Response:
         """GET ``jwks.json``: the public keys (RFC 7517)."""

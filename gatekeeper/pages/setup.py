@@ -15,11 +15,12 @@ from gatekeeper.identity.passwords import Passwords
 from gatekeeper.identity.second_step import FirstStep, SecondStep
 from gatekeeper.identity.setup import FirstAdmin
 from gatekeeper.pages.forms import read_form, see_other
+from gatekeeper.pages.language import Language, later
 from gatekeeper.pages.theme import Theme, stamped
+from gatekeeper.pages.words import field_fault
 from policies.model import Reason
 
-_LABELS: Mapping[str, str] = {"email": "The e-mail", "password": "The password", "name": "The name"}
-_TAKEN = (
+_TAKEN = later(
     "There is an account with this e-mail already. Use another, or make that one an admin with “gatekeeper user role”."
 )
 
@@ -56,7 +57,8 @@ class SetupPage:
         inbound, token = request[INBOUND], request.match_info["token"]
         if not await self._setup.good(token, inbound.received):
             raise _not_good()
-        wanted = self._check(fields)
+        language = self._theme.language_of(request)
+        wanted = self._check(fields, language)
         if not isinstance(wanted, RegisterBody):
             return self._page(request, fields, wanted, Problem(422, Reason.VALIDATION))
         hashed = await self._passwords.hash(wanted.password)
@@ -71,7 +73,7 @@ class SetupPage:
                 request_id=inbound.request_id,
             )
         except Conflict:
-            return self._page(request, fields, {"email": _TAKEN}, Problem(409, Reason.EMAIL_TAKEN))
+            return self._page(request, fields, {"email": language.say(_TAKEN)}, Problem(409, Reason.EMAIL_TAKEN))
         if admin is None:
             raise _not_good()
         first = FirstStep(admin, admin.email, None, ("pwd",))
@@ -83,7 +85,7 @@ class SetupPage:
         self._identity.set_cookies(answer, pair, inbound.received)
         return answer
 
-    def _check(self, fields: Mapping[str, str]) -> RegisterBody | dict[str, str]:
+    def _check(self, fields: Mapping[str, str], language: Language) -> RegisterBody | dict[str, str]:
         typed = {
             "email": fields.get("email", "").strip(),
             "password": fields.get("password", ""),
@@ -92,15 +94,16 @@ class SetupPage:
         faults = {}
         password_fault = self._passwords.rules.fault(typed["password"] or "")
         if password_fault is not None:
-            faults["password"] = f"{_LABELS['password']} {password_fault}."
+            faults["password"] = field_fault("password", password_fault, language)
         if not typed["email"]:
-            faults["email"] = "Enter your e-mail."
+            faults["email"] = language.say("Enter your e-mail.")
         try:
             body = RegisterBody.model_validate(typed)
         except ValidationError as fault:
             for error in fault.errors(include_url=False, include_input=False):
                 field = str(error["loc"][0])
-                faults.setdefault(field, _sentence(field, error["type"], error["msg"]))
+                wrong = "is too long" if error["type"] == "string_too_long" else error["msg"]
+                faults.setdefault(field, field_fault(field, wrong, language))
             return faults
         return faults or body
 
@@ -117,18 +120,12 @@ class SetupPage:
         return stamped(page, fault) if fault else page
 
 
-def _sentence(field: str, kind: str, message: str) -> str:
-    match kind:
-        case "string_too_long":
-            return f"{_LABELS[field]} is too long."
-        case _:
-            return f"{_LABELS[field]} {message}."
-
-
 def _not_good() -> Problem:
     return Problem(
         404,
         Reason.NOT_FOUND,
-        "This setup link has been used, has expired, or never was. Each start of the gate prints a new one while"
-        " there is no admin.",
+        later(
+            "This setup link has been used, has expired, or never was. Each start of the gate prints a new one while"
+            " there is no admin."
+        ),
     )

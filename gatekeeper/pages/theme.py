@@ -1,13 +1,9 @@
-"""How the gate's pages are made: templates, static files, headers. Shared by pages and admin; built by ``app``."""
+"""How the gate's pages are made: templates, languages, headers. Shared by pages and admin; built by ``app``."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import mimetypes
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
-from importlib import resources
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -15,52 +11,45 @@ import aiohttp_jinja2
 import jinja2
 from aiohttp import web
 
-from gatekeeper.answers import detail_of, page_headers, say
+from gatekeeper.answers import page_headers, say
+from gatekeeper.appkeys import INBOUND
 from gatekeeper.errors import Problem, StoreUnavailable
+from gatekeeper.pages import words
+from gatekeeper.pages.assets import Assets
+from gatekeeper.pages.brand import Brand
+from gatekeeper.pages.language import COOKIE, Language, Languages, gettext, ngettext, speaking
 from policies.model import Reason
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 TEMPLATES = web.AppKey("gatekeeper.templates", jinja2.Environment)
-_FOR_EVER: Final = "public, max-age=31536000, immutable"
 _SAID_IN_HEADERS: Final = ("X-Gate-Reason", "WWW-Authenticate", "Retry-After")
-_TITLES: Final[Mapping[int, str]] = {
-    400: "That request could not be read",
-    401: "Sign in first",
-    403: "Not allowed",
-    404: "Nothing here",
-    405: "Not possible here",
-    413: "Too large",
-    415: "That request could not be read",
-    421: "Not served here",
-    429: "Too many attempts",
-    503: "Not available right now",
-}
 _log = logging.getLogger("gatekeeper.pages")
-
-
-@dataclass(frozen=True, slots=True)
-class Asset:
-    """A static file, held in memory; ``name`` carries the hash of its content."""
-
-    name: str
-    content_type: str
-    body: bytes
 
 
 class Theme:
     """Renders pages under one prefix. ``packages`` hold ``templates/`` and ``static/``."""
 
-    def __init__(self, *, prefix: str, public_url: str, packages: Iterable[str] = ("gatekeeper.pages",)) -> None:
+    def __init__(
+        self,
+        *,
+        prefix: str,
+        public_url: str,
+        packages: Iterable[str] = ("gatekeeper.pages",),
+        brand: Brand | None = None,
+    ) -> None:
         self.prefix = prefix
+        self.languages = Languages()
         self._packages = tuple(packages)
+        self._brand = brand or Brand.load()
         self._site = urlsplit(public_url).netloc
         self._headers = {
             **page_headers(https=public_url.startswith("https:")),
             # Not `no-referrer`: under it browsers send `Origin: null` with a form, which CSRF refuses (Fetch 3.1.1).
             "Referrer-Policy": "same-origin",
         }
-        self._assets = {asset.name: asset for asset in self._load_assets()}
-        self._hashed = {_plain_name(name): name for name in self._assets}
+        self._assets = Assets(self._packages, self._brand.files)
+        self.static = self._assets.serve
+        self._environment: jinja2.Environment | None = None
 
     def setup(self, app: web.Application) -> None:
         """Give an application the templates. Once, before it starts."""
@@ -69,17 +58,30 @@ class Theme:
             app_key=TEMPLATES,
             default_helpers=False,
             loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package) for package in self._packages]),
+            extensions=["jinja2.ext.i18n"],
             autoescape=True,
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
             auto_reload=False,
         )
-        environment.globals.update(prefix=self.prefix, site=self._site, asset=self.address_of)
+        environment.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]  # the extension adds it
+        environment.globals.update(
+            prefix=self.prefix,
+            site=self._site,
+            asset=self.address_of,
+            brand=self._brand,
+            languages=list(self.languages.all),
+        )
+        self._environment = environment
 
     def address_of(self, name: str) -> str:
         """The address of a static file, with its content's hash."""
-        return f"{self.prefix}/static/{self._hashed[name]}"
+        return f"{self.prefix}/static/{self._assets.name_of(name)}"
+
+    def language_of(self, request: web.Request) -> Language:
+        """The language that a request gets its page in."""
+        return self.languages.chosen(request.cookies.get(COOKIE), request.headers.get("Accept-Language"))
 
     def page(
         self,
@@ -89,13 +91,24 @@ class Theme:
         *,
         status: int = 200,
         form_leads_to: str | None = None,
+        language: Language | None = None,
     ) -> web.Response:
         """A page with the headers of the gate's own pages.
 
-        ``form_leads_to`` is an origin to which the page's form may be redirected (CSP counts that as its target).
+        ``form_leads_to`` is an origin to which the page's form may be redirected (CSP counts that as its target);
+        ``language`` is given where there is only one.
         """
-        answer = aiohttp_jinja2.render_template(template, request, context, app_key=TEMPLATES, status=status)
+        assert self._environment is not None, "set up"  # noqa: S101
+        spoken = language or self.language_of(request)
+        token = speaking.set(spoken)
+        try:
+            frame = {"language": spoken, "here": request[INBOUND].target.origin_form}
+            text = self._environment.get_template(template).render({**frame, **context})
+        finally:
+            speaking.reset(token)
+        answer = web.Response(text=text, status=status, content_type="text/html", charset="utf-8")
         answer.headers.update(self._headers)
+        answer.headers["Content-Language"] = spoken.tag
         if form_leads_to is not None:
             policy = answer.headers["Content-Security-Policy"]
             widened = policy.replace("form-action 'self'", f"form-action 'self' {form_leads_to}")
@@ -104,11 +117,14 @@ class Theme:
 
     def problem_page(self, request: web.Request, fault: Problem) -> web.Response:
         """A refusal as a page, for people."""
+        language = self.language_of(request)
         context = {
-            "title": _TITLES.get(fault.status, "That did not work"),
-            "text": fault.detail or detail_of(fault.reason),
+            "title": words.title(fault.status, language),
+            "text": words.sentence(fault, language),
             "status": fault.status,
             "reason": str(fault.reason),
+            "request_id": request[INBOUND].request_id,
+            "again": fault.status in {429, 502, 503, 504},
         }
         return stamped(self.page(request, "problem.html", context, status=fault.status), fault)
 
@@ -125,31 +141,6 @@ class Theme:
 
         return handle
 
-    async def static(self, request: web.Request) -> web.Response:
-        """GET ``P/static/<name>``: kept for ever by caches, because a changed file has another name."""
-        asked = request.match_info["name"]
-        asset = self._assets.get(asked)
-        if asset is None:
-            # Another version of the gate behind the same address may have made the page.
-            asset = self._assets.get(self._hashed.get(_plain_name(asked), ""))
-            if asset is None:
-                raise Problem(404, Reason.NOT_FOUND)
-        headers = {
-            "Cache-Control": _FOR_EVER if asset.name == asked else "no-cache",
-            "X-Content-Type-Options": "nosniff",
-            "Cross-Origin-Resource-Policy": "same-origin",
-        }
-        return web.Response(body=asset.body, content_type=asset.content_type, headers=headers)
-
-    def _load_assets(self) -> Iterable[Asset]:
-        for package in self._packages:
-            for file in (resources.files(package) / "static").iterdir():
-                body = file.read_bytes()
-                stem, _, suffix = file.name.rpartition(".")
-                digest = hashlib.sha256(body).hexdigest()[:12]
-                kind = mimetypes.types_map.get(f".{suffix}", "application/octet-stream")
-                yield Asset(f"{stem}.{digest}.{suffix}", kind, body)
-
 
 def stamped(answer: web.Response, fault: Problem) -> web.Response:
     """``answer`` with the header fields that this refusal has everywhere."""
@@ -163,12 +154,4 @@ def stamped(answer: web.Response, fault: Problem) -> web.Response:
 def outage(fault: StoreUnavailable) -> Problem:
     """A store that is away, as people are told; the log says which."""
     _log.warning("a page could not be served: %s", fault)
-    return Problem(
-        503, Reason.STORE_UNAVAILABLE, "The gate cannot reach its own records. Try again in a moment.", retry_after=1
-    )
-
-
-def _plain_name(hashed: str) -> str:
-    """``gate.<hash>.css`` -> ``gate.css``."""
-    stem, _, suffix = hashed.rpartition(".")
-    return f"{stem.rpartition('.')[0]}.{suffix}"
+    return Problem(503, Reason.STORE_UNAVAILABLE, retry_after=1)

@@ -83,6 +83,15 @@ class PostgresAccounts:
         )
         return user_state(row) if row else None
 
+    async def set_name(self, user: str, name: str | None, now: float) -> UserState | None:
+        row = await _write_one(
+            self._postgres,
+            "UPDATE users u SET name = %s, version = version + 1, updated_at = %s"  # noqa: S608  # columns
+            f" WHERE u.id = %s RETURNING {_USER}",
+            (name, as_datetime(now), uuid.UUID(user)),
+        )
+        return user_state(row) if row else None
+
     async def set_locked(self, user: str, *, locked: bool, now: float) -> UserState | None:
         async with self._postgres.transaction() as tx:
             row = await tx.fetch_one(

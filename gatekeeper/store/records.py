@@ -41,6 +41,23 @@ def _record(row: dict[str, Any]) -> SessionRecord:
     )
 
 
+def _attempt(row: dict[str, Any]) -> Attempt:
+    return Attempt(
+        time=row["time"].timestamp(),
+        email=row["email"],
+        user_id=str(row["user_id"]) if row["user_id"] else None,
+        result=Result(row["result"]),
+        reason=Reason(row["reason"]) if row["reason"] else None,
+        method=row["method"],
+        address=ip_address(row["host"]),
+        country=row["country"],
+        user_agent=row["user_agent"],
+        session=row["session"],
+        request_id=row["request_id"],
+        factor=row["factor"],
+    )
+
+
 class PostgresSessionRecords:
     """Implements ``tokens.sessions.SessionRecords``, and what replay and the panel read."""
 
@@ -133,23 +150,15 @@ class PostgresJournal:
         rows = await self._postgres.fetch(
             "SELECT *, host(address) AS host FROM login_logs ORDER BY time DESC, id LIMIT %s", (count,)
         )
-        return [
-            Attempt(
-                time=row["time"].timestamp(),
-                email=row["email"],
-                user_id=str(row["user_id"]) if row["user_id"] else None,
-                result=Result(row["result"]),
-                reason=Reason(row["reason"]) if row["reason"] else None,
-                method=row["method"],
-                address=ip_address(row["host"]),
-                country=row["country"],
-                user_agent=row["user_agent"],
-                session=row["session"],
-                request_id=row["request_id"],
-                factor=row["factor"],
-            )
-            for row in rows
-        ]
+        return [_attempt(row) for row in rows]
+
+    async def latest_of(self, user: str, count: int) -> list[Attempt]:
+        """Those on one account, newest first."""
+        rows = await self._postgres.fetch(
+            "SELECT *, host(address) AS host FROM login_logs WHERE user_id = %s ORDER BY time DESC, id LIMIT %s",
+            (uuid.UUID(user), count),
+        )
+        return [_attempt(row) for row in rows]
 
     async def record_change(self, change: Change) -> None:
         """One entry of the audit log."""

@@ -321,13 +321,17 @@ class Sessions:
 
     async def open_of(self, user: str, now: float) -> list[SessionRecord]:
         """The user's sessions that are alive in Redis, newest first, from the durable records."""
+        return [record for record, _ in await self.living_of(user, now)]
+
+    async def living_of(self, user: str, now: float) -> list[tuple[SessionRecord, float]]:
+        """The same, each with when it was last seen (Unix seconds)."""
         records = await self._records.open_of(user, now)
         state = await self._store.find_user(user)
         living = []
         for record in records:
             session = await self._store.find(record.id)
             if session and state and session.epoch >= state.epoch and session.alive(now, self.idle_ttl):
-                living.append(record)
+                living.append((record, session.seen_at))
         return living
 
     def admits(self, live: LiveRecord, user: str, now: float) -> Reason | None:

@@ -21,7 +21,7 @@ from supervised import PATIENCE, free_port, until
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = {"gatekeeper", "policies", "admin", "geo"}
-DATA = (".sql", ".lua", ".html", ".css", ".js", ".svg", ".mmdb", ".txt")
+DATA = (".sql", ".lua", ".html", ".css", ".js", ".svg", ".mmdb", ".txt", ".po")
 PASSWORD = "correct horse battery 9"
 pytestmark = [pytest.mark.xdist_group("wheel"), pytest.mark.timeout(300)]
 

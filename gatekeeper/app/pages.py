@@ -1,0 +1,70 @@
+"""The gate's own pages, built over the services that they show. Called by ``gatekeeper.app.edge``."""
+
+from __future__ import annotations
+
+from gatekeeper.app.logins import Logins
+from gatekeeper.app.parts import Running, TokenParts
+from gatekeeper.config.model import Config
+from gatekeeper.errors import StartupError
+from gatekeeper.identity.endpoints import Identity
+from gatekeeper.identity.profile import Profile
+from gatekeeper.identity.setup import FirstAdmin
+from gatekeeper.pages.account import AccountPages
+from gatekeeper.pages.brand import BadBrand, Brand
+from gatekeeper.pages.next import origins_of
+from gatekeeper.pages.setup import SetupPage
+from gatekeeper.pages.sign_in import SignInPages
+from gatekeeper.pages.theme import Theme
+from gatekeeper.pages.views import Pages
+from gatekeeper.pages.visit import Visits
+
+
+def build_theme(config: Config) -> Theme:
+    """What pages and panel look like. Raises StartupError."""
+    look = config.pages
+    try:
+        brand = Brand.load(name=look.brand, logo=look.logo, colour=look.colour, css=look.css)
+    except BadBrand as fault:
+        raise StartupError(f"pages.{fault.key}: {fault}") from None
+    return Theme(
+        prefix=config.prefix, public_url=config.public_url, packages=("gatekeeper.pages", "admin"), brand=brand
+    )
+
+
+def build_pages(
+    config: Config, tokens: TokenParts, running: Running, theme: Theme, identity: Identity, logins: Logins
+) -> Pages:
+    """Every page of the gate's own but the panel's."""
+    stores, form_limit = running.stores, config.sizes.json_body
+    visits = Visits(tokens.authenticator, tokens.cookies, prefix=config.prefix)
+    return Pages(
+        theme=theme,
+        sign_in=SignInPages(
+            theme=theme,
+            visits=visits,
+            identity=identity,
+            login=logins.login,
+            origins=origins_of(config.public_url, config.hosts),
+            form_limit=form_limit,
+            secure=config.public_url.startswith("https:"),
+        ),
+        setup=SetupPage(
+            theme=theme,
+            identity=identity,
+            second=logins.second,
+            passwords=running.passwords,
+            setup=FirstAdmin(stores.setup_links, stores.accounts, stores.journal),
+            form_limit=form_limit,
+        ),
+        account=AccountPages(
+            theme=theme,
+            visits=visits,
+            identity=identity,
+            accounts=logins.accounts,
+            profile=Profile(logins.accounts, stores.journal),
+            passwords=running.passwords,
+            sessions=tokens.sessions,
+            attempts=stores.journal,
+            form_limit=form_limit,
+        ),
+    )

@@ -1,0 +1,206 @@
+"""The account page: who one is, the password, the sessions, what happened lately. Routed by ``views``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
+
+from aiohttp import web
+
+from gatekeeper.appkeys import INBOUND
+from gatekeeper.errors import Problem
+from gatekeeper.gate import Authenticated
+from gatekeeper.identity.accounts import Account, Accounts
+from gatekeeper.identity.endpoints import Identity
+from gatekeeper.identity.passwords import Passwords
+from gatekeeper.identity.profile import Profile
+from gatekeeper.identity.setup import ROLE
+from gatekeeper.journal.attempts import Attempt, Result
+from gatekeeper.pages import words
+from gatekeeper.pages.forms import read_form, see_other
+from gatekeeper.pages.language import Language, later
+from gatekeeper.pages.theme import Theme, stamped
+from gatekeeper.pages.visit import Visits
+from gatekeeper.tokens.sessions import Sessions
+from geo.device import find_device
+from policies.model import Reason
+
+SHOWN: Final = 10  # latest sign-ins
+_DONE: Final[Mapping[str, str]] = {
+    "name": later("Your name is changed."),
+    "password": later("Your password is changed, and your other sessions have ended."),
+    "session": later("The session has ended."),
+    "sessions": later("All your other sessions have ended."),
+}
+_HAPPENED: Final[Mapping[Result, str]] = {
+    Result.SUCCESS: later("Signed in"),
+    Result.FAILURE: later("Failed to sign in"),
+    Result.BLOCKED: later("Blocked after too many attempts"),
+}
+
+
+class OwnAttempts(Protocol):
+    """Login attempts of one account. Raises StoreUnavailable."""
+
+    async def latest_of(self, user: str, count: int) -> Sequence[Attempt]:
+        """Newest first."""
+
+
+class AccountPages:
+    """The handlers of ``P/account``; ``form_limit`` in bytes."""
+
+    def __init__(
+        self,
+        *,
+        theme: Theme,
+        visits: Visits,
+        identity: Identity,
+        accounts: Accounts,
+        profile: Profile,
+        passwords: Passwords,
+        sessions: Sessions,
+        attempts: OwnAttempts,
+        form_limit: int,
+    ) -> None:
+        self._theme = theme
+        self._visits = visits
+        self._identity = identity
+        self._accounts = accounts
+        self._profile = profile
+        self._passwords = passwords
+        self._sessions = sessions
+        self._attempts = attempts
+        self._form_limit = form_limit
+        self._home = f"{theme.prefix}/account"
+
+    async def overview(self, request: web.Request) -> web.Response:
+        """GET ``account``; ``done`` names what has just been changed."""
+        who = await self._visits.signed_in(request)
+        return await self._page(request, who, done=_DONE.get(request.query.get("done", "")))
+
+    async def back(self, _request: web.Request) -> web.Response:
+        """GET of an address that forms are sent to: reloaded, or found in the history."""
+        return see_other(self._home)
+
+    async def change_name(self, request: web.Request) -> web.Response:
+        """POST ``account/name``; an empty one removes it."""
+        fields = await read_form(request, self._form_limit)
+        who = await self._visits.signed_in(request, back=self._home)
+        inbound, typed = request[INBOUND], fields.get("name", "").strip()
+        fault = await self._profile.rename(who.principal.subject, typed or None, inbound)
+        if fault is None:
+            return self._done("name", who, request)
+        faults = {"name": words.field_fault("name", fault, self._theme.language_of(request))}
+        return await self._page(request, who, faults=faults, typed=typed)
+
+    async def change_password(self, request: web.Request) -> web.Response:
+        """POST ``account/password``: every other session ends, this one goes on."""
+        fields = await read_form(request, self._form_limit)
+        who = await self._visits.signed_in(request, back=self._home)
+        language = self._theme.language_of(request)
+        current, new = fields.get("current_password", ""), fields.get("new_password", "")
+        faults = {}
+        if not current:
+            faults["current_password"] = language.say("Enter your password.")
+        wrong = self._passwords.rules.fault(new)
+        if wrong is not None:
+            faults["new_password"] = words.field_fault("password", wrong, language)
+        if not faults:
+            try:
+                await self._identity.replace_password(request[INBOUND], who, current, new)
+            except Problem as refusal:
+                if refusal.status not in {401, 429}:
+                    raise
+                faults["current_password"] = words.sentence(refusal, language)
+        if faults:
+            return await self._page(request, who, faults=faults)
+        return self._done("password", who, request)
+
+    async def end_session(self, request: web.Request) -> web.Response:
+        """POST ``account/sessions``: the one that ``session`` names, or with ``others`` all but this one."""
+        fields = await read_form(request, self._form_limit)
+        who = await self._visits.signed_in(request, back=self._home)
+        now = request[INBOUND].received
+        if "others" in fields:
+            await self._identity.end_sessions(who, "others", now)
+            return self._done("sessions", who, request)
+        await self._identity.end_own(who, fields.get("session", ""), now)
+        return self._done("session", who, request)
+
+    def _done(self, what: str, who: Authenticated, request: web.Request) -> web.Response:
+        return self._visits.renewed(see_other(f"{self._home}?done={what}"), who, request[INBOUND].received)
+
+    async def _page(
+        self,
+        request: web.Request,
+        who: Authenticated,
+        *,
+        done: str | None = None,
+        faults: Mapping[str, str] | None = None,
+        typed: str | None = None,
+    ) -> web.Response:
+        now, user = request[INBOUND].received, who.principal.subject
+        account = await self._accounts.find(user)
+        if account is None:
+            raise Problem(401, Reason.SESSION_ENDED)
+        language = self._theme.language_of(request)
+        context = {
+            "account": _shown(account, language, typed),
+            "admin": ROLE in account.state.roles,
+            "sessions": await self._shown_sessions(who, now, language),
+            "attempts": [_attempt(one, now, language) for one in await self._attempts.latest_of(user, SHOWN)],
+            "faults": faults or {},
+            "done": language.say(done) if done else None,
+            "min_length": self._passwords.rules.min_length,
+        }
+        page = self._theme.page(request, "account.html", context, status=422 if faults else 200)
+        if faults:
+            stamped(page, Problem(422, Reason.VALIDATION))
+        return self._visits.renewed(page, who, now)
+
+    async def _shown_sessions(self, who: Authenticated, now: float, language: Language) -> list[dict[str, object]]:
+        living = await self._sessions.living_of(who.principal.subject, now)
+        return [
+            {
+                "id": record.id,
+                "current": record.id == who.principal.session,
+                "device": device_in(language, record.origin.user_agent),
+                "country": language.country(record.origin.country),
+                "address": str(record.origin.address),
+                "started": language.moment(record.started_at),
+                "seen": language.distance(seen_at, now),
+            }
+            for record, seen_at in sorted(living, key=lambda one: one[0].id != who.principal.session)
+        ]
+
+
+def device_in(language: Language, user_agent: str) -> str:
+    """``Chrome 131 on Windows``, in the page's language."""
+    device = find_device(user_agent)
+    if device.program and device.system:
+        return language.say("%(program)s on %(system)s", program=device.program, system=device.system)
+    return device.program or device.system or language.say("Unknown device")
+
+
+def _shown(account: Account, language: Language, typed: str | None) -> dict[str, object]:
+    state = account.state
+    return {
+        "email": state.email,
+        "email_verified": state.email_verified,
+        "name": state.name or "",
+        "typed_name": (state.name or "") if typed is None else typed,
+        "roles": list(state.roles),
+        "since": language.day(account.created_at),
+    }
+
+
+def _attempt(attempt: Attempt, now: float, language: Language) -> dict[str, object]:
+    return {
+        "good": attempt.result is Result.SUCCESS,
+        "what": language.say(_HAPPENED[attempt.result]),
+        "device": device_in(language, attempt.user_agent),
+        "country": language.country(attempt.country),
+        "address": str(attempt.address),
+        "time": language.moment(attempt.time),
+        "ago": language.distance(attempt.time, now),
+    }

@@ -1,0 +1,134 @@
+"""Login, logout and the choice of a language. Routed by ``views``; works without JavaScript."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from aiohttp import web
+
+from gatekeeper.appkeys import INBOUND
+from gatekeeper.errors import Problem, StoreUnavailable
+from gatekeeper.identity.endpoints import Identity
+from gatekeeper.identity.login import PasswordLogin
+from gatekeeper.pages import words
+from gatekeeper.pages.forms import read_form, refuse_foreign, see_other
+from gatekeeper.pages.language import COOKIE, Language
+from gatekeeper.pages.next import HOME, origin_of, safe_next
+from gatekeeper.pages.theme import Theme, outage, stamped
+from gatekeeper.pages.visit import Visits
+from policies.model import Reason
+
+_LONGEST_EMAIL: Final = 320  # characters, as in the API
+_A_YEAR: Final = 31_536_000  # seconds
+
+
+class SignInPages:
+    """The handlers of ``P/login``, ``P/logout`` and ``P/language``.
+
+    ``origins`` are those that ``next`` may name; ``form_limit`` in bytes; ``secure`` where the pages come by https.
+    """
+
+    def __init__(
+        self,
+        *,
+        theme: Theme,
+        visits: Visits,
+        identity: Identity,
+        login: PasswordLogin,
+        origins: frozenset[str],
+        form_limit: int,
+        secure: bool,
+    ) -> None:
+        self._theme = theme
+        self._visits = visits
+        self._identity = identity
+        self._login = login
+        self._origins = origins
+        self._form_limit = form_limit
+        # Only the gate's own pages are told; the services behind it never see the choice.
+        self._language_cookie = f"; Path={theme.prefix}; Max-Age={_A_YEAR}; SameSite=Lax; HttpOnly"
+        self._language_cookie += "; Secure" if secure else ""
+
+    async def login_form(self, request: web.Request) -> web.Response:
+        """GET ``login``: the form, or on to ``next`` with a live session."""
+        inbound = request[INBOUND]
+        target = safe_next(request.query.get("next"), self._origins)
+        who = await self._visits.who(inbound)
+        if who is None:
+            return self._login_page(request, target)
+        return self._visits.renewed(see_other(target), who, inbound.received)
+
+    async def log_in(self, request: web.Request) -> web.Response:
+        """POST ``login``: both cookies and on to ``next``, or the form again with what went wrong."""
+        fields = await read_form(request, self._form_limit)
+        inbound = request[INBOUND]
+        target = safe_next(fields.get("next"), self._origins)
+        email, password = fields.get("email", "").strip(), fields.get("password", "")
+        faults = _faults(email, password, self._theme.language_of(request))
+        if faults:
+            fault = Problem(422, Reason.VALIDATION)
+            return self._login_page(request, target, email=email[:_LONGEST_EMAIL], faults=faults, fault=fault)
+        try:
+            pair = await self._login.log_in(email, password, self._identity.caller(inbound), inbound.received)
+        except Problem as refusal:
+            return self._login_page(request, target, email=email, fault=refusal)
+        except StoreUnavailable as fault:
+            return self._login_page(request, target, email=email, fault=outage(fault))
+        answer = see_other(target)
+        self._identity.set_cookies(answer, pair, inbound.received)
+        return answer
+
+    async def logout_form(self, request: web.Request) -> web.Response:
+        """GET ``logout``: asks; it changes nothing."""
+        who = await self._visits.who(request[INBOUND])
+        return self._theme.page(request, "logout.html", {"email": who.principal.email if who else None})
+
+    async def log_out(self, request: web.Request) -> web.Response:
+        """POST ``logout``: this session ends, and the browser forgets it."""
+        refuse_foreign(request)
+        inbound = request[INBOUND]
+        who = await self._visits.who(inbound)
+        if who is not None:
+            await self._identity.end_sessions(who, "this", inbound.received)
+        return self._visits.forgotten(see_other(f"{self._theme.prefix}/login"))
+
+    async def choose_language(self, request: web.Request) -> web.Response:
+        """POST ``language``: kept in a cookie that holds nothing else; back to the page it was chosen on."""
+        fields = await read_form(request, self._form_limit)
+        chosen = self._theme.languages.find(fields.get("lang", ""))
+        if chosen is None:
+            raise Problem(422, Reason.VALIDATION, "There is no such language here.")
+        answer = see_other(safe_next(fields.get("next"), frozenset()))
+        answer.headers.add("Set-Cookie", f"{COOKIE}={chosen.tag}{self._language_cookie}")
+        return answer
+
+    def _login_page(
+        self,
+        request: web.Request,
+        target: str,
+        *,
+        email: str = "",
+        faults: Mapping[str, str] | None = None,
+        fault: Problem | None = None,
+    ) -> web.Response:
+        context = {
+            "email": email,
+            "next": None if target == HOME else target,
+            "faults": faults or {},
+            "message": words.sentence(fault, self._theme.language_of(request)) if fault and not faults else None,
+        }
+        status = fault.status if fault else 200
+        page = self._theme.page(request, "login.html", context, status=status, form_leads_to=origin_of(target))
+        return stamped(page, fault) if fault else page
+
+
+def _faults(email: str, password: str, language: Language) -> dict[str, str]:
+    faults = {}
+    if not email:
+        faults["email"] = language.say("Enter your e-mail.")
+    elif len(email) > _LONGEST_EMAIL:
+        faults["email"] = language.say("That is too long for an e-mail.")
+    if not password:
+        faults["password"] = language.say("Enter your password.")
+    return faults

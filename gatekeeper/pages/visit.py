@@ -1,0 +1,67 @@
+"""Who is looking at a page, and getting there again after a login. Used by every page that knows its reader."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from aiohttp import web
+
+from gatekeeper.appkeys import INBOUND
+from gatekeeper.gate import Authenticated, Authenticator
+from gatekeeper.inbound import InboundRequest
+from gatekeeper.pages.forms import see_other
+from gatekeeper.tokens.cookies import Cookies
+from policies.model import Reason
+
+
+class ToLogin(Exception):
+    """Raised where a page needs somebody who is signed in; ``answer`` leads to the login and back."""
+
+    def __init__(self, answer: web.Response) -> None:
+        super().__init__("to login")
+        self.answer = answer
+
+
+class Visits:
+    """Reads the session behind a request and keeps its cookie fresh."""
+
+    def __init__(self, authenticator: Authenticator, cookies: Cookies, *, prefix: str) -> None:
+        self._authenticator = authenticator
+        self._cookies = cookies
+        self._prefix = prefix
+
+    async def who(self, inbound: InboundRequest) -> Authenticated | None:
+        """Whoever is signed in, or None. Raises StoreUnavailable."""
+        presented = self._authenticator.present(inbound)
+        if presented.none:
+            return None
+        found = await self._authenticator.authenticate(presented, inbound.received)
+        return None if isinstance(found, Reason) else found
+
+    async def signed_in(self, request: web.Request, *, back: str | None = None) -> Authenticated:
+        """Whoever is signed in. Raises ToLogin, which leads back to ``back`` or to the page asked for."""
+        inbound = request[INBOUND]
+        who = await self.who(inbound)
+        if who is None:
+            target = back or inbound.target.origin_form
+            raise ToLogin(see_other(f"{self._prefix}/login?next={quote(target, safe='')}"))
+        return who
+
+    def renewed(self, answer: web.Response, who: Authenticated | None, now: float) -> web.Response:
+        """``answer`` with the access cookie that was minted in passing, if there was one."""
+        if who is not None and who.renewed is not None:
+            answer.headers.add("Set-Cookie", self._cookies.set_access(who.renewed, now))
+            private(answer)
+        return answer
+
+    def forgotten(self, answer: web.Response) -> web.Response:
+        """``answer`` that takes the gate's cookies out of the browser."""
+        for value in self._cookies.clear():
+            answer.headers.add("Set-Cookie", value)
+        return private(answer)
+
+
+def private(answer: web.Response) -> web.Response:
+    """Marked as what an answer with a gate cookie is (contract, edges)."""
+    answer.headers.update({"Cache-Control": "private, no-store", "Vary": "Cookie"})
+    return answer

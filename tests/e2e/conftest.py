@@ -1,0 +1,47 @@
+"""A whole gate, a service behind it, and Debian's Chromium in front."""
+
+import pytest
+from chromium import Person, chromium
+from gates import running_gate
+from upstreams import Upstream
+
+EMAIL = "ada@example.com"
+
+
+@pytest.fixture
+async def upstream():
+    """A service behind the gate."""
+    async with Upstream() as recording:
+        yield recording
+
+
+@pytest.fixture
+async def gate(postgres_dsn, redis_url, tmp_path, upstream):
+    """A gate with a rule for everyone who is signed in."""
+    settings = {
+        "upstreams": {"api": {"targets": [upstream.address]}},
+        "rules": [
+            {"name": "health", "path": "/health", "methods": ["GET"], "allow": "anyone"},
+            {"name": "staff", "path": "/staff/**", "allow": {"roles": ["staff"]}},
+            {"name": "api", "path": "/**", "allow": "authenticated"},
+        ],
+        "limits": {"login_per_ip": "1000/minute", "register_per_ip": "1000/minute"},
+    }
+    async with running_gate(postgres_dsn, redis_url, tmp_path, **settings) as running:
+        yield running
+
+
+@pytest.fixture
+async def browser():
+    """Chromium."""
+    async with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+async def ada(gate, browser):
+    """Somebody with an account, before her browser; its console stays empty."""
+    await gate.register(EMAIL)
+    person = await Person.sits_down(browser, gate.url)
+    yield person
+    assert person.complaints == []
