@@ -1,6 +1,6 @@
 # Every target sets up what it needs; see scripts/setup.sh. `make` says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-full lint bench lock clean setup-run setup-dev
+.PHONY: help run test test-full lint bench lock catalogue clean setup-run setup-dev
 TEST_WORKERS ?= 2
 PYTEST := .venv/bin/python -m pytest -n $(TEST_WORKERS)
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin
@@ -12,6 +12,7 @@ help:
 	@echo 'make lint       ruff, mypy, import-linter'
 	@echo 'make bench      the gate beside Caddy, Fastify, HAProxy and nginx; ten minutes on a machine with nothing else to do'
 	@echo 'make lock       requirements/ anew from pyproject.toml'
+	@echo 'make catalogue  the translations of the pages, after a change of their texts'
 	@echo 'make clean      remove what the others made, but not data/'
 
 run: setup-run
@@ -33,6 +34,9 @@ lint: setup-dev
 
 lock: setup-dev
 	@sh scripts/lock.sh
+
+catalogue: setup-dev
+	@.venv/bin/python scripts/catalogue.py
 
 bench: setup-dev
 	.venv/bin/python benchmarks/run.py

@@ -1,8 +1,15 @@
 #!/bin/sh
-# Installs the programs that some tests need (nginx; Chromium once there are tests for it) where that is allowed: as
-# root on Debian and Ubuntu. Elsewhere the tests say what they leave out, and in CI (CI is set) they fail.
+# Installs the programs that some tests need (nginx, Chromium) where that is allowed: as root on Debian and Ubuntu; and
+# axe-core where there is npm. Elsewhere the tests say what they leave out, and in CI (CI is set) they fail.
 set -eu
 cd "$(dirname "$0")/.."
+
+if command -v npm >/dev/null && ! cmp -s tests/e2e/package-lock.json tests/e2e/node_modules/installed; then
+    echo "Installing axe-core (once)"
+    if (cd tests/e2e && npm ci --silent --no-audit --no-fund --ignore-scripts); then
+        cp tests/e2e/package-lock.json tests/e2e/node_modules/installed
+    fi
+fi
 
 missing=
 command -v nginx >/dev/null || missing=nginx

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from axe import AXE, serious_faults
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 ARTIFACTS = Path(__file__).parent / "artifacts"
@@ -76,8 +77,8 @@ class Person:
             self.complaints.append(text)
 
 
-async def picture(page: Page, name: str) -> None:
-    """Screenshots at 360 and 1280 px, light and dark, into ``tests/artifacts``."""
+async def look(page: Page, name: str) -> None:
+    """Screenshots at 360 and 1280 px, light and dark, into ``tests/artifacts``; and axe-core, where it is installed."""
     ARTIFACTS.mkdir(exist_ok=True)
     before = page.viewport_size or WIDE
     for size in (NARROW, WIDE):
@@ -85,6 +86,8 @@ async def picture(page: Page, name: str) -> None:
         for scheme in ("light", "dark"):
             await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]  # one of its literals
             assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} is too wide"
+            if AXE.is_file():
+                assert await serious_faults(page) == [], f"{name}, {size['width']} px, {scheme}"
             await page.screenshot(path=ARTIFACTS / f"{name}-{size['width']}-{scheme}.png", full_page=True)
     await page.emulate_media(color_scheme="light")
     await page.set_viewport_size(before)

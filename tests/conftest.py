@@ -17,6 +17,7 @@ import psycopg2
 import pytest
 import redis
 import servers
+from axe import AXE
 
 _PROGRAMS = {"nginx": ("nginx",), "chromium": ("chromium", "chromium-browser", "google-chrome")}
 _numbers = itertools.count(1)
@@ -85,7 +86,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def _missing() -> list[str]:
-    return [marker for marker, names in _PROGRAMS.items() if not any(map(shutil.which, names))]
+    missing = [marker for marker, names in _PROGRAMS.items() if not any(map(shutil.which, names))]
+    return missing if AXE.is_file() else [*missing, "axe"]
 
 
 @pytest.fixture

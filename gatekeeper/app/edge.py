@@ -19,6 +19,7 @@ from gatekeeper.identity.limits import LimitsCounter
 from gatekeeper.identity.second_endpoints import SecondEndpoints
 from gatekeeper.inbound import HostList, RequestReader, TrustedProxies
 from gatekeeper.observe.access import AccessLog
+from gatekeeper.pages.refusals import ForPeople
 from gatekeeper.pages.theme import Theme
 from gatekeeper.pages.views import Pages
 from gatekeeper.pools import readiness
@@ -110,7 +111,7 @@ def build_edge(config: Config, stores: Stores, tokens: TokenParts, running: Runn
     checks = {"redis": running.redis_answers, "postgres": running.postgres_answers, **readiness(running.upstreams)}
     proxy = Proxy(gate, running.upstreams, headers, settings, running.metrics, running.live)
     verify = NginxVerify(gate, headers, trusted, hosts, prefix=config.prefix, public_url=config.public_url)
-    entrance = Entrance(reader, hosts, access, running.metrics, prefix=config.prefix)
+    entrance = Entrance(reader, hosts, access, running.metrics, prefix=config.prefix, for_people=ForPeople(theme))
     return Edge(
         identity=identity,
         second=second,

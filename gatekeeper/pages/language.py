@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, timedelta
 from gettext import GNUTranslations, NullTranslations
 from importlib import resources
+from itertools import chain
 from typing import Final
 
 from babel import Locale
 from babel.dates import format_date, format_time, format_timedelta
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
+from multidict import MultiMapping
 
 from gatekeeper.clock import as_datetime
 
@@ -93,6 +95,10 @@ class Languages:
         """By exact tag."""
         return self._by_tag.get(tag)
 
+    def of(self, headers: MultiMapping[str]) -> Language:
+        """The language for whoever sent these fields."""
+        return self.chosen(_cookie(headers.getall("Cookie", ())), headers.get("Accept-Language"))
+
     def chosen(self, cookie: str | None, accept: str | None) -> Language:
         """What the person chose here (``COOKIE``), else what the browser asks for (RFC 9110 12.5.4)."""
         if cookie is not None and cookie in self._by_tag:
@@ -120,6 +126,14 @@ def ngettext(one: str, many: str, number: int) -> str:
 def later(text: str) -> str:
     """Marks a text for the catalogue that is said later, by ``Language.say``."""
     return text
+
+
+def _cookie(fields: Iterable[str]) -> str | None:
+    for part in chain.from_iterable(one.split(";") for one in fields if COOKIE in one):
+        name, _, value = part.strip().partition("=")
+        if name == COOKIE:
+            return value
+    return None
 
 
 def _wanted(accept: str) -> list[str]:

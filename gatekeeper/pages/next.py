@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 HOME: Final = "/"
 LONGEST: Final = 4096  # characters; a longer address is not worth a return
@@ -35,6 +35,11 @@ def safe_next(text: str | None, origins: frozenset[str]) -> str:
         return HOME
     path = absolute[2] or HOME
     return absolute[1] + path if _usable(path) else HOME
+
+
+def with_next(page: str, target: str) -> str:
+    """The address of ``page`` that leads on to ``target``, which ``safe_next`` returned."""
+    return page if target == HOME else f"{page}?next={quote(target, safe='')}"
 
 
 def origin_of(target: str) -> str | None:

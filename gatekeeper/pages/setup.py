@@ -111,6 +111,7 @@ class SetupPage:
         self, request: web.Request, typed: Mapping[str, str], faults: Mapping[str, str], fault: Problem | None = None
     ) -> web.Response:
         context = {
+            "here": None,
             "email": typed.get("email", ""),
             "name": typed.get("name", ""),
             "faults": faults,

@@ -14,7 +14,7 @@ from gatekeeper.identity.login import PasswordLogin
 from gatekeeper.pages import words
 from gatekeeper.pages.forms import read_form, refuse_foreign, see_other
 from gatekeeper.pages.language import COOKIE, Language
-from gatekeeper.pages.next import HOME, origin_of, safe_next
+from gatekeeper.pages.next import HOME, origin_of, safe_next, with_next
 from gatekeeper.pages.theme import Theme, outage, stamped
 from gatekeeper.pages.visit import Visits
 from policies.model import Reason
@@ -113,6 +113,7 @@ class SignInPages:
         fault: Problem | None = None,
     ) -> web.Response:
         context = {
+            "here": with_next(f"{self._theme.prefix}/login", target),
             "email": email,
             "next": None if target == HOME else target,
             "faults": faults or {},

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import lru_cache
+from html import escape
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -14,15 +16,18 @@ from aiohttp import web
 from gatekeeper.answers import page_headers, say
 from gatekeeper.appkeys import INBOUND
 from gatekeeper.errors import Problem, StoreUnavailable
+from gatekeeper.inbound import InboundRequest
 from gatekeeper.pages import words
 from gatekeeper.pages.assets import Assets
 from gatekeeper.pages.brand import Brand
-from gatekeeper.pages.language import COOKIE, Language, Languages, gettext, ngettext, speaking
+from gatekeeper.pages.language import Language, Languages, gettext, ngettext, speaking
 from policies.model import Reason
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 TEMPLATES = web.AppKey("gatekeeper.templates", jinja2.Environment)
 _SAID_IN_HEADERS: Final = ("X-Gate-Reason", "WWW-Authenticate", "Retry-After")
+_REQUEST: Final = "@request@"  # stands for the request's id in a remembered refusal
+_REMEMBERED: Final = 256  # texts of refusals
 _log = logging.getLogger("gatekeeper.pages")
 
 
@@ -49,6 +54,7 @@ class Theme:
         }
         self._assets = Assets(self._packages, self._brand.files)
         self.static = self._assets.serve
+        self._refusal_text = lru_cache(maxsize=_REMEMBERED)(self._render_refusal)
         self._environment: jinja2.Environment | None = None
 
     def setup(self, app: web.Application) -> None:
@@ -81,7 +87,7 @@ class Theme:
 
     def language_of(self, request: web.Request) -> Language:
         """The language that a request gets its page in."""
-        return self.languages.chosen(request.cookies.get(COOKIE), request.headers.get("Accept-Language"))
+        return self.languages.of(request[INBOUND].headers)
 
     def page(
         self,
@@ -96,19 +102,12 @@ class Theme:
         """A page with the headers of the gate's own pages.
 
         ``form_leads_to`` is an origin to which the page's form may be redirected (CSP counts that as its target);
-        ``language`` is given where there is only one.
+        ``language`` is given where there is only one. In ``context``, ``here`` is where a choice of language leads
+        back to: without it the path, since a query may hold a token; None where the path is one.
         """
-        assert self._environment is not None, "set up"  # noqa: S101
         spoken = language or self.language_of(request)
-        token = speaking.set(spoken)
-        try:
-            frame = {"language": spoken, "here": request[INBOUND].target.origin_form}
-            text = self._environment.get_template(template).render({**frame, **context})
-        finally:
-            speaking.reset(token)
-        answer = web.Response(text=text, status=status, content_type="text/html", charset="utf-8")
-        answer.headers.update(self._headers)
-        answer.headers["Content-Language"] = spoken.tag
+        text = self._text(template, {"here": request[INBOUND].target.path, **context}, spoken)
+        answer = self._answer(text, status, spoken)
         if form_leads_to is not None:
             policy = answer.headers["Content-Security-Policy"]
             widened = policy.replace("form-action 'self'", f"form-action 'self' {form_leads_to}")
@@ -117,16 +116,13 @@ class Theme:
 
     def problem_page(self, request: web.Request, fault: Problem) -> web.Response:
         """A refusal as a page, for people."""
-        language = self.language_of(request)
-        context = {
-            "title": words.title(fault.status, language),
-            "text": words.sentence(fault, language),
-            "status": fault.status,
-            "reason": str(fault.reason),
-            "request_id": request[INBOUND].request_id,
-            "again": fault.status in {429, 502, 503, 504},
-        }
-        return stamped(self.page(request, "problem.html", context, status=fault.status), fault)
+        return self.refusal(request[INBOUND], fault)
+
+    def refusal(self, inbound: InboundRequest, fault: Problem) -> web.Response:
+        """The same by the canonical request alone. Each text is rendered once: refusals come in floods."""
+        language = self.languages.of(inbound.headers)
+        text = self._refusal_text(fault.status, str(fault.reason), words.sentence(fault, language), language)
+        return stamped(self._answer(text.replace(_REQUEST, escape(inbound.request_id)), fault.status, language), fault)
 
     def paged(self, handler: Handler) -> Handler:
         """``handler`` with its refusals and outages said as pages."""
@@ -140,6 +136,32 @@ class Theme:
                 return self.problem_page(request, outage(fault))
 
         return handle
+
+    def _text(self, template: str, context: Mapping[str, Any], language: Language) -> str:
+        assert self._environment is not None, "set up"  # noqa: S101
+        token = speaking.set(language)
+        try:
+            return self._environment.get_template(template).render({"language": language, **context})
+        finally:
+            speaking.reset(token)
+
+    def _answer(self, text: str, status: int, language: Language) -> web.Response:
+        answer = web.Response(text=text, status=status, content_type="text/html", charset="utf-8")
+        answer.headers.update(self._headers)
+        answer.headers["Content-Language"] = language.tag
+        return answer
+
+    def _render_refusal(self, status: int, reason: str, sentence: str, language: Language) -> str:
+        context = {
+            "here": None,
+            "title": words.title(status, language),
+            "text": sentence,
+            "status": status,
+            "reason": reason,
+            "request_id": _REQUEST,
+            "again": status in {429, 502, 503, 504},
+        }
+        return self._text("problem.html", context, language)
 
 
 def stamped(answer: web.Response, fault: Problem) -> web.Response:

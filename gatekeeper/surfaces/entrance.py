@@ -23,16 +23,30 @@ from policies.model import Decision, Reason
 from policies.rules import Rule
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+ForPeople = Callable[[InboundRequest, web.Response], web.Response]
 CLIENT_LEFT = 499  # as nginx logs it
 _log = logging.getLogger("gatekeeper.entrance")
 
 
+def as_it_is(_request: InboundRequest, answer: web.Response) -> web.Response:
+    """A refusal that is the same for people and programs."""
+    return answer
+
+
 class Entrance:
-    """The one middleware."""
+    """The one middleware. ``for_people`` says a refusal to whoever asked."""
 
     def __init__(
-        self, reader: RequestReader, hosts: HostList, access: AccessLog | None, metrics: Metrics, *, prefix: str
+        self,
+        reader: RequestReader,
+        hosts: HostList,
+        access: AccessLog | None,
+        metrics: Metrics,
+        *,
+        prefix: str,
+        for_people: ForPeople = as_it_is,
     ) -> None:
+        self.for_people = for_people
         self._reader = reader
         self._hosts = hosts
         self._access = access
@@ -57,6 +71,8 @@ class Entrance:
             raise
         finally:
             self._metrics.in_flight -= 1
+        if answer.status >= 400 and isinstance(answer, web.Response):
+            answer = self.for_people(read, answer)
         self._record(request, read, answer, begun)
         return answer
 

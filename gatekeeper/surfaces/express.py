@@ -22,7 +22,7 @@ from gatekeeper.live import Ending, LiveConnections
 from gatekeeper.observe.metrics import Metrics
 from gatekeeper.server.lane import Lane
 from gatekeeper.server.refusals import FAILED
-from gatekeeper.surfaces.entrance import CLIENT_LEFT, Entrance
+from gatekeeper.surfaces.entrance import CLIENT_LEFT, Entrance, ForPeople
 from gatekeeper.surfaces.proxy import TOO_MANY, Forwarded, Proxy
 from gatekeeper.surfaces.relay import answer_head, is_endless, without_body
 from gatekeeper.surfaces.verify import NginxVerify
@@ -37,9 +37,10 @@ _CLOSE: Final = b"Connection: close\r\n"
 class _Exchange:
     """One request and what became of it, for the log."""
 
-    __slots__ = ("decision", "inbound", "lane", "reason", "size", "status")
+    __slots__ = ("decision", "for_people", "inbound", "lane", "reason", "size", "status")
 
-    def __init__(self, lane: Lane, inbound: InboundRequest) -> None:
+    def __init__(self, lane: Lane, inbound: InboundRequest, for_people: ForPeople) -> None:
+        self.for_people = for_people
         self.lane = lane
         self.inbound = inbound
         self.decision: Decision | None = None
@@ -87,7 +88,7 @@ class Express:
         """Decide and answer."""
         begun = perf_counter()
         self._metrics.in_flight += 1
-        exchange = _Exchange(lane, inbound)
+        exchange = _Exchange(lane, inbound, self._entrance.for_people)
         try:
             if inbound.target.path == self._verify:
                 await self._ask(exchange)
@@ -212,6 +213,8 @@ def _cut(exchange: _Exchange, met: Forwarded, ending: Ending) -> None:
 
 def _say(exchange: _Exchange, answer: web.Response) -> None:
     """An answer of the gate's own."""
+    if answer.status >= 400:
+        answer = exchange.for_people(exchange.inbound, answer)
     lane, body = exchange.lane, answer.body if isinstance(answer.body, bytes) else b""
     lines = [f"HTTP/1.1 {answer.status} {answer.reason}"]
     lines += [f"{name}: {value}" for name, value in answer.headers.items()]

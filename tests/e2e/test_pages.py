@@ -1,30 +1,123 @@
-"""The gate's own pages in a real browser, over a whole gate (issue 4)."""
+"""The gate's own pages in a real browser, over a whole gate (issue 4; security 8, 21, 22)."""
+
+import asyncio
+from pathlib import Path
+from urllib.parse import quote
 
 import pytest
-from chromium import picture
-from factories import PASSWORD
+from axe import serious_faults
+from chromium import NARROW, Person, look
+from person import EMAIL, press, sign_in
 
 pytestmark = pytest.mark.chromium
-EMAIL = "ada@example.com"
+CORPUS = (Path(__file__).parents[1] / "data" / "openredirects.txt").read_text(encoding="utf-8").splitlines()
 
 
-async def sign_in(page, password=PASSWORD, path="/_gate/account"):
-    await page.goto(f"/_gate/login?next={path}")
-    await page.fill("#email", EMAIL)
-    await page.fill("#password", password)
-    await page.click("button[type=submit]")
-
-
-async def test_pages_look(ada):
+async def test_login_account_and_refusals_in_both_sizes_and_schemes(ada):
     page = await ada.page()
-    await page.goto("/_gate/login")
-    await picture(page, "login")
-    await sign_in(page, "wrong password 1")
-    await picture(page, "login-wrong")
+    await page.goto("/_gate/account")
+    await look(page, "login")
+    await sign_in(page, password="a wrong password")
+    assert "wrong" in await page.inner_text("[role=alert]")
+    await look(page, "login-wrong")
     await sign_in(page)
     await page.wait_for_url("**/_gate/account")
-    await picture(page, "account")
-    await page.goto("/_gate/setup/none")
-    await picture(page, "problem")
+    await page.click("summary")
+    await look(page, "account")
+    await page.goto("/staff/x")
+    await look(page, "not-allowed")
     await page.goto("/_gate/logout")
-    await picture(page, "logout")
+    await look(page, "logout")
+
+
+async def test_the_first_admins_page(gate, browser):
+    person = await Person.sits_down(browser, gate.url)
+    page = await person.page()
+    await page.goto(f"/_gate/setup/{gate.setup_token}")
+    await page.fill("#password", "short")
+    await press(page, "main button[type=submit]")
+    await look(page, "setup")
+    assert person.complaints == []
+
+
+async def test_pages_speak_german_where_the_browser_does(gate, ada, browser):
+    person = await Person.sits_down(browser, gate.url, locale="de-DE")
+    page = await person.page()
+    await page.goto("/_gate/account")
+    assert await page.inner_text("h1") == "Anmelden"
+    await sign_in(page)
+    await look(page, "account-de")
+    await press(page, ".languages button[lang=en]")
+    assert await page.inner_text("h1") == "Your account"
+    await page.reload()
+    assert await page.get_attribute("html", "lang") == "en"
+
+
+async def test_a_session_that_is_ended_from_another_browser_is_thrown_out_at_its_next_click(gate, ada, browser):
+    other = await Person.sits_down(browser, gate.url, viewport=NARROW)
+    elsewhere, here = await other.page(), await ada.page()
+    for page in (elsewhere, here):
+        await page.goto("/_gate/account")
+        await sign_in(page)
+    await elsewhere.goto("/reports")
+    assert "login" not in elsewhere.url
+    await here.reload()
+    await look(here, "account-sessions")
+    await press(here, "button[aria-label^='End the session of']")
+    assert "The session has ended." in await here.inner_text("[role=status]")
+    await elsewhere.goto("/reports")
+    assert elsewhere.url == f"{gate.url}/_gate/login?next=%2Freports"
+    await here.goto("/reports")
+    assert here.url == f"{gate.url}/reports"
+
+
+async def test_everything_can_be_reached_and_read_with_the_keyboard_alone(ada):
+    page = await ada.page()
+    await page.goto("/_gate/login")
+    for text in (EMAIL, "correct horse battery 9"):
+        await page.keyboard.type(text)
+        await page.keyboard.press("Tab")
+    async with page.expect_navigation():
+        await page.keyboard.press("Enter")
+    await page.goto("/_gate/account")
+    seen = []
+    while True:
+        await page.keyboard.press("Tab")
+        if await page.evaluate("document.activeElement === document.body"):
+            break
+        seen.append(await page.evaluate("document.activeElement.innerText || document.activeElement.name || ''"))
+        outline = await page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+        assert outline != "none", f"the focus on {seen[-1]!r} cannot be seen"
+    for wanted in ("Skip to content", "Sign out", "Save name", "Change password", "Deutsch"):
+        assert wanted in seen
+
+
+@pytest.mark.timeout(300)
+async def test_no_string_of_the_corpus_leads_a_browser_elsewhere(gate, ada):
+    """security 21"""
+    left = []
+
+    async def keep_in(route):
+        if route.request.url.startswith(f"{gate.url}/"):
+            await route.continue_()
+        else:
+            left.append(route.request.url)
+            await route.abort()
+
+    async def follow(page, targets):
+        for target in targets:
+            await page.goto(f"/_gate/login?next={quote(target, safe='')}", wait_until="commit")
+            assert page.url.startswith(f"{gate.url}/"), target
+
+    tabs = [await ada.page() for _ in range(4)]
+    await sign_in(tabs[0])
+    await ada.context.route("**/*", keep_in)
+    await asyncio.gather(*(follow(tab, CORPUS[number :: len(tabs)]) for number, tab in enumerate(tabs)))
+    assert left == []
+
+
+@pytest.mark.axe
+async def test_axe_sees_what_is_wrong_with_a_page(ada):
+    page = await ada.page()
+    await page.set_content("<html><body><img src='data:,'><input></body></html>")
+    assert await serious_faults(page) != []
