@@ -141,11 +141,20 @@ class Keeper:
                 return True
         return False
 
+    def reload(self, hand_over: bytes, order: bytes) -> None:
+        """Tell the child ``order``; one that is started later gets ``hand_over``."""
+        self._hand_over = hand_over
+        self.tell(order)
+
+    def tell(self, order: bytes) -> None:
+        """One line for the child, if there is one."""
+        if self._writer is not None and not self._writer.is_closing():
+            self._writer.write(order)
+
     def drain(self) -> None:
         """Tell the child to finish; it is not started again."""
         self._draining.set()
-        if self._writer is not None and not self._writer.is_closing():
-            self._writer.write(DRAIN)
+        self.tell(DRAIN)
 
     async def _attend(self, child: Child) -> str:
         """See one process through its life; how it ended, in words."""

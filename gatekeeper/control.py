@@ -3,9 +3,9 @@
 Used by ``children`` on one side, ``worker`` and ``example_upstream`` on the other. Imports little: it is what a child
 process begins with.
 
-Supervisor to child: at first one line, what it needs (``handover.HandOver``, for workers only), later ``drain``. Child
-to supervisor: ``{"ready": true}``, or ``{"failed": "why, in one line"}`` before it ends. End of file means that the
-other is gone.
+Supervisor to child: at first one line, what it needs (``handover.HandOver``, for workers only), later ``drain``,
+``reload`` with a configuration, or ``keep`` where one was found to be no good. Child to supervisor:
+``{"ready": true}``, or ``{"failed": "why, in one line"}`` before it ends. End of file means that the other is gone.
 """
 
 from __future__ import annotations
@@ -21,13 +21,19 @@ from typing import Final, Self
 
 LONGEST_LINE: Final = 64 << 20  # bytes; thousands of rules
 DRAIN: Final = b"drain\n"
+KEEP: Final = b"keep\n"
+RELOAD: Final = b"reload "
 
 
 class Order(Enum):
     """What a child is to do."""
 
     DRAIN = "finish what was begun, then end"
+    KEEP = "a new configuration is no good: the old one stays"
     ABANDONED = "the supervisor is gone: end soon"
+
+
+_ORDERS: Final = {DRAIN: Order.DRAIN, KEEP: Order.KEEP}
 
 
 class Control:
@@ -49,13 +55,15 @@ class Control:
         line = await self._reader.readline()
         return line if line.endswith(b"\n") else None
 
-    async def order(self) -> Order:
-        """The next order; returns when there is one."""
+    async def order(self) -> Order | bytes:
+        """The next order, or the JSON of a new configuration; returns when there is one."""
         try:
             line = await self._reader.readline()
         except OSError:
             line = b""
-        return Order.DRAIN if line == DRAIN else Order.ABANDONED
+        if line.startswith(RELOAD):
+            return line.removeprefix(RELOAD)
+        return _ORDERS.get(line, Order.ABANDONED)
 
     def say_ready(self) -> None:
         """Requests are answered from now on."""

@@ -184,6 +184,11 @@ class Gate:
         """Those in force."""
         return self._rules
 
+    def reload(self, rules: RuleBook, address_limit: Limit) -> None:
+        """Other rules, and another limit of an address, from the next request on."""
+        self._rules = rules
+        self._address_limit = address_limit
+
     async def decide(self, request: InboundRequest) -> Decision:
         """Never raises for a store that is gone: that is a Decision too."""
         target, now = request.target, request.received

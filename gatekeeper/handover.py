@@ -41,6 +41,10 @@ class HandOver:
         }
         return orjson.dumps(fields, default=_revealed, option=orjson.OPT_APPEND_NEWLINE)
 
+    def dump_config(self) -> bytes:
+        """The configuration alone, likewise."""
+        return orjson.dumps(self.config.model_dump(by_alias=True), default=_revealed, option=orjson.OPT_APPEND_NEWLINE)
+
     @classmethod
     def load(cls, line: bytes) -> Self:
         """The inverse of ``dump``."""
@@ -52,6 +56,11 @@ class HandOver:
             listeners=tuple(fields["listeners"]),
             internal=tuple(fields["internal"]),
         )
+
+
+def load_config(line: bytes) -> Config:
+    """The inverse of ``HandOver.dump_config``."""
+    return Config.model_validate(orjson.loads(line))
 
 
 def _revealed(value: Any) -> str:

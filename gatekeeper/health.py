@@ -21,8 +21,13 @@ class Health:
     """Liveness and readiness; ``checks`` by name raise GatekeeperError or OSError when their part fails."""
 
     def __init__(self, checks: Mapping[str, Check]) -> None:
-        self._checks = checks
+        self._checks = dict(checks)
         self.draining = False
+
+    def replace(self, prefix: str, checks: Mapping[str, Check]) -> None:
+        """Put ``checks`` in the place of those whose names begin with ``prefix``."""
+        kept = {name: check for name, check in self._checks.items() if not name.startswith(prefix)}
+        self._checks = {**kept, **checks}
 
     def routes(self, prefix: str) -> list[web.RouteDef]:
         """The routes under ``prefix``."""

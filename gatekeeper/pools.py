@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
 
 from gatekeeper.config.model import Config
 from gatekeeper.config.types import status_range
@@ -21,22 +24,103 @@ from gatekeeper.upstream.settings import PoolSettings
 from gatekeeper.upstream.sticky import ByClient, ByCookie, Sticky
 from gatekeeper.upstream.tls import BadTls, client_context
 
-Pools = Mapping[str, UpstreamPool]
+_LOOK_AGAIN: Final = 1.0  # seconds
 
 
-def open_pools(config: Config, secret: str) -> dict[str, UpstreamPool]:
-    """A pool for each upstream, without connections yet. Raises StartupError for TLS files that cannot be used."""
-    secure = config.public_url.startswith("https:")
-    key = derive(secret, "route-cookies")
-    return {name: _pool(name, upstream, key, secure=secure) for name, upstream in config.upstreams.items()}
+class Pools(dict[str, UpstreamPool]):
+    """The pools in force by name. Those that a reload has replaced serve what they have begun, then they are closed.
+
+    ``Pools[name]`` finds a pool that has just gone, too: a request may have been decided by the rules before.
+    """
+
+    def __init__(self, config: Config, secret: str) -> None:
+        """Without connections yet. Raises StartupError for TLS files that cannot be used."""
+        self._secure = config.public_url.startswith("https:")
+        self._key = derive(secret, "route-cookies")
+        self._configs: Mapping[str, Upstream] = {}
+        self._gone: dict[str, UpstreamPool] = {}
+        self._tasks: dict[UpstreamPool, asyncio.Task[None]] = {}
+        self._watching = False
+        super().__init__()
+        self.adopt(self.prepare(config))
+
+    def __missing__(self, name: str) -> UpstreamPool:
+        return self._gone[name]
+
+    def prepare(self, config: Config) -> Prepared:
+        """What would be in force with this configuration; an upstream that stays the same keeps its pool. Raises
+        StartupError, and changes nothing.
+        """
+        pools = {
+            name: self[name] if self._configs.get(name) == upstream else self._pool(name, upstream)
+            for name, upstream in config.upstreams.items()
+        }
+        return Prepared(pools, dict(config.upstreams))
+
+    def adopt(self, prepared: Prepared) -> None:
+        """Put it in force."""
+        old = {name: pool for name, pool in self.items() if prepared.pools.get(name) is not pool}
+        self._gone.update(old)
+        self.clear()
+        self.update(prepared.pools)
+        self._configs = prepared.configs
+        for pool in old.values():
+            self._stop(pool)
+            self._tasks[pool] = asyncio.get_running_loop().create_task(_close_when_idle(pool))
+        if self._watching:
+            self.watch()
+
+    def watch(self) -> None:
+        """Begin the active health checks."""
+        self._watching = True
+        for pool in self.values():
+            if pool.checks is not None and pool not in self._tasks:
+                self._tasks[pool] = asyncio.get_running_loop().create_task(pool.checks.run())
+
+    def _stop(self, pool: UpstreamPool) -> None:
+        task = self._tasks.pop(pool, None)
+        if task is not None:
+            task.cancel()
+
+    async def close(self) -> None:
+        """Close all of them, those that are gone too."""
+        tasks = set(self._tasks.values())
+        self._tasks.clear()
+        while tasks:  # a library may swallow one cancellation on its way
+            for task in tasks:
+                task.cancel()
+            _, tasks = await asyncio.wait(tasks, timeout=_LOOK_AGAIN)
+        for pool in {*self.values(), *self._gone.values()}:
+            await pool.close()
+
+    def _pool(self, name: str, upstream: Upstream) -> UpstreamPool:
+        return _pool(name, upstream, self._key, secure=self._secure)
 
 
-def readiness(pools: Pools) -> dict[str, Check]:
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Pools that are not in force yet, and what they were made from."""
+
+    pools: dict[str, UpstreamPool]
+    configs: dict[str, Upstream]
+
+
+async def _close_when_idle(pool: UpstreamPool) -> None:
+    """An exchange under way ends as it would have; a stream of events may take as long as it likes."""
+    while True:
+        await asyncio.sleep(_LOOK_AGAIN)  # at first for requests that are just being decided
+        stats = pool.stats
+        if stats.open == stats.idle and not stats.waiting:
+            await pool.close()
+            return
+
+
+def readiness(pools: Mapping[str, UpstreamPool]) -> dict[str, Check]:
     """``upstream:NAME`` for each upstream: fails while none of its targets gets requests."""
     return {f"upstream:{name}": _reachable(pool) for name, pool in pools.items()}
 
 
-def show_targets(pools: Pools, metrics: Metrics) -> Callable[[], None]:
+def show_targets(pools: Mapping[str, UpstreamPool], metrics: Metrics) -> Callable[[], None]:
     """What sets ``gatekeeper_upstream_target_up``, where it has changed, before metrics are read."""
     shown: dict[tuple[str, str], bool] = {}
 

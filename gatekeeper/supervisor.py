@@ -28,11 +28,13 @@ from gatekeeper.children import Child, Keeper
 from gatekeeper.config.forms import is_loopback, target_place
 from gatekeeper.config.load import LoadedConfig
 from gatekeeper.config.model import Config
+from gatekeeper.control import KEEP, RELOAD
 from gatekeeper.errors import StartupError
 from gatekeeper.handover import HandOver
 from gatekeeper.listeners import ListenAddress, Listeners, bind_one
 from gatekeeper.observe import folder
 from gatekeeper.observe import logging as lines
+from gatekeeper.reload import Changed, ConfigWatch, Refused, in_words
 from gatekeeper.store.addresses import StoreAddresses
 from gatekeeper.store.embedded import Embedded, embedded_servers
 from gatekeeper.store.migrate import migrate
@@ -59,7 +61,7 @@ def serve(loaded: LoadedConfig, *, example_upstream: bool, app: str = APP) -> in
     lines.configure(loaded.config.logs.format, loaded.config.logs.level)
     try:
         with StopSignals.caught() as signals:
-            Supervisor(loaded.config, signals, app).run(example_upstream=example_upstream)
+            Supervisor(loaded, signals, app).run(example_upstream=example_upstream)
     except Stopped as stopped:
         return 128 + stopped.number
     finally:
@@ -87,7 +89,7 @@ class StopSignals:
     @classmethod
     @contextmanager
     def caught(cls) -> Iterator[Self]:
-        """In force within the block. SIGHUP is kept for reloading and does nothing."""
+        """In force within the block. SIGHUP does nothing until all workers serve; then it reloads."""
         signals = cls()
         wanted: dict[int, Handler] = {
             signal.SIGTERM: signals._came,
@@ -140,6 +142,12 @@ class Running:
         """Every process of ours but the embedded servers."""
         return [*self.workers, *([self.example] if self.example else [])]
 
+    def hand_over(self, slot: int, config: Config, addresses: StoreAddresses) -> HandOver:
+        """What the worker of a slot needs."""
+        sockets = tuple(one.fileno() for one in self.listeners.by_slot[slot])
+        inside = tuple(one.fileno() for one in self.internal.by_slot[slot])
+        return HandOver(slot, config, addresses, sockets, inside)
+
     def kill(self) -> None:
         """End all of them at once."""
         for keeper in self.children:
@@ -154,8 +162,9 @@ class Running:
 class Supervisor:
     """One start of the gate, from bound sockets to an orderly end."""
 
-    def __init__(self, config: Config, signals: StopSignals, app: str = APP) -> None:
-        self._config = config
+    def __init__(self, loaded: LoadedConfig, signals: StopSignals, app: str = APP) -> None:
+        self._config = loaded.config
+        self._watch = ConfigWatch(loaded, os.environ)
         self._signals = signals
         self._app = app
 
@@ -223,6 +232,8 @@ class Supervisor:
         ready: Waitable = asyncio.gather(*(future for _, future in keeping))
         stop: Waitable = asyncio.ensure_future(told.get())
         stores: Waitable = asyncio.ensure_future(self._look_after(servers, running))
+        follow: Waitable = asyncio.ensure_future(self._follow(running, addresses, ready))
+        loop.add_signal_handler(signal.SIGHUP, self._watch.ask)
         with self._signals.reported(tell):
             try:
                 await first_of(ready, stop, stores)
@@ -236,9 +247,11 @@ class Supervisor:
                     stores.result()
             finally:
                 running.kill()
-                for task in (stop, stores, *tasks):
+                for task in (stop, stores, follow, *tasks):
                     task.cancel()
-                await asyncio.gather(stop, stores, *tasks, return_exceptions=True)
+                await asyncio.gather(stop, stores, follow, *tasks, return_exceptions=True)
+                loop.remove_signal_handler(signal.SIGHUP)
+                signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     @staticmethod
     def _keep(
@@ -250,12 +263,28 @@ class Supervisor:
         for slot, keeper in enumerate(running.children):
             hand_over = b""
             if keeper is not running.example:
-                sockets = tuple(one.fileno() for one in running.listeners.by_slot[slot])
-                inside = tuple(one.fileno() for one in running.internal.by_slot[slot])
-                hand_over = HandOver(slot, config, addresses, sockets, inside).dump()
+                hand_over = running.hand_over(slot, config, addresses).dump()
             ready: asyncio.Future[None] = loop.create_future()
             keeping.append((asyncio.create_task(keeper.keep(hand_over, ready)), ready))
         return keeping
+
+    async def _follow(self, running: Running, addresses: StoreAddresses, ready: Waitable) -> None:
+        """Hand changes of the configuration to the workers, once all of them serve."""
+        await asyncio.wait({ready})
+        while True:
+            change = await self._watch.next()
+            level = logging.INFO if isinstance(change, Changed) else logging.ERROR
+            for line in in_words(change):
+                _log.log(level, "%s", line)
+            if isinstance(change, Refused):
+                for keeper in running.workers:
+                    keeper.tell(KEEP)
+                continue
+            self._config = change.config
+            lines.set_level(change.config.logs.level)
+            for slot, keeper in enumerate(running.workers):
+                hand_over = running.hand_over(slot, change.config, addresses)
+                keeper.reload(hand_over.dump(), RELOAD + hand_over.dump_config())
 
     async def _look_after(self, servers: Embedded, running: Running) -> None:
         """Start embedded servers that ended again. Raises StartupError when one does not stay up; returns when

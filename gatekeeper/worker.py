@@ -22,7 +22,7 @@ from aiohttp import web
 from gatekeeper.config.model import Config
 from gatekeeper.control import Control, Order, end_with_supervisor, obey_supervisor_only
 from gatekeeper.errors import GatekeeperError
-from gatekeeper.handover import HandOver
+from gatekeeper.handover import HandOver, load_config
 from gatekeeper.listeners import BACKLOG, allow_quick_restart
 from gatekeeper.observe import logging as lines
 from gatekeeper.observe.access import AccessLog
@@ -53,6 +53,8 @@ class Gate(Protocol):
     def express(self) -> Service | None: ...
 
     def begin_drain(self) -> None: ...
+
+    def reload(self, config: Config | None) -> None: ...
 
 
 class Factory(Protocol):
@@ -93,7 +95,7 @@ class Worker:
             return 1
         _spare_the_collector()
         self._control.say_ready()
-        await self._drain(gate, runner, await self._told_to_stop())
+        await self._drain(gate, runner, await self._until_told_to_stop(gate))
         await inside.cleanup()
         return 0
 
@@ -117,7 +119,24 @@ class Worker:
             express=gate.express,
         )
 
-    async def _told_to_stop(self) -> Order:
+    async def _until_told_to_stop(self, gate: Gate) -> Order:
+        """Obey orders until one ends this process."""
+        while True:
+            match await self._told():
+                case Order.KEEP:
+                    gate.reload(None)
+                case Order() as order:
+                    return order
+                case line:
+                    await self._reload(gate, line)
+
+    async def _reload(self, gate: Gate, line: bytes) -> None:
+        try:
+            gate.reload(await asyncio.to_thread(load_config, line))
+        except (GatekeeperError, ValueError) as fault:
+            _log.error("the new configuration cannot be used, the old one stays in force: %s", fault)
+
+    async def _told(self) -> Order | bytes:
         """By the supervisor, by its end, or by a SIGTERM to this process alone."""
         order = asyncio.ensure_future(self._control.order())
         terminated = asyncio.ensure_future(self._terminated.wait())

@@ -39,6 +39,9 @@ class StandIn:
                 os._exit(9)
         raise web.HTTPNotFound
 
+    def reload(self, config: Config | None) -> None:
+        (self._folder / f"reloaded-{os.getpid()}").write_text("none" if config is None else config.rules[0].name)
+
     def begin_drain(self) -> None:
         self._draining = True
         (self._folder / f"draining-{os.getpid()}").touch()

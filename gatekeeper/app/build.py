@@ -12,24 +12,24 @@ from aiohttp import web
 from gatekeeper.answers import json_answer
 from gatekeeper.app.edge import Edge, build_edge
 from gatekeeper.app.parts import Running, TokenParts, keep_keys, load_keys, open_stores, token_parts
+from gatekeeper.app.reload import Reloader, rule_book
 from gatekeeper.bootstrap import secret_of
 from gatekeeper.clock import Clock, SystemClock
 from gatekeeper.config.model import Config
-from gatekeeper.errors import StoreUnavailable
+from gatekeeper.errors import GatekeeperError, StoreUnavailable
 from gatekeeper.health import Health
 from gatekeeper.identity.openapi import document
 from gatekeeper.identity.passwords import OWASP, Argon2Cost, PasswordRules, Passwords
 from gatekeeper.live import LiveConnections
 from gatekeeper.observe.access import AccessLog
 from gatekeeper.observe.metrics import CONTENT_TYPE, Metrics
-from gatekeeper.pools import open_pools, show_targets
+from gatekeeper.pools import Pools, show_targets
 from gatekeeper.store.addresses import StoreAddresses
 from gatekeeper.surfaces.cors import ApiCors
 from gatekeeper.surfaces.entrance import Handler
 from gatekeeper.surfaces.express import Express
 from geo.lookup import PlaceFinder
 from policies.cors import Cors, parse_origins
-from policies.load import compile_rules
 from policies.read import METHODS
 
 _ASK_AGAIN = 0.2  # seconds
@@ -49,6 +49,21 @@ class Gatekeeper:
     internal: web.Application
     health: Health
     live: LiveConnections
+    reloader: Reloader
+
+    def reload(self, config: Config | None) -> None:
+        """Put another configuration in force, without a pause; None: one was read and is no good.
+
+        Raises StartupError for one that cannot be used here: then the old one stays.
+        """
+        if config is None:
+            self.reloader.refused()
+            return
+        try:
+            self.reloader.apply(config)
+        except GatekeeperError:
+            self.reloader.refused()
+            raise
 
     def begin_drain(self) -> None:
         """SIGTERM came: readiness fails from now on."""
@@ -102,17 +117,10 @@ async def build(
     stores = open_stores(config, addresses.postgres, addresses.redis, clock)
     metrics, secret = Metrics(), secret_of(config.storage)
     tokens = token_parts(config, stores, secret, metrics)
-    upstreams, places = open_pools(config, secret), _places(config)
+    upstreams, places = Pools(config, secret), _places(config)
     running = Running(
         stores=stores,
-        rules=compile_rules(
-            config.rules,
-            list(config.upstreams),
-            prefix=config.prefix,
-            mfa_roles=config.mfa.require_for_roles,
-            country_of=places.country,
-            https=config.public_url.startswith("https:"),
-        ),
+        rules=rule_book(config, places),
         passwords=Passwords(
             PasswordRules(min_length=config.passwords.min_length, block_common=config.passwords.block_common),
             cost=argon2,
@@ -135,6 +143,7 @@ async def build(
         _internal(config, edge, running.metrics),
         edge.health,
         running.live,
+        Reloader(running, edge),
     )
 
 
@@ -153,8 +162,9 @@ def _life(running: Running, tokens: TokenParts) -> Callable[[web.Application], A
                 asyncio.create_task(keep_keys(tokens, keys, running.secret)),
                 asyncio.create_task(running.metrics.keep_flushing()),
                 asyncio.create_task(running.live.run()),
-                *(asyncio.create_task(pool.checks.run()) for pool in running.upstreams.values() if pool.checks),
             }
+            running.upstreams.watch()
+            running.metrics.reloaded(good=True, now=running.clock.now())
             yield
             await _end(keepers)
         finally:

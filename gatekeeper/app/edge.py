@@ -58,6 +58,7 @@ def _identity(config: Config, stores: Stores, tokens: TokenParts, running: Runni
 class Edge:
     """What handles requests."""
 
+    gate: Gate
     identity: Identity
     second: SecondEndpoints
     factors: FactorEndpoints
@@ -71,15 +72,20 @@ class Edge:
     theme: Theme
 
 
-def _gate(config: Config, tokens: TokenParts, running: Running, hosts: HostList) -> Gate:
+def address_limit(config: Config) -> Limit:
+    """``limits.default``."""
     default = config.limits.default
+    return Limit("default", default.amount, default.get_expiry())
+
+
+def _gate(config: Config, tokens: TokenParts, running: Running, hosts: HostList) -> Gate:
     return Gate(
         running.rules,
         hosts,
         tokens.authenticator,
         running.stores.live,
         tokens.cookies,
-        Limit("default", default.amount, default.get_expiry()),
+        address_limit(config),
         on_store_lost=partial(running.metrics.store_error, "redis"),
     )
 
@@ -113,6 +119,7 @@ def build_edge(config: Config, stores: Stores, tokens: TokenParts, running: Runn
     verify = NginxVerify(gate, headers, trusted, hosts, prefix=config.prefix, public_url=config.public_url)
     entrance = Entrance(reader, hosts, access, running.metrics, prefix=config.prefix, for_people=ForPeople(theme))
     return Edge(
+        gate=gate,
         identity=identity,
         second=second,
         factors=factors,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -15,6 +15,7 @@ from gatekeeper.gate import Authenticator
 from gatekeeper.identity.passwords import Passwords
 from gatekeeper.live import LiveConnections
 from gatekeeper.observe.metrics import Metrics
+from gatekeeper.pools import Pools
 from gatekeeper.store.accounts import PostgresAccounts, PostgresKeys, PostgresSetupLinks
 from gatekeeper.store.live import RedisSessions
 from gatekeeper.store.postgres import Postgres
@@ -26,7 +27,6 @@ from gatekeeper.tokens.cookies import Cookies
 from gatekeeper.tokens.keyring import KeyRing, derive, unseal
 from gatekeeper.tokens.refresh import RefreshTokens
 from gatekeeper.tokens.sessions import Sessions
-from gatekeeper.upstream.pool import UpstreamPool
 from geo.lookup import PlaceFinder
 from policies.rules import RuleBook
 
@@ -125,7 +125,7 @@ class Running:
     secret: str
     metrics: Metrics
     live: LiveConnections
-    upstreams: dict[str, UpstreamPool] = field(default_factory=dict)
+    upstreams: Pools
 
     async def redis_answers(self) -> None:
         """Raises StoreUnavailable unless Redis answers."""
@@ -142,8 +142,7 @@ class Running:
     async def close(self) -> None:
         """Let go of everything."""
         self.passwords.close()
-        for pool in self.upstreams.values():
-            await pool.close()
+        await self.upstreams.close()
         await self.stores.redis.close()
         await self.stores.postgres.close()
         self.places.close()

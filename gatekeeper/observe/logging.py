@@ -53,11 +53,17 @@ def configure(format: Format = "auto", level: Level = "info", stream: TextIO | N
     handler = _LineHandler(output)
     root = logging.getLogger()
     root.addHandler(handler)
+    set_level(level)
+    logging.captureWarnings(True)
+    return output
+
+
+def set_level(level: Level) -> None:
+    """The least severe level that is written."""
+    root = logging.getLogger()
     root.setLevel(level.upper())
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(logging.INFO, root.level))
-    logging.captureWarnings(True)
-    return output
 
 
 def output() -> Output:

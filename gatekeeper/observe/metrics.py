@@ -86,6 +86,18 @@ class Metrics:
             registry=self._registry,
             multiprocess_mode="livemin",
         )
+        self._reload_success = Gauge(
+            "gatekeeper_config_reload_success",
+            "Whether the configuration that was read last is in force.",
+            registry=self._registry,
+            multiprocess_mode="livemin",
+        )
+        self._reload_time = Gauge(
+            "gatekeeper_config_reload_timestamp_seconds",
+            "When the configuration in force was put there.",
+            registry=self._registry,
+            multiprocess_mode="livemin",
+        )
         build = Gauge(
             "gatekeeper_build_info", "Version.", ["version"], registry=self._registry, multiprocess_mode="livemax"
         )
@@ -132,6 +144,12 @@ class Metrics:
     def store_error(self, store: str, policy: str) -> None:
         """A store did not answer, and what was done then (closed, local)."""
         self._store_errors.waiting[store, policy] += 1
+
+    def reloaded(self, *, good: bool, now: float) -> None:
+        """A configuration is in force since ``now`` (Unix seconds), or was refused."""
+        self._reload_success.set(good)
+        if good:
+            self._reload_time.set(now)
 
     def flush(self) -> None:
         """Hand the sums on."""

@@ -77,8 +77,7 @@ class Proxy:
     ) -> None:
         self._gate = gate
         self._upstreams = upstreams
-        routes = [pool.sticky.cookie_names for pool in upstreams.values() if pool.sticky is not None]
-        self._cookie_names = _COOKIE_NAMES.union(*routes)
+        self._cookie_names = _own_cookies(upstreams)
         self._identity = identity
         self._forwarding = ForwardingFields()
         self._settings = settings
@@ -86,6 +85,11 @@ class Proxy:
         self._live = live
         self._preflights = Preflights(gate)
         self._known_fields: dict[tuple[Head, bool, FieldChanges | None], FieldBlock] = {}
+
+    def reload(self) -> None:
+        """Other upstreams are in force, and other rules."""
+        self._cookie_names = _own_cookies(self._upstreams)
+        self._known_fields.clear()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Decide, then forward or refuse."""
@@ -260,6 +264,12 @@ class Proxy:
             whole = request.content.read_nowait()
             return whole, len(whole)
         return _parts(request, limit), length
+
+
+def _own_cookies(upstreams: Mapping[str, UpstreamPool]) -> frozenset[bytes]:
+    """The cookies that are between client and gate alone."""
+    routes = [pool.sticky.cookie_names for pool in upstreams.values() if pool.sticky is not None]
+    return _COOKIE_NAMES.union(*routes)
 
 
 async def _parts(request: web.Request, limit: int) -> AsyncIterator[bytes]:

@@ -12,7 +12,7 @@ from upstreams import OK, Upstream, answering, says, unused_port
 from gatekeeper.config.model import Config
 from gatekeeper.errors import StartupError
 from gatekeeper.observe.metrics import Metrics
-from gatekeeper.pools import open_pools, readiness, show_targets
+from gatekeeper.pools import Pools, readiness, show_targets
 from gatekeeper.upstream.forward import RequestBodyMismatch
 from gatekeeper.upstream.pool import UpstreamPool
 
@@ -124,7 +124,7 @@ async def test_a_dead_upstream_without_checks_is_not_ready_until_somebody_may_tr
 
 async def test_the_metric_of_each_target_says_whether_it_is_up():
     config = Config.model_validate({"upstreams": {"api": {"targets": ["http://a:1", "unix:/run/b"]}}, "rules": PUBLIC})
-    pools = open_pools(config, SECRET)
+    pools = Pools(config, SECRET)
     metrics = Metrics()
     metrics.before_flush.append(show_targets(pools, metrics))
     line = 'gatekeeper_upstream_target_up{target="%s",upstream="api"} %s'
@@ -141,7 +141,7 @@ async def test_tls_files_that_cannot_be_used_keep_the_gate_from_starting(tmp_pat
     tls = {"cert": tmp_path / "absent.pem"}
     config = Config.model_validate({"upstreams": {"api": {"targets": ["https://a"], "tls": tls}}, "rules": PUBLIC})
     with pytest.raises(StartupError, match=r"^upstreams\.api\.tls\.cert: .*absent\.pem: No such file"):
-        open_pools(config, SECRET)
+        Pools(config, SECRET)
 
 
 # What a client sends wrong
