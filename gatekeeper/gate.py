@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import field, replace
 
+from multidict import CIMultiDictProxy
+
 from gatekeeper.errors import StoreUnavailable
-from gatekeeper.inbound import HostList, InboundRequest, rate_key
+from gatekeeper.inbound import Head, HostList, InboundRequest, rate_key
+from gatekeeper.inbound.head import MOST_REMEMBERED
 from gatekeeper.tokens.codec import AccessClaims, AccessTokens
 from gatekeeper.tokens.cookies import Cookies
 from gatekeeper.tokens.refresh import RefreshClaim, RefreshTokens
@@ -30,6 +33,7 @@ from policies.model import Decision, Principal, Reason, StepUp, Verdict
 from policies.rates import Counted, Limit, LimitBy, LocalWindows, Standing
 from policies.rules import Rule, RuleBook, admits, lacks
 
+_MOST_PRINCIPALS = 10_000
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110 9.2.1, less TRACE, which is refused
 Claim = AccessClaims | RefreshClaim | Reason | None
 ENROL = StepUp(Reason.MFA_REQUIRED, None, "2fa")
@@ -90,10 +94,22 @@ class Authenticator:
         self._store = store
         self._sessions = sessions
         self._cookies = cookies
+        self._presented: dict[Head, Presented] = {}
+        self._principals: dict[str, tuple[AccessClaims, LiveRecord, Principal]] = {}
 
     def present(self, request: InboundRequest) -> Presented:
         """Read the credentials: a bearer token beats cookies, and a bad one never falls back to them."""
-        headers = request.headers
+        head = request.head
+        if head is None:
+            return self._present(request.headers)
+        known = self._presented.get(head)
+        if known is None:
+            if len(self._presented) >= MOST_REMEMBERED:
+                self._presented.clear()
+            known = self._presented[head] = self._present(request.headers)
+        return known
+
+    def _present(self, headers: CIMultiDictProxy[str]) -> Presented:
         if "X-Api-Key" in headers:
             return Presented(bad=True)  # no keys are issued yet, so none is good
         authorization = headers.get("Authorization")
@@ -127,7 +143,18 @@ class Authenticator:
         reason = self._sessions.admits(live, claims.subject, now)
         if reason is not None or live.user is None or live.session is None:
             return reason or Reason.SESSION_ENDED
-        return Authenticated(principal_of(claims, live.session, live.user), claims.expires_at, by_cookie)
+        return Authenticated(self._principal(claims, live, live.session, live.user), claims.expires_at, by_cookie)
+
+    def _principal(self, claims: AccessClaims, live: LiveRecord, session: Session, user: UserState) -> Principal:
+        """The very object of the last time while token and live record are those of the last time."""
+        known = self._principals.get(claims.jti)
+        if known is not None and known[0] is claims and known[1] is live:
+            return known[2]
+        if len(self._principals) >= _MOST_PRINCIPALS:
+            self._principals.clear()
+        principal = principal_of(claims, session, user)
+        self._principals[claims.jti] = (claims, live, principal)
+        return principal
 
     async def renew(self, claim: RefreshClaim, now: float) -> Authenticated | Reason:
         """A principal by renewal in passing. Raises StoreUnavailable."""

@@ -47,25 +47,31 @@ class Counted:
 
 @fact
 class Standing:
-    """The verdict: whether the request is within the limit, what is left, and seconds until there is more."""
+    """The verdict: whether the request is within the limit, by the counts of this window (with this request, where it
+    was ``allowed``) and of the one before; ``now`` in Unix seconds.
+    """
 
     limit: Limit
     allowed: bool
-    remaining: int
-    reset: float
+    current: int
+    previous: int
+    now: float
+
+    @property
+    def reset(self) -> float:
+        """Seconds until there is more."""
+        return self.limit.window - self.now % self.limit.window
+
+    @property
+    def remaining(self) -> int:
+        """How many more requests are within the limit."""
+        weighted = self.previous * self.reset / self.limit.window + self.current
+        return max(int(self.limit.amount - weighted), 0)
 
     @property
     def item(self) -> str:
         """The RateLimit item (draft-ietf-httpapi-ratelimit-headers)."""
         return f'"{self.limit.name}";r={self.remaining};t={int(self.reset) + 1}'
-
-
-def standing(limit: Limit, current: int, previous: int, now: float, *, counted: bool) -> Standing:
-    """The verdict from the two windows' counts; ``current`` includes this request where it was ``counted``."""
-    elapsed = now % limit.window
-    weighted = previous * (limit.window - elapsed) / limit.window + current
-    remaining = max(int(limit.amount - weighted), 0)
-    return Standing(limit, counted, remaining, limit.window - elapsed)
 
 
 class LocalWindows:
@@ -88,4 +94,4 @@ class LocalWindows:
         self._windows[key] = (index, current, previous)
         if len(self._windows) > self._most:
             self._windows.popitem(last=False)
-        return standing(limit, current, previous, now, counted=counted)
+        return Standing(limit, counted, current, previous, now)

@@ -43,14 +43,14 @@ def _copies(client: Any, like: str, name: str, kind: str, count: int) -> None:
 
 
 def _sessions(client: Any, real: str, count: int) -> str:
-    from gatekeeper.store.live import session_key
+    from gatekeeper.store.live_records import session_key
 
     _copies(client, session_key(real), session_key("SID"), "sessions", count)
     return f"{count:,} sessions"
 
 
 def _blacklist(client: Any, real: str, count: int) -> str:
-    from gatekeeper.store.live import blacklist_key, session_key
+    from gatekeeper.store.live_records import blacklist_key, session_key
 
     _copies(client, session_key(real), blacklist_key("SID", "x" * 16), "blacklisted", count)
     return f"{count:,} blacklisted tokens"

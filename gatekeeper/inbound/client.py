@@ -22,15 +22,52 @@ _LOWER_HALF: Final = (1 << 64) - 1
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")
 
 
+class _KnownV4(IPv4Address):
+    """An address that is asked for its text and its hash more than once a request, which cost a microsecond each."""
+
+    __slots__ = ("_hash", "_text", "rate_key")
+
+    def __init__(self, value: int) -> None:
+        super().__init__(value)
+        self._text = super().__str__()
+        self._hash = super().__hash__()
+        self.rate_key = self._text
+
+    def __str__(self) -> str:
+        return self._text
+
+    def __hash__(self) -> int:
+        return self._hash
+
+
+class _KnownV6(IPv6Address):
+    """The same."""
+
+    __slots__ = ("_hash", "_text", "rate_key")
+
+    def __init__(self, value: int) -> None:
+        super().__init__(value)
+        self._text = super().__str__()
+        self._hash = super().__hash__()
+        self.rate_key = f"{IPv6Address(value & ~_LOWER_HALF)}/64"
+
+    def __str__(self) -> str:
+        return self._text
+
+    def __hash__(self) -> int:
+        return self._hash
+
+
 def parse_address(text: str) -> Address | None:
     """An IPv4 or IPv6 address in its one form: ``::ffff:`` mapped to IPv4, without a zone; None if it is neither."""
     try:
         if ":" not in text:
-            return IPv4Address(text)
+            return _KnownV4(int(IPv4Address(text)))
         address = IPv6Address(text.partition("%")[0])
     except AddressValueError:
         return None
-    return address.ipv4_mapped or address
+    mapped = address.ipv4_mapped
+    return _KnownV6(int(address)) if mapped is None else _KnownV4(int(mapped))
 
 
 class TrustedProxies:
@@ -97,6 +134,8 @@ def _element(text: str) -> Address | None:
 
 def rate_key(address: Address) -> str:
     """What limits count: an IPv4 address, or the /64 of an IPv6 one, which is what one subscriber gets."""
+    if isinstance(address, _KnownV4 | _KnownV6):
+        return address.rate_key
     if address.version == 4:
         return str(address)
     return f"{IPv6Address(int(address) & ~_LOWER_HALF)}/64"

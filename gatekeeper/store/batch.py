@@ -146,7 +146,7 @@ class Pipeline(asyncio.Protocol):
         if not self._scheduled:
             self._scheduled = True
             self._since = time.monotonic()
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
         return future
 
     def close(self, reason: str = "closed") -> None:
@@ -176,9 +176,10 @@ class Pipeline(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._paused = False
-        self._flush()
+        self.flush()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send what waits; called at the end of the tick in any case."""
         if self._paused or not self._unsent or self._transport is None or self.lost.done():
             return  # resume_writing comes back here
         self._scheduled = False

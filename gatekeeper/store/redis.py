@@ -99,6 +99,17 @@ class Redis:
         """A script by its hash, in the same batch; loaded first where the server does not know it. As ``call``."""
         return await self._live().run(script, keys, args)
 
+    def submit(self, script: Script, keys: Sequence[str], args: Sequence[object]) -> asyncio.Future[Any]:
+        """A script by its hash, sent at once with what waits: for callers that gather a tick's work themselves.
+
+        The future gets CommandRefused with ``NOSCRIPT`` where the server does not know the script; then use ``run``.
+        Raises ``StoreUnavailable``.
+        """
+        pipeline = self._live()
+        reply = pipeline.submit(("EVALSHA", script.sha1, len(keys), *keys, *args))
+        pipeline.flush()
+        return reply
+
     async def eviction_policy(self) -> str:
         """The server's ``maxmemory-policy``; anything but ``noeviction`` may drop sessions and revocations."""
         facts = info_fields(await self.call("INFO", "memory"))

@@ -12,7 +12,8 @@ from typing import Any
 
 from gatekeeper.clock import Clock
 from gatekeeper.store.batch import Executor
-from gatekeeper.store.live import PUT_USER, put_user_arguments, session_key, user_key
+from gatekeeper.store.live import PUT_USER, put_user_arguments
+from gatekeeper.store.live_records import session_key, user_key
 from gatekeeper.store.records import PostgresSessionRecords
 from gatekeeper.tokens.sessions import UserState
 

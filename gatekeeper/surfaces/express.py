@@ -169,7 +169,13 @@ def _relay(exchange: _Exchange, met: Forwarded, body: bytes) -> None:
     if without_body(met.answer.status, asked_head=asked_head):
         body = b""
     head = answer_head(
-        met.answer, met.fields, len(body), chunked=False, keep_alive=lane.keep_alive, asked_head=asked_head
+        met.answer,
+        met.fields,
+        len(body),
+        chunked=False,
+        keep_alive=lane.keep_alive,
+        asked_head=asked_head,
+        lines=met.lines,
     )
     exchange.status, exchange.size = met.answer.status, len(body)
     lane.write(head + body)

@@ -5,6 +5,8 @@ Used by the proxy (unknown values absent) and by verify (present and empty), so 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from gatekeeper.inbound import InboundRequest
 from gatekeeper.tokens.assertion import Assertions
 from gatekeeper.upstream.headers import RawHeaders, refuse_controls
@@ -67,7 +69,16 @@ FORWARDING_NAMES = frozenset(
 
 _WIRE_NAMES = tuple(name.encode() for name in IDENTITY)
 _MOST_REMEMBERED = 10_000
+_FRESH = 2.0  # seconds
 _FOR, _PROTO, _HOST = b"X-Forwarded-For", b"X-Forwarded-Proto", b"X-Forwarded-Host"
+
+
+class _Made(NamedTuple):
+    """Lines of one principal, and when they were made."""
+
+    principal: Principal | None
+    made_at: float
+    lines: bytes
 
 
 class IdentityHeaders:
@@ -76,8 +87,7 @@ class IdentityHeaders:
     def __init__(self, assertions: Assertions, places: PlaceFinder) -> None:
         self._assertions = assertions
         self._places = places
-        self._known: dict[tuple[str, ...], bytes] = {}
-        self._all: dict[tuple[str, ...], bytes] = {}
+        self._made: dict[tuple[Address, str, bool, str | None], _Made] = {}
 
     def values(self, principal: Principal | None, request: InboundRequest, audience: str) -> tuple[str, ...]:
         """One value a name of ``IDENTITY``, "" where it is unknown."""
@@ -99,21 +109,26 @@ class IdentityHeaders:
 
     def for_upstream(self, principal: Principal | None, request: InboundRequest, audience: str) -> bytes:
         """The identity fields that are known, as lines on the wire."""
-        return _lines(self.values(principal, request, audience), self._known, empty=False)
+        return self._lines(principal, request, audience, empty=False)
 
     def for_verify(self, principal: Principal | None, request: InboundRequest, audience: str) -> bytes:
         """All identity fields, empty where unknown, as lines on the wire."""
-        return _lines(self.values(principal, request, audience), self._all, empty=True)
+        return self._lines(principal, request, audience, empty=True)
 
-
-def _lines(values: tuple[str, ...], made: dict[tuple[str, ...], bytes], *, empty: bool) -> bytes:
-    lines = made.get(values)
-    if lines is None:
+    def _lines(self, principal: Principal | None, request: InboundRequest, audience: str, *, empty: bool) -> bytes:
+        """Made anew when the principal is another object, and every few seconds, for a new assertion or database."""
+        now = request.received
+        key = (request.client, audience, empty, None if principal is None else principal.jti)
+        made = self._made.get(key)
+        if made is not None and made.principal is principal and made.made_at <= now < made.made_at + _FRESH:
+            return made.lines
+        values = self.values(principal, request, audience)
         fields = [(name, value.encode()) for name, value in zip(_WIRE_NAMES, values, strict=True) if value or empty]
-        if len(made) >= _MOST_REMEMBERED:
-            made.clear()
-        lines = made[values] = _encoded(fields)
-    return lines
+        if len(self._made) >= _MOST_REMEMBERED:
+            self._made.clear()
+        lines = _encoded(fields)
+        self._made[key] = _Made(principal, now, lines)
+        return lines
 
 
 class ForwardingFields:

@@ -29,7 +29,7 @@ from gatekeeper.surfaces.identity_headers import (
     ForwardingFields,
     IdentityHeaders,
 )
-from gatekeeper.surfaces.relay import RelayedAnswer
+from gatekeeper.surfaces.relay import RelayedAnswer, field_lines, is_dated
 from gatekeeper.surfaces.step_up import step_up_location
 from gatekeeper.surfaces.tunnel import offer, switch
 from gatekeeper.tokens.cookies import Cookies
@@ -37,7 +37,7 @@ from gatekeeper.upstream.circuit import CircuitOpen
 from gatekeeper.upstream.headers import RawHeaders, request_headers_for_upstream, response_headers_for_client
 from gatekeeper.upstream.messages import FieldBlock, OutboundRequest, encode_fields
 from gatekeeper.upstream.pool import UpstreamPool
-from gatekeeper.upstream.response import UpstreamResponse
+from gatekeeper.upstream.response import AnswerHead, UpstreamResponse
 from gatekeeper.upstream.sticky import Route, Sticky
 from policies.effects import FieldChanges
 from policies.model import Decision, Reason, Verdict
@@ -57,10 +57,11 @@ class ProxySettings:
 
 
 class Forwarded(NamedTuple):
-    """An upstream's answer, and the fields that the client gets with it."""
+    """An upstream's answer, and the fields that the client gets with it; ``lines`` are those on the wire, if known."""
 
     answer: UpstreamResponse
     fields: RawHeaders
+    lines: bytes | None
 
 
 class Proxy:
@@ -85,6 +86,7 @@ class Proxy:
         self._live = live
         self._preflights = Preflights(gate)
         self._known_fields: dict[tuple[Head, bool, FieldChanges | None], FieldBlock] = {}
+        self._known_answers: dict[AnswerHead, tuple[RawHeaders, bytes | None]] = {}
 
     def reload(self) -> None:
         """Other upstreams are in force, and other rules."""
@@ -201,13 +203,15 @@ class Proxy:
             return allow_reading(_upstream_fault(rule.upstream, fault), effects, inbound)
         self._metrics.upstream(rule.upstream, perf_counter() - begun)
         try:
-            fields = response_headers_for_client(answer.headers, cookie_names=self._cookie_names)
+            fields, lines = self._fields_for_client(answer)
         except ValueError:
             answer.release()
             return allow_reading(_upstream_fault(rule.upstream), effects, inbound)
         if effects is not None:
-            fields = changed_answer(fields, effects, inbound)
-        return Forwarded(answer, _with_own(fields, decision, route))
+            fields, lines = changed_answer(fields, effects, inbound), None
+        if decision.set_cookie is None and route is None and decision.standing is None:
+            return Forwarded(answer, fields, lines)
+        return Forwarded(answer, _with_own(fields, decision, route), None)
 
     async def _stream(
         self, request: web.Request, answer: UpstreamResponse, relayed: RelayedAnswer, decision: Decision
@@ -251,6 +255,23 @@ class Proxy:
                 self._known_fields.clear()
             self._known_fields[head, rule.pass_authorization, changes] = block
         return block
+
+    def _fields_for_client(self, answer: UpstreamResponse) -> tuple[RawHeaders, bytes | None]:
+        """The upstream's fields, less what does not cross the gate; also as lines on the wire, where they are known.
+
+        Raises ValueError for what is no field.
+        """
+        head = answer.head
+        known = None if head is None else self._known_answers.get(head)
+        if known is not None:
+            return known
+        fields = response_headers_for_client(answer.headers, cookie_names=self._cookie_names)
+        if head is None:
+            return fields, None
+        if len(self._known_answers) >= MOST_REMEMBERED:
+            self._known_answers.clear()
+        found = self._known_answers[head] = fields, field_lines(fields) if is_dated(fields) else None
+        return found
 
     def _body(self, request: web.Request, rule: Rule | None) -> tuple[AsyncIterator[bytes] | bytes | None, int | None]:
         if not request.can_read_body:
@@ -308,10 +329,11 @@ def _with_own(fields: RawHeaders, decision: Decision, route: Route | None) -> Ra
         if cookie is not None:
             fields = [*_without_caching(fields), *_cookie_fields(cookie)]
     if decision.standing is not None:
-        fields += (
+        fields = [
+            *fields,
             (b"RateLimit-Policy", decision.standing.limit.policy.encode()),
             (b"RateLimit", decision.standing.item.encode()),
-        )
+        ]
     return fields
 
 

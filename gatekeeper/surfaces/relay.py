@@ -23,6 +23,7 @@ from policies.model import Reason
 _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 _NO_BODY = frozenset({204, 304})
 _EVENTS = b"text/event-stream"
+_CLOSE = b"Connection: close\r\n"
 
 
 class RelayedAnswer(web.StreamResponse):
@@ -129,33 +130,40 @@ def answer_head(
     keep_alive: bool,
     asked_head: bool,
     minor: int = 1,
+    lines: bytes | None = None,
 ) -> bytes:
     """The head of an upstream's answer for the client, with framing of the gate's own and the blank line.
 
     ``length`` is the body's, None where it is chunked or ends with the connection; HTTP/1.``minor`` is the client's.
+    ``lines`` are the ``fields`` on the wire, where that is known.
     """
     status = answer.status
     reason = answer.reason or _PHRASES.get(status, b"")
-    lines = [b"HTTP/1.%d %d %b" % (minor, status, reason)]
-    dated = False
-    for name, value in fields:
-        lines.append(name + b": " + value)
-        dated = dated or (len(name) == 4 and name.lower() == b"date")
-    if not dated:
-        lines.append(b"Date: " + rfc822_formatted_time().encode())
+    if lines is None:
+        lines = field_lines(fields)
+    framing = b""
     if chunked:
-        lines.append(b"Transfer-Encoding: chunked")
+        framing = b"Transfer-Encoding: chunked\r\n"
     elif status == 304 or asked_head:
         if answer.content_length is not None:
-            lines.append(b"Content-Length: %d" % answer.content_length)
+            framing = b"Content-Length: %d\r\n" % answer.content_length
     elif length is not None and status != 204:
-        lines.append(b"Content-Length: %d" % length)
-    if not keep_alive:
-        lines.append(b"Connection: close")
-    elif not minor:
-        lines.append(b"Connection: keep-alive")
-    lines.append(b"\r\n")
-    return b"\r\n".join(lines)
+        framing = b"Content-Length: %d\r\n" % length
+    persistence = b"" if keep_alive and minor else b"Connection: keep-alive\r\n" if keep_alive else _CLOSE
+    return b"HTTP/1.%d %d %b\r\n%b%b%b\r\n" % (minor, status, reason, lines, framing, persistence)
+
+
+def field_lines(fields: RawHeaders) -> bytes:
+    """Fields for the client as they go on the wire, with the Date that RFC 9110 6.6.1 asks for."""
+    lines = [b"%b: %b\r\n" % field for field in fields]
+    if not is_dated(fields):
+        lines.append(b"Date: %b\r\n" % rfc822_formatted_time().encode())
+    return b"".join(lines)
+
+
+def is_dated(fields: RawHeaders) -> bool:
+    """Whether the upstream said when it answered; else the gate says it, anew each time."""
+    return any(len(name) == 4 and name.lower() == b"date" for name, _ in fields)
 
 
 def is_endless(fields: RawHeaders) -> bool:

@@ -10,7 +10,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from gatekeeper.upstream.framing import BodyKind, frame_answer, switched_to
 from gatekeeper.upstream.headers import RawHeaders
-from gatekeeper.upstream.response import UpstreamResponse
+from gatekeeper.upstream.response import AnswerHead, UpstreamResponse
 
 MAX_HEAD = 64 << 10
 """Bytes of a head, interim (1xx) heads before it included; of chunk framing and trailers between body bytes too."""
@@ -18,6 +18,13 @@ MAX_FIELDS = 200
 _NONE, _LENGTH, _CHUNKED, _CLOSE = BodyKind
 _BLANK_LINE = b"\r\n\r\n"
 _REASON_CONTROLS = bytes(code for code in [*range(32), 127] if code != 9)
+
+
+MOST_REMEMBERED = 512
+"""Heads kept, for each of answers with and without a body; emptied when full."""
+LONGEST_REMEMBERED = 2048
+
+_heads: tuple[dict[bytes, AnswerHead], dict[bytes, AnswerHead]] = ({}, {})  # not asked with HEAD, asked with HEAD
 
 
 class BadAnswer(ValueError):
@@ -50,7 +57,12 @@ class AnswerReader:
         self._kind = _NONE
         self._remaining = 0
         self._chunks_ended = False
-        self._expect_head()
+        self._parser: HttpResponseParser | None = None
+        self._fields: RawHeaders = []
+        self._reason = b""
+        self._head_read = False
+        self._start = b""
+        self._partial = bytearray()
 
     @property
     def started(self) -> bool:
@@ -60,7 +72,8 @@ class AnswerReader:
     def feed(self, data: bytes) -> None:
         """Read on; raises BadAnswer, after which the connection is good for nothing."""
         if self.response is None:
-            data = self._feed_head(data)
+            known = None if self._size or self._offered else self._known_head(data)
+            data = self._feed_head(data) if known is None else known
             if self.response is None:
                 return
         elif self.done:
@@ -104,15 +117,48 @@ class AnswerReader:
     # The head
 
     def _expect_head(self) -> None:
-        self._fields: RawHeaders = []
+        self._fields = []
         self._reason = b""
         self._head_read = False
         self._start = b""
         self._partial = bytearray()
-        self._parser: HttpResponseParser | None = HttpResponseParser(self)
+        self._parser = HttpResponseParser(self)
+
+    def _known_head(self, data: bytes) -> bytes | None:
+        """Take a head that was read before, to the byte; returns what follows it, None where it was not."""
+        end = data.find(_BLANK_LINE) + 4
+        head = _heads[self._asked_head].get(data[:end])
+        if head is None:
+            return None
+        self._size = end
+        self._head_read = True
+        self._begin(head)
+        return data[end:]
+
+    def _remember(self, data: bytes, head: AnswerHead) -> None:
+        """An upstream repeats its heads within a second, and often for longer."""
+        known = _heads[self._asked_head]
+        if len(data) > LONGEST_REMEMBERED or head.kind is _CHUNKED or self._offered:
+            return
+        if len(known) >= MOST_REMEMBERED:
+            known.clear()
+        known[data] = head
+
+    def _begin(self, head: AnswerHead) -> None:
+        self._kind = head.kind
+        self._remaining = head.length or 0
+        self.keep_alive = head.keep_alive
+        self._overhead = 0
+        self._tail = b""
+        if head.kind is not _CHUNKED:
+            self._parser = None
+        self.response = UpstreamResponse(head.status, head.reason, head.fields, head.length, head)
 
     def _feed_head(self, data: bytes) -> bytes:
         """Read heads up to the final one; returns what follows it."""
+        whole = not self._size
+        if whole:
+            self._expect_head()
         while data:
             cut = self._cut(data)
             head, rest = (data, b"") if cut is None or cut == len(data) else (data[:cut], data[cut:])
@@ -123,9 +169,14 @@ class AnswerReader:
             # llhttp and the blank line must agree on where the head ends.
             if self._head_read is not (cut is not None):
                 raise BadAnswer("a malformed head")
-            if cut is None or self._finish_head():
+            if cut is None:
                 return rest
-            data = rest
+            found = self._finish_head()
+            if found is not None:
+                if whole and isinstance(found, AnswerHead):
+                    self._remember(head, found)
+                return rest
+            data, whole = rest, False
         return b""
 
     def _cut(self, data: bytes) -> int | None:
@@ -159,35 +210,30 @@ class AnswerReader:
         except HttpParserError:
             raise BadAnswer("malformed HTTP") from None
 
-    def _finish_head(self) -> bool:
-        """Act on a complete head; False when it was interim (RFC 9110 15.2: 100 and 103 are not passed on)."""
+    def _finish_head(self) -> AnswerHead | bytes | None:
+        """Act on a complete head; None when it was interim (RFC 9110 15.2: 100 and 103 are not passed on), the protocol
+        where it was a switch.
+        """
         parser = self._parser
         assert parser is not None  # noqa: S101 - it has just read the head
         status: int = parser.get_status_code()
         if not 100 <= status <= 599 or len(self._reason.translate(None, _REASON_CONTROLS)) != len(self._reason):
             raise BadAnswer("a bad status line")
         if status == 101 and self._offered:
-            self._switch()
-            return True
+            return self._switch()
         if status < 200:
             self._expect_head()
-            return False
+            return None
         http_1_1 = self._start == b"HTTP/1.1 "
         try:
             kind, length, keep_alive, headers = frame_answer(status, http_1_1, self._asked_head, self._fields)
         except ValueError as error:
             raise BadAnswer(str(error)) from None
-        self._kind = kind
-        self._remaining = length or 0
-        self.keep_alive = keep_alive
-        self._overhead = 0
-        self._tail = b""
-        if kind is not _CHUNKED:
-            self._parser = None
-        self.response = UpstreamResponse(status, self._reason, headers, length)
-        return True
+        head = AnswerHead(status, self._reason, headers, kind, length, keep_alive)
+        self._begin(head)
+        return head
 
-    def _switch(self) -> None:
+    def _switch(self) -> bytes:
         """The connection is no longer HTTP: there is one answer, without a body, to one of the protocols offered."""
         protocol = switched_to(self._fields)
         if protocol is None or protocol.lower() not in self._offered or self._start != b"HTTP/1.1 ":
@@ -195,6 +241,7 @@ class AnswerReader:
         self.switched = protocol
         self._parser = None
         self.response = UpstreamResponse(101, self._reason, self._fields, None)
+        return protocol
 
     # The body
 

@@ -6,6 +6,7 @@ import asyncio
 from typing import Protocol
 
 from gatekeeper.errors import GatekeeperError
+from gatekeeper.upstream.framing import BodyKind
 from gatekeeper.upstream.headers import RawHeaders
 from gatekeeper.upstream.tunnel import Switched
 
@@ -26,22 +27,47 @@ class BodySource(Protocol):
         """No time limit between bytes for this body, nor, when it is ``endless``, for the whole of it."""
 
 
+class AnswerHead:
+    """A head as it was read, once for all answers with the same one; so it can be the key of what follows from it."""
+
+    __slots__ = ("fields", "keep_alive", "kind", "length", "reason", "status")
+
+    def __init__(
+        self, status: int, reason: bytes, fields: RawHeaders, kind: BodyKind, length: int | None, keep_alive: bool
+    ) -> None:
+        self.status = status
+        self.reason = reason
+        self.fields = fields
+        self.kind = kind
+        self.length = length
+        self.keep_alive = keep_alive
+
+
 class UpstreamResponse:
     """Status, end-to-end fields and body of one answer.
 
     ``content_length`` is what the upstream said: the body's length, or for HEAD and 304 the length that GET
     would have; None where it said none. ``complete_body`` is the entire body when it came with the head (b""
     where there is none); then ``read`` and ``release`` need not be called. Else call ``read`` until b"", and
-    ``release`` in any case. A 101 that was asked for has ``switched`` instead of a body: take the socket with
+    ``release`` in any case. ``headers`` is not to be changed: answers with an equal ``head`` share it. A 101 that
+    was asked for has ``switched`` instead of a body: take the socket with
     ``take_switched``, or ``release`` it.
     """
 
     __slots__ = (
         "_ended", "_error", "_parts", "_reader", "_source",
-        "buffered", "complete_body", "content_length", "headers", "reason", "status", "switched",
+        "buffered", "complete_body", "content_length", "head", "headers", "reason", "status", "switched",
     )  # fmt: skip
 
-    def __init__(self, status: int, reason: bytes, headers: RawHeaders, content_length: int | None) -> None:
+    def __init__(
+        self,
+        status: int,
+        reason: bytes,
+        headers: RawHeaders,
+        content_length: int | None,
+        head: AnswerHead | None = None,
+    ) -> None:
+        self.head = head
         self.status = status
         self.reason = reason
         self.headers = headers

@@ -2,8 +2,9 @@
 -- ARGV[1] now in seconds, then per request one word: s (a session is asked about), a (an address limit), r (a rule
 -- limit) in any combination, each limit followed by its amount and window in seconds. KEYS in the same order: three
 -- for a session (session, blacklist entry, user), one for a limit.
--- A limit's hash: i the window's index, c its count, p the count of the window before. Answers, per request: session
--- fields, blacklisted, user fields; per limit {counted, current, previous}. A rule's limit is counted only where the
+-- A limit's hash: i the window's index, c its count, p the count of the window before. Answers, per request: the session
+-- (1 where the token is blacklisted) and the user, each as one text of its fields or nil, which the gate compares with
+-- the text it read the last time; per limit {counted, current, previous}. A rule's limit is counted only where the
 -- address is within its own and the session is there.
 local now = tonumber(ARGV[1])
 
@@ -22,17 +23,26 @@ local function take(key, amount, window, may)
   return {1, current + 1, previous}
 end
 
+-- "12:value" a field and "-" for one that is missing, so that no value can be taken for the end of itself.
+local function text(fields)
+  if not fields[1] then return false end
+  for i = 1, #fields do
+    local value = fields[i]
+    fields[i] = value and #value .. ':' .. value or '-'
+  end
+  return table.concat(fields)
+end
+
 local answers, k, a = {}, 1, 2
 while a <= #ARGV do
   local asks = ARGV[a]
   a = a + 1
   local there, within = true, true
   if string.find(asks, 's', 1, true) then
-    local session = redis.call('HMGET', KEYS[k], 'uid', 'epoch', 'gen', 'rotated', 'seen', 'expires', 'auth', 'acr', 'amr', 'mfa')
-    there = session[1] ~= false
-    answers[#answers + 1] = session
-    answers[#answers + 1] = redis.call('EXISTS', KEYS[k + 1])
-    answers[#answers + 1] = redis.call('HMGET', KEYS[k + 2], 'version', 'epoch', 'locked', 'roles', 'email', 'verified', 'name')
+    local session = text(redis.call('HMGET', KEYS[k], 'uid', 'epoch', 'gen', 'rotated', 'seen', 'expires', 'auth', 'acr', 'amr', 'mfa'))
+    there = session ~= false
+    answers[#answers + 1] = redis.call('EXISTS', KEYS[k + 1]) == 1 and 1 or session
+    answers[#answers + 1] = text(redis.call('HMGET', KEYS[k + 2], 'version', 'epoch', 'locked', 'roles', 'email', 'verified', 'name'))
     k = k + 3
   end
   if string.find(asks, 'a', 1, true) then
