@@ -39,6 +39,8 @@ def user_key(user: str) -> str:
 
 def session_of(session: str, fields: Sequence[bytes | None]) -> Session | None:
     """The session of these ``SESSION_FIELDS``; None where it is not there or not whole."""
+    if len(fields) != len(SESSION_FIELDS):
+        return None
     uid, epoch, generation, rotated, seen, expires, auth, acr, amr, mfa = fields
     if uid is None or epoch is None or generation is None or rotated is None or seen is None:
         return None
@@ -67,6 +69,8 @@ def mfa_time_of(value: bytes | None) -> float:
 
 def user_of(user: str, fields: Sequence[bytes | None]) -> UserState | None:
     """The user of these ``USER_FIELDS``; None where it is not there or not whole."""
+    if len(fields) != len(USER_FIELDS):
+        return None
     version, epoch, locked, roles, email, verified, name = fields
     if version is None or epoch is None or locked is None or roles is None or email is None:
         return None
@@ -82,17 +86,6 @@ def user_of(user: str, fields: Sequence[bytes | None]) -> UserState | None:
     )
 
 
-def fields_of(text: bytes) -> list[bytes | None]:
-    """The fields of a record as ``read_many.lua`` writes it: ``12:value`` each, ``-`` for a missing one."""
-    fields: list[bytes | None] = []
-    at = 0
-    while at < len(text):
-        if text[at] == 0x2D:
-            fields.append(None)
-            at += 1
-            continue
-        colon = text.index(b":", at)
-        end = colon + 1 + int(text[at:colon])
-        fields.append(text[colon + 1 : end])
-        at = end
-    return fields
+def fields_of(text: bytes, count: int) -> list[bytes | None]:
+    """The ``count`` fields of a record as ``read_many.lua`` writes it; the last may hold anything."""
+    return [None if one == b"\1" else one for one in text.split(b"\0", count - 1)]

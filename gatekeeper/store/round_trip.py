@@ -12,6 +12,8 @@ from typing import Any, Final, TypeVar
 from gatekeeper.errors import StoreUnavailable
 from gatekeeper.store.batch import CommandRefused
 from gatekeeper.store.live_records import (
+    SESSION_FIELDS,
+    USER_FIELDS,
     blacklist_key,
     fields_of,
     limit_key,
@@ -106,10 +108,10 @@ class RoundTrip:
 
     def _live(self, question: Question, session: bytes | int | None, user: bytes | None) -> LiveRecord:
         """What was read, as the very object of the last time where nothing has changed since."""
-        state = _remembered(self._users, question.user, user, user_of)
+        state = _remembered(self._users, question.user, user, _user_of)
         if session == _BLACKLISTED:
             return LiveRecord(None, blacklisted=True, user=state)
-        found = _remembered(self._sessions, question.session, session, session_of)  # type: ignore[arg-type]  # no int
+        found = _remembered(self._sessions, question.session, session, _session_of)  # type: ignore[arg-type]  # no int
         record = self._records.get(question.session)
         if record is None or record.session is not found or record.user is not state:
             if len(self._records) >= _MOST_REMEMBERED:
@@ -143,11 +145,19 @@ def _written(questions: Sequence[Question]) -> tuple[list[str], list[str | int]]
     return keys, arguments
 
 
+def _session_of(session: str, text: bytes) -> Session | None:
+    return session_of(session, fields_of(text, len(SESSION_FIELDS)))
+
+
+def _user_of(user: str, text: bytes) -> UserState | None:
+    return user_of(user, fields_of(text, len(USER_FIELDS)))
+
+
 def _remembered(
     memory: dict[str, tuple[bytes, _Record | None]],
     name: str,
     text: bytes | None,
-    parse: Callable[[str, Sequence[bytes | None]], _Record | None],
+    parse: Callable[[str, bytes], _Record | None],
 ) -> _Record | None:
     """What this very text was parsed to the last time; parsing costs more than comparing."""
     if text is None:
@@ -157,7 +167,7 @@ def _remembered(
         return known[1]
     if len(memory) >= _MOST_REMEMBERED:
         memory.clear()
-    record = parse(name, fields_of(text))
+    record = parse(name, text)
     memory[name] = (text, record)
     return record
 

@@ -18,19 +18,22 @@ local function take(key, amount, window, may)
   end
   local weight = 1 - (now % window) / window
   if not may or previous * weight + current + 1 > amount then return {0, current, previous} end
-  redis.call('HSET', key, 'i', index, 'c', current + 1, 'p', previous)
-  redis.call('EXPIRE', key, 2 * window)
+  if at == index then
+    redis.call('HSET', key, 'c', current + 1)
+  else
+    redis.call('HSET', key, 'i', index, 'c', current + 1, 'p', previous)
+    redis.call('EXPIRE', key, 2 * window)
+  end
   return {1, current + 1, previous}
 end
 
--- "12:value" a field and "-" for one that is missing, so that no value can be taken for the end of itself.
+-- Fields apart by NUL; a missing one is \1. Only the last field of a user, its name, is the user's own words.
 local function text(fields)
   if not fields[1] then return false end
   for i = 1, #fields do
-    local value = fields[i]
-    fields[i] = value and #value .. ':' .. value or '-'
+    if not fields[i] then fields[i] = '\1' end
   end
-  return table.concat(fields)
+  return table.concat(fields, '\0')
 end
 
 local answers, k, a = {}, 1, 2
