@@ -92,7 +92,18 @@ class TrustedProxies:
         known = self._peers.get(text)
         if known is not None:
             return known
-        address = parse_address(text)
+        return self._learn(text, text)
+
+    def element(self, text: str) -> tuple[Address, bool] | None:
+        """Address and trust of one element of X-Forwarded-For, which may have a port; None where it is unreadable."""
+        known = self._peers.get(text)
+        if known is not None:
+            return known
+        bare = _V4_PORT.fullmatch(text) or _BRACKETED.fullmatch(text)
+        return self._learn(text, text if bare is None else bare[1])
+
+    def _learn(self, text: str, bare: str) -> tuple[Address, bool] | None:
+        address = parse_address(bare)
         if address is None:
             return None
         if len(self._peers) >= _REMEMBERED:
@@ -118,18 +129,13 @@ def derive_client(peer: Address, lines: Sequence[str], trusted: TrustedProxies) 
     client = peer
     for line in reversed(lines):  # RFC 9110 5.2: several lines are one list
         for element in reversed(line.split(",")):
-            address = _element(element.strip(" \t"))
-            if address is None:
+            found = trusted.element(element.strip(" \t"))
+            if found is None:
                 return None
-            client = address
-            if not trusted.trusts(address):
+            client = found[0]
+            if not found[1]:
                 return client
     return client
-
-
-def _element(text: str) -> Address | None:
-    bare = _V4_PORT.fullmatch(text) or _BRACKETED.fullmatch(text)
-    return parse_address(bare[1] if bare is not None else text)
 
 
 def rate_key(address: Address) -> str:

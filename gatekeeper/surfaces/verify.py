@@ -7,10 +7,10 @@ with X-Gate-Reason. What is asked comes in headers and counts only from a truste
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from urllib.parse import quote
 
 from aiohttp import web
+from multidict import istr
 
 from gatekeeper.answers import STATUS, challenge, wanted
 from gatekeeper.appkeys import DECISION, INBOUND
@@ -20,6 +20,8 @@ from gatekeeper.surfaces.identity_headers import IDENTITY, IdentityHeaders
 from gatekeeper.surfaces.step_up import step_up_location
 from policies.model import Decision, Reason, RequestTarget, Verdict
 
+_METHOD, _FOR, _PROTO = istr("X-Original-Method"), istr("X-Forwarded-For"), istr("X-Forwarded-Proto")
+_URL, _URI = istr("X-Original-URL"), istr("X-Original-URI")
 _ORIGINAL_URL = re.compile(r"(https?)://([^/?#\s]+)(/[^\s]*)?")
 
 
@@ -65,19 +67,27 @@ class NginxVerify:
     def _asked(self, inbound: InboundRequest) -> InboundRequest | None:
         """The request that nginx asks about; None where its description is missing, doubled or malformed."""
         fields = inbound.headers
-        lines = {name: fields.getall(name, []) for name in ("X-Original-Method", "X-Forwarded-For")}
-        if any(len(values) != 1 for values in lines.values()):
+        methods, chain = fields.getall(_METHOD, ()), fields.getall(_FOR, ())
+        if len(methods) != 1 or len(chain) != 1 or not is_method(methods[0]):
             return None
-        method = lines["X-Original-Method"][0]
-        client = derive_client(inbound.peer, lines["X-Forwarded-For"], self._trusted)
-        target = self._target(inbound)
-        if target is None or client is None or not is_method(method):
+        client, target = derive_client(inbound.peer, chain, self._trusted), self._target(inbound)
+        if target is None or client is None:
             return None
-        return replace(inbound, method=method, target=target, client=client)
+        return InboundRequest(
+            methods[0],
+            target,
+            client,
+            inbound.peer,
+            fields,
+            inbound.raw_headers,
+            inbound.request_id,
+            inbound.received,
+            inbound.head,
+        )
 
     def _target(self, inbound: InboundRequest) -> RequestTarget | None:
-        urls = inbound.headers.getall("X-Original-URL", [])
-        uris = inbound.headers.getall("X-Original-URI", [])
+        urls = inbound.headers.getall(_URL, ())
+        uris = inbound.headers.getall(_URI, ())
         if len(urls) + len(uris) != 1:
             return None
         if uris:
@@ -90,7 +100,7 @@ class NginxVerify:
         return target if target is not None and target.host == inbound.target.host else None
 
     def _scheme(self, inbound: InboundRequest) -> str:
-        lines = inbound.headers.getall("X-Forwarded-Proto", [])
+        lines = inbound.headers.getall(_PROTO, ())
         return lines[0] if len(lines) == 1 and lines[0] in {"http", "https"} else inbound.target.scheme
 
     def say(self, decision: Decision, asked: InboundRequest) -> web.Response:
