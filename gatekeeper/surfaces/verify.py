@@ -86,8 +86,8 @@ class NginxVerify:
         )
 
     def _target(self, inbound: InboundRequest) -> RequestTarget | None:
-        urls = inbound.headers.getall(_URL, ())
-        uris = inbound.headers.getall(_URI, ())
+        urls = inbound.headers.getall(_URL, [])
+        uris = inbound.headers.getall(_URI, [])
         if len(urls) + len(uris) != 1:
             return None
         if uris:
@@ -100,7 +100,7 @@ class NginxVerify:
         return target if target is not None and target.host == inbound.target.host else None
 
     def _scheme(self, inbound: InboundRequest) -> str:
-        lines = inbound.headers.getall(_PROTO, ())
+        lines = inbound.headers.getall(_PROTO, [])
         return lines[0] if len(lines) == 1 and lines[0] in {"http", "https"} else inbound.target.scheme
 
     def say(self, decision: Decision, asked: InboundRequest) -> web.Response:
