@@ -83,6 +83,7 @@ class NginxVerify:
             inbound.request_id,
             inbound.received,
             inbound.head,
+            inbound.trusted,
         )
 
     def _target(self, inbound: InboundRequest) -> RequestTarget | None:
