@@ -20,13 +20,14 @@ from gatekeeper.store.addresses import StoreAddresses
 class HandOver:
     """Everything a worker needs: the configuration as the supervisor understood it, where the stores are, and the
     descriptors of the sockets to serve. A worker that starts later gets the same, whatever the file says by then.
-    ``internal`` are those of ``internal_listen``.
+    ``listeners`` are descriptors with their position in the configuration's ``listen``, ``internal`` those of
+    ``internal_listen``.
     """
 
     slot: int
     config: Config
     addresses: StoreAddresses
-    listeners: tuple[int, ...]
+    listeners: tuple[tuple[int, int], ...]
     internal: tuple[int, ...] = ()
 
     def dump(self) -> bytes:
@@ -53,7 +54,7 @@ class HandOver:
             slot=fields["slot"],
             config=Config.model_validate(fields["config"]),
             addresses=StoreAddresses(fields["postgres"], fields["redis"]),
-            listeners=tuple(fields["listeners"]),
+            listeners=tuple((descriptor, entry) for descriptor, entry in fields["listeners"]),
             internal=tuple(fields["internal"]),
         )
 

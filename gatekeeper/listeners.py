@@ -43,9 +43,12 @@ class ListenAddress:
 
 @dataclass(slots=True)
 class Listeners:
-    """Bound sockets: ``by_slot[slot]`` is what the worker in that slot serves."""
+    """Bound sockets: ``by_slot[slot]`` is what the worker in that slot serves; the one at ``i`` there belongs to the
+    address at ``entries[i]`` of the configuration, since a name may stand for several.
+    """
 
     by_slot: list[list[socket.socket]] = field(default_factory=list)
+    entries: list[int] = field(default_factory=list)
 
     @classmethod
     def bind(cls, addresses: Sequence[str], slots: int, *, key: str = "listen", patience: float = PATIENCE) -> Self:
@@ -57,17 +60,18 @@ class Listeners:
         listeners = cls([[] for _ in range(slots)])
         deadline = time.monotonic() + patience
         try:
-            for address in wanted:
-                listeners._bind(address, deadline)
+            for entry, address in enumerate(wanted):
+                listeners._bind(entry, address, deadline)
         except BaseException:
             listeners.close()
             raise
         return listeners
 
-    def _bind(self, address: ListenAddress, deadline: float) -> None:
+    def _bind(self, entry: int, address: ListenAddress, deadline: float) -> None:
         for family, place in _resolve(address):
             first = bind_alone(address, family, place, deadline)
             self.by_slot[0].append(first)
+            self.entries.append(entry)
             beside = first.getsockname()  # what port 0 became
             for sockets in self.by_slot[1:]:
                 sockets.append(_bind_beside(address, family, beside) if ONE_PER_SLOT else first)

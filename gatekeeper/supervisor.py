@@ -29,6 +29,7 @@ from gatekeeper.config.forms import is_loopback, target_place
 from gatekeeper.config.load import LoadedConfig
 from gatekeeper.config.model import Config
 from gatekeeper.control import KEEP, RELOAD
+from gatekeeper.doors import check_files
 from gatekeeper.errors import StartupError
 from gatekeeper.handover import HandOver
 from gatekeeper.listeners import ListenAddress, Listeners, bind_one
@@ -144,7 +145,8 @@ class Running:
 
     def hand_over(self, slot: int, config: Config, addresses: StoreAddresses) -> HandOver:
         """What the worker of a slot needs."""
-        sockets = tuple(one.fileno() for one in self.listeners.by_slot[slot])
+        bound = self.listeners
+        sockets = tuple((one.fileno(), entry) for one, entry in zip(bound.by_slot[slot], bound.entries, strict=True))
         inside = tuple(one.fileno() for one in self.internal.by_slot[slot])
         return HandOver(slot, config, addresses, sockets, inside)
 
@@ -196,7 +198,8 @@ class Supervisor:
         their hand-over.
         """
         config = self._config
-        listeners = stack.enter_context(closing(Listeners.bind(config.listen, count)))
+        check_files(config)
+        listeners = stack.enter_context(closing(Listeners.bind([one.address for one in config.listeners], count)))
         inside = [config.internal_listen] if config.internal_listen else []
         internal = stack.enter_context(closing(Listeners.bind(inside, count, key="internal_listen")))
         example = stack.enter_context(bind_one(example_address(config))) if example_upstream else None

@@ -13,7 +13,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, cast
 
 import uvloop
@@ -21,15 +21,19 @@ from aiohttp import web
 
 from gatekeeper.config.model import Config
 from gatekeeper.control import Control, Order, end_with_supervisor, obey_supervisor_only
+from gatekeeper.doors import Doors
 from gatekeeper.errors import GatekeeperError
 from gatekeeper.handover import HandOver, load_config
+from gatekeeper.inbound import Arrival, TrustedProxies
 from gatekeeper.listeners import BACKLOG, allow_quick_restart
 from gatekeeper.observe import logging as lines
 from gatekeeper.observe.access import AccessLog
+from gatekeeper.observe.metrics import Metrics
 from gatekeeper.server import Forward, Service, make_runner
 from gatekeeper.store.addresses import StoreAddresses
 
 NOTICE: Final = 0.5  # seconds in which readiness fails already while connections are still taken
+SETTLE: Final = 2.0  # seconds for TLS handshakes that had begun
 LATE: Final = 0.1  # seconds for the first request of the last connections to arrive
 ABANDONED: Final = 5.0  # seconds that requests may still take once the supervisor, and the stores with it, are gone
 _MARGIN: Final = 2.0  # seconds beyond the deadline for closing what is left
@@ -52,6 +56,12 @@ class Gate(Protocol):
     @property
     def express(self) -> Service | None: ...
 
+    @property
+    def trusted(self) -> TrustedProxies: ...
+
+    @property
+    def metrics(self) -> Metrics: ...
+
     def begin_drain(self) -> None: ...
 
     def reload(self, config: Config | None) -> None: ...
@@ -69,7 +79,7 @@ class Worker:
     def __init__(self, hand_over: HandOver, control: Control) -> None:
         self._config = hand_over.config
         self._addresses = hand_over.addresses
-        self._sockets = [socket.socket(fileno=descriptor) for descriptor in hand_over.listeners]
+        self._sockets = [(socket.socket(fileno=descriptor), entry) for descriptor, entry in hand_over.listeners]
         self._internal = [socket.socket(fileno=descriptor) for descriptor in hand_over.internal]
         self._control = control
         self._terminated = asyncio.Event()
@@ -79,23 +89,25 @@ class Worker:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._terminated.set)
         runner: web.AppRunner | None = None
         inside: web.AppRunner | None = None
+        doors: Doors | None = None
         try:
             access = AccessLog.standard(prefix=self._config.prefix) if self._config.logs.access else None
             gate = await build(self._config, self._addresses, access=access)
             runner = self._runner(gate)
             await runner.setup()
-            for one in self._sockets:
-                allow_quick_restart(one)
-                await web.SockSite(runner, one, backlog=BACKLOG).start()
+            doors = self._doors(gate, runner)
             inside = await self._serve_inside(gate)
         except (GatekeeperError, OSError) as fault:
+            if doors is not None:
+                doors.stop()
+                await doors.close()
             for started in filter(None, (inside, runner)):
                 await started.cleanup()
             self._control.say_failed(str(fault))
             return 1
         _spare_the_collector()
         self._control.say_ready()
-        await self._drain(gate, runner, await self._until_told_to_stop(gate))
+        await self._drain(gate, runner, doors, await self._until_told_to_stop(gate, doors))
         await inside.cleanup()
         return 0
 
@@ -108,6 +120,12 @@ class Worker:
             await web.SockSite(runner, one, backlog=BACKLOG).start()
         return runner
 
+    def _doors(self, gate: Gate, runner: web.AppRunner) -> Doors:
+        if runner.server is None:
+            raise RuntimeError("the runner has not been set up")
+        serve = cast("Callable[[Arrival], asyncio.BaseProtocol]", runner.server)
+        return Doors(self._config, self._sockets, serve, gate.trusted, gate.metrics).open()
+
     def _runner(self, gate: Gate) -> web.AppRunner:
         config = self._config
         return make_runner(
@@ -119,7 +137,7 @@ class Worker:
             express=gate.express,
         )
 
-    async def _until_told_to_stop(self, gate: Gate) -> Order:
+    async def _until_told_to_stop(self, gate: Gate, doors: Doors) -> Order:
         """Obey orders until one ends this process."""
         while True:
             match await self._told():
@@ -129,6 +147,7 @@ class Worker:
                     return order
                 case line:
                     await self._reload(gate, line)
+            await doors.read_again()  # SIGHUP means the files that the configuration names too
 
     async def _reload(self, gate: Gate, line: bytes) -> None:
         try:
@@ -146,7 +165,7 @@ class Worker:
             task.cancel()
         return told
 
-    async def _drain(self, gate: Gate, runner: web.AppRunner, order: Order) -> None:
+    async def _drain(self, gate: Gate, runner: web.AppRunner, doors: Doors, order: Order) -> None:
         """Fail readiness, stop accepting, let requests finish, close what is idle and at last what is not."""
         gate.begin_drain()
         limit = self._config.timeouts.drain
@@ -155,10 +174,10 @@ class Worker:
             _log.error("the supervisor is gone; ending")
         else:
             await asyncio.sleep(NOTICE)
-        for site in runner.sites:
-            await site.stop()
+        doors.stop()
         if order is not Order.ABANDONED:
             await asyncio.sleep(LATE)
+        await doors.close(SETTLE)
         try:
             async with asyncio.timeout(limit + _MARGIN):
                 await runner.cleanup()

@@ -14,7 +14,9 @@ from aiohttp import web
 
 from gatekeeper.config.model import Config
 from gatekeeper.errors import StartupError
+from gatekeeper.inbound import TrustedProxies
 from gatekeeper.observe.access import AccessLog
+from gatekeeper.observe.metrics import Metrics
 from gatekeeper.store.addresses import StoreAddresses
 
 
@@ -25,6 +27,7 @@ class StandIn:
         self._folder = folder
         self._addresses = addresses
         self._draining = False
+        self.trusted, self.metrics = TrustedProxies(), Metrics()
         self.app, self.internal = web.Application(), web.Application()
         for app in (self.app, self.internal):
             app.router.add_get("/_gate/health/ready", self.ready)

@@ -20,6 +20,7 @@ from gatekeeper.errors import GatekeeperError, StoreUnavailable
 from gatekeeper.health import Health
 from gatekeeper.identity.openapi import document
 from gatekeeper.identity.passwords import OWASP, Argon2Cost, PasswordRules, Passwords
+from gatekeeper.inbound import TrustedProxies
 from gatekeeper.live import LiveConnections
 from gatekeeper.observe.access import AccessLog
 from gatekeeper.observe.metrics import CONTENT_TYPE, Metrics
@@ -64,6 +65,8 @@ class Gatekeeper:
         except GatekeeperError:
             self.reloader.refused()
             raise
+    trusted: TrustedProxies
+    metrics: Metrics
 
     def begin_drain(self) -> None:
         """SIGTERM came: readiness fails from now on."""
@@ -144,6 +147,8 @@ async def build(
         edge.health,
         running.live,
         Reloader(running, edge),
+        edge.trusted,
+        running.metrics,
     )
 
 

@@ -11,6 +11,7 @@ from gatekeeper.app.logins import Logins, build_logins, factor_endpoints
 from gatekeeper.app.pages import build_pages, build_theme
 from gatekeeper.app.parts import Running, Stores, TokenParts
 from gatekeeper.config.model import Config
+from gatekeeper.doors import networks
 from gatekeeper.gate import Gate
 from gatekeeper.health import Health
 from gatekeeper.identity.endpoints import Identity, IdentitySettings
@@ -70,6 +71,7 @@ class Edge:
     express: Express
     health: Health
     theme: Theme
+    trusted: TrustedProxies
 
 
 def address_limit(config: Config) -> Limit:
@@ -105,7 +107,7 @@ def _panel(config: Config, stores: Stores, tokens: TokenParts, theme: Theme) -> 
 def build_edge(config: Config, stores: Stores, tokens: TokenParts, running: Running, access: AccessLog | None) -> Edge:
     """Everything between a socket and the services."""
     hosts = HostList(config.public_url, config.hosts)
-    trusted = TrustedProxies(config.trusted_proxies)
+    trusted = TrustedProxies(networks(config))
     gate = _gate(config, tokens, running, hosts)
     headers = IdentityHeaders(Assertions(tokens.ring, config.public_url), running.places)
     logins = build_logins(config, tokens, running)
@@ -131,4 +133,5 @@ def build_edge(config: Config, stores: Stores, tokens: TokenParts, running: Runn
         express=Express(reader, gate, proxy, verify, entrance, running.live, running.metrics, prefix=config.prefix),
         health=Health(checks),
         theme=theme,
+        trusted=trusted,
     )

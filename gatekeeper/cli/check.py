@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import chain
 
-from gatekeeper.cli import findings
+from gatekeeper.cli import doors, findings
 from gatekeeper.cli.factor_findings import factors
 from gatekeeper.cli.findings import Finding, Level, fault, ok, warn
 from gatekeeper.config.load import LoadedConfig
@@ -30,8 +30,8 @@ REDIS_PATIENCE = 3.0  # seconds to connect, and for each call
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the command line."""
     summary = (
-        "Try everything that the configuration needs, without serving: its values, the secret, the database of"
-        " places, names of upstreams, addresses to listen on, PostgreSQL and Redis. Exit 0, or 1 with a FAULT."
+        "Try everything that the configuration needs, without serving: its values, the secret, certificates, the"
+        " database of places, names of upstreams, listening addresses, PostgreSQL and Redis. Exit 0, or 1 with a FAULT."
     )
     parser = subparsers.add_parser("check", help="try everything that the configuration needs", description=summary)
     parser.set_defaults(run=run, fault_mark=f"{Level.FAULT} ")
@@ -53,12 +53,15 @@ def inspect(loaded: LoadedConfig) -> Iterator[Finding]:
     return chain(
         findings.configuration(loaded),
         findings.address(config),
+        doors.way_in(config),
         findings.secret(config),
         findings.places(config),
         findings.look(config),
         findings.upstreams(config),
         factors(config),
-        findings.ports(config),
+        doors.certificates(config),
+        doors.trusted(config),
+        doors.ports(config),
         stores(config.storage),
     )
 

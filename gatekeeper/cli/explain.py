@@ -21,6 +21,7 @@ from gatekeeper.answers import STATUS
 from gatekeeper.clock import SystemClock
 from gatekeeper.config.load import BUNDLED, LoadedConfig
 from gatekeeper.config.types import parse_duration, say_duration
+from gatekeeper.doors import networks
 from gatekeeper.inbound import HostList, TrustedProxies, canonical_target, parse_address
 from geo.lookup import DatabaseError, PlaceFinder
 from policies.countries import CODES
@@ -203,7 +204,7 @@ def _name(principal: Principal | None) -> str:
 def _print_facts(target: RequestTarget, address: Address | None, loaded: LoadedConfig) -> None:
     print(f"  as understood: {target.scheme}://{target.authority}{target.origin_form}")
     if address is not None:
-        trusted = TrustedProxies(loaded.config.trusted_proxies).trusts(address)
+        trusted = TrustedProxies(networks(loaded.config)).trusts(address)
         words = "a trusted proxy: its X-Forwarded-* count" if trusted else "no trusted proxy"
         print(f"  {address} is {words}")
 

@@ -1,11 +1,10 @@
-"""What ``gatekeeper check`` looks at, apart from the stores: addresses, secret, places, upstreams, ports.
+"""What ``gatekeeper check`` looks at, apart from stores and listeners: addresses, secret, places, upstreams.
 
 Each function yields findings; none raises for what it looks at.
 """
 
 from __future__ import annotations
 
-import fcntl
 import queue
 import socket
 import stat
@@ -19,19 +18,18 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from gatekeeper.bootstrap import secret_of
-from gatekeeper.config.forms import is_loopback, listen_place, target_place
+from gatekeeper.config.forms import target_place
 from gatekeeper.config.load import BUNDLED, LoadedConfig
 from gatekeeper.config.model import EMBEDDED, Config
 from gatekeeper.config.upstreams import UpstreamTls
 from gatekeeper.errors import StartupError
-from gatekeeper.listeners import Listeners
 from gatekeeper.pages.brand import BadBrand, Brand
 from gatekeeper.tokens.cookies import Cookies
 from gatekeeper.upstream.tls import BadTls, client_context
 from geo.lookup import DatabaseError, PlaceFinder
 
 DNS_PATIENCE: Final = 5.0  # seconds for all names together
-_USUAL_PORT: Final = {"http": 80, "https": 443}
+USUAL_PORT: Final = {"http": 80, "https": 443}
 
 
 class Level(StrEnum):
@@ -82,7 +80,7 @@ def configuration(loaded: LoadedConfig) -> Iterator[Finding]:
 def address(config: Config) -> Iterator[Finding]:
     """public_url as it is understood, and what follows from it."""
     url = urlsplit(config.public_url)
-    port = url.port or _USUAL_PORT[url.scheme]
+    port = url.port or USUAL_PORT[url.scheme]
     yield ok("address", f"{config.public_url}: scheme {url.scheme}, host {url.hostname}, port {port}")
     for host in config.hosts:
         yield ok("address", f"also served: {host}{'' if _names_port(host) else ' (any port)'}")
@@ -90,19 +88,11 @@ def address(config: Config) -> Iterator[Finding]:
     secure = "Secure" if url.scheme == "https" else "not Secure, as the address is http on loopback"
     scope = f"each for exactly the host it is set on, Path=/, SameSite=Lax, {secure}"
     yield ok("cookies", f"{cookies.access_name}, {cookies.refresh_name}: {scope}")
-    yield from _way_in(config, url.scheme, url.hostname or "", port)
     yield warn(
         "panel",
         f"{config.prefix}/admin shares its origin with the upstreams: a page of theirs can act as whoever is signed in"
         " to it (THREAT_MODEL.md)",
     )
-
-
-def _way_in(config: Config, scheme: str, host: str, port: int) -> Iterator[Finding]:
-    if scheme == "https" and not config.trusted_proxies:
-        yield warn("address", "https needs a proxy in front that ends TLS; name its address in trusted_proxies")
-    elif scheme == "http" and is_loopback(host) and all(listen_place(one)[1] != port for one in config.listen):
-        yield warn("address", f"nothing listens on port {port} of public_url; listen is {', '.join(config.listen)}")
 
 
 def secret(config: Config) -> Iterator[Finding]:
@@ -173,14 +163,15 @@ def _tls_of(item: str, tls: UpstreamTls) -> Iterator[Finding]:
     if not tls.verify:
         yield warn(f"{item}.verify", "false: whoever gets between the gate and this upstream can read and change it")
     holder = tls.key or tls.cert
-    if holder is not None and _readable_by_all(holder):
+    if holder is not None and readable_by_all(holder):
         yield warn(
             f"{item}.{'cert' if tls.key is None else 'key'}",
             f"everyone on this machine can read {holder}; make it mode 600",
         )
 
 
-def _readable_by_all(path: Path) -> bool:
+def readable_by_all(path: Path) -> bool:
+    """Whether everyone on this machine can read the file."""
     try:
         return bool(path.stat().st_mode & stat.S_IROTH)
     except OSError:
@@ -221,34 +212,6 @@ def resolve(hosts: set[str], patience: float) -> dict[str, list[str] | None]:
             break
         results[host] = addresses
     return results
-
-
-def ports(config: Config) -> Iterator[Finding]:
-    """The addresses to listen on are free, or held by a gate of the same data_dir."""
-    holder = _running_gate(config.storage.data_dir)
-    for one in config.listen:
-        try:
-            Listeners.bind([one], 1, patience=0.0).close()
-        except StartupError as problem:
-            if holder is None:
-                yield fault("listen", str(problem))
-            else:
-                yield ok("listen", f"{one}: the gate of this data_dir runs (process {holder})")
-        else:
-            yield ok("listen", f"{one} is free")
-
-
-def _running_gate(data_dir: Path) -> str | None:
-    """The process that holds the lock of the data folder; the lock ends with its holder."""
-    try:
-        with (data_dir / "lock").open("rb") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return lock.read(20).decode("ascii", "replace").strip()
-    except OSError:
-        pass
-    return None
 
 
 def _names_port(host: str) -> bool:

@@ -25,16 +25,8 @@ _SMALLEST_HEAD = 1 << 10
 
 def contradictions(config: Config) -> Iterator[Mistake]:
     """Mistakes between keys other than the rules."""
-    return chain(
-        _factors(config),
-        _lives(config),
-        _sizes(config),
-        _doubled(config),
-        _loops(config),
-        _upstreams(config),
-        _unverified(config),
-        _api_cors(config),
-    )
+    checks = (_factors, _lives, _sizes, _doubled, _listeners, _loops, _upstreams, _unverified, _api_cors)
+    return chain.from_iterable(check(config) for check in checks)
 
 
 def check_rules(config: Config, lines: Sequence[int | None] = ()) -> tuple[RuleBook | None, Iterable[Mistake]]:
@@ -101,7 +93,8 @@ def _sizes(config: Config) -> Iterator[Mistake]:
 
 
 def _doubled(config: Config) -> Iterator[Mistake]:
-    lists: list[tuple[KeyPath, Sequence[str]]] = [(("listen",), config.listen), (("hosts",), config.hosts)]
+    listening = [one.address for one in config.listeners]
+    lists: list[tuple[KeyPath, Sequence[str]]] = [(("listen",), listening), (("hosts",), config.hosts)]
     lists += [(("mfa", "methods"), config.mfa.methods), (("mfa", "require_for_roles"), config.mfa.require_for_roles)]
     lists += [(("upstreams", name, "targets"), upstream.addresses) for name, upstream in config.upstreams.items()]
     for path, values in lists:
@@ -112,12 +105,26 @@ def _doubled(config: Config) -> Iterator[Mistake]:
 
 def _loops(config: Config) -> Iterator[Mistake]:
     """An upstream that is the gate itself would forward a request round and round."""
-    listening = [listen_place(address) for address in config.listen]
+    listening = [listen_place(one.address) for one in config.listeners]
     for name, upstream in config.upstreams.items():
         for index, target in enumerate(upstream.addresses):
             place = target_place(target)
             if place is not None and any(_same_place(place, other) for other in listening):
                 yield ("upstreams", name, "targets", index), f"{target} is where the gate itself listens"
+
+
+def _listeners(config: Config) -> Iterator[Mistake]:
+    """TLS needs a certificate and the other way round; the Proxy Protocol needs somebody to believe."""
+    ways, tls = config.listeners, config.tls
+    for index, one in enumerate(ways):
+        if one.tls and tls.cert is None:
+            yield ("listen", index, "tls"), "needs a certificate: set tls.cert"
+        if one.tls and not config.public_url.startswith("https:"):
+            yield ("listen", index, "tls"), "needs a public_url with https://, which is how clients come in here"
+        if one.proxy_protocol and not config.trusted_proxies:
+            yield ("listen", index, "proxy_protocol"), "needs trusted_proxies: it is believed from nobody else"
+    if not any(one.tls for one in ways) and tls.model_dump(exclude_defaults=True):
+        yield ("tls",), f"nothing uses it: write listen: [{{address: {ways[0].address}, tls: true}}]"
 
 
 def _upstreams(config: Config) -> Iterator[Mistake]:

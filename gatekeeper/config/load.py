@@ -17,7 +17,9 @@ from gatekeeper.config.checks import check_rules, contradictions
 from gatekeeper.config.document import MAX_BYTES, Document, parse
 from gatekeeper.config.environment import read_environment
 from gatekeeper.config.layers import Layers
+from gatekeeper.config.listening import Tls
 from gatekeeper.config.model import Config, Timeouts
+from gatekeeper.config.networks import NetworkFile
 from gatekeeper.config.paths import KeyPath, show_path
 from gatekeeper.config.secret_files import resolve_secrets
 from gatekeeper.config.upstreams import Upstream
@@ -172,10 +174,28 @@ def _completed(config: Config, layers: Layers, base: Path) -> Config:
     files = {"logo": config.pages.logo, "css": config.pages.css}
     paths = {key: whole(("pages", key), file) for key, file in files.items() if file is not None}
     updates["pages"] = config.pages.model_copy(update=paths)
+    updates["trusted_proxies"] = [
+        NetworkFile(whole(("trusted_proxies",), entry.path)) if isinstance(entry, NetworkFile) else entry
+        for entry in config.trusted_proxies
+    ]
+    updates["tls"] = _completed_tls(config.tls, whole)
     if config.geo.database != BUNDLED:
         database = whole(("geo", "database"), Path(config.geo.database))
         updates["geo"] = config.geo.model_copy(update={"database": str(database)})
     return config.model_copy(update=updates)
+
+
+def _completed_tls(tls: Tls, whole: Callable[[KeyPath, Path], Path]) -> Tls:
+    def completed(path: KeyPath, **files: Path | None) -> dict[str, Path]:
+        return {name: whole(path, file) for name, file in files.items() if file is not None}
+
+    own: dict[str, Any] = {}
+    for name in ("cert", "key"):
+        own |= completed(("tls", name), **{name: getattr(tls, name)})
+    own["more"] = [
+        pair.model_copy(update=completed(("tls", "more"), cert=pair.cert, key=pair.key)) for pair in tls.more
+    ]
+    return tls.model_copy(update=own)
 
 
 def _completed_upstream(

@@ -15,10 +15,11 @@ from pydantic import Field, SecretStr
 
 from gatekeeper.config.forms import is_loopback
 from gatekeeper.config.pages import Pages
+from gatekeeper.config.listening import AnyListener, Listener, Tls
+from gatekeeper.config.networks import NetworkOrFile
 from gatekeeper.config.rules import RuleConfig
 from gatekeeper.config.section import Section
 from gatekeeper.config.types import (
-    Cidr,
     Duration,
     Host,
     Listen,
@@ -137,6 +138,9 @@ class Timeouts(Section):
 
     head: Duration = Field(10.0, description="For a complete request head.")
     body_idle: Duration = Field(30.0, description="Between two parts of a request body.")
+    handshake: Duration = Field(
+        10.0, description="For a TLS handshake, and for the head of the Proxy Protocol before it."
+    )
     idle: Duration = Field(75.0, description="For the next request on a kept-alive connection.")
     connect: Duration = Field(5.0, description="For connecting to an upstream.")
     first_byte: Duration = Field(30.0, description="From the end of a request to the head of the upstream's answer.")
@@ -144,7 +148,20 @@ class Timeouts(Section):
 
 
 class Sizes(Section):
-    """Bounds of what a client may send."""
+    """Bounds of what clients may send and hold."""
+
+    connections: int = Field(
+        8192, ge=16, le=1_000_000, description="Connections to one worker; further ones are closed at once."
+    )
+    connections_per_ip: int = Field(
+        256,
+        ge=1,
+        le=1_000_000,
+        description=(
+            "Connections of one address (IPv6: one /64) to one worker; further ones are closed at once."
+            " `trusted_proxies` may have any number."
+        ),
+    )
 
     headers: int = Field(100, ge=8, le=128, description="Header fields a request, 8 to 128.")
     head: Size = Field(32 << 10, description="A request's line and header fields.")
@@ -186,9 +203,15 @@ def _example_rules() -> list[RuleConfig]:
 class Config(Section):
     """The whole of config.yaml."""
 
-    listen: list[Listen] = Field(
-        ["127.0.0.1:8080"], min_length=1, description="Addresses to listen on: host:port, [IPv6]:port."
+    listen: list[AnyListener] = Field(
+        ["127.0.0.1:8080"],
+        min_length=1,
+        description=(
+            "Addresses to listen on: host:port, [IPv6]:port, or `{address, tls, proxy_protocol}` for TLS and the Proxy"
+            " Protocol."
+        ),
     )
+    tls: Tls = Field(default_factory=Tls)
     public_url: PublicUrl = Field(
         "http://127.0.0.1:8080",
         description="Where clients reach the gate: issuer, cookie scope, links. http only on loopback.",
@@ -198,8 +221,12 @@ class Config(Section):
     )
     prefix: Prefix = Field("/_gate", description="Path under which the gate's own endpoints live.")
     workers: Workers = Field("auto", description="Worker processes on one port; `auto` is one a core.")
-    trusted_proxies: list[Cidr] = Field(
-        [], description="Networks whose X-Forwarded-* and X-Original-* fields are believed."
+    trusted_proxies: list[NetworkOrFile] = Field(
+        [],
+        description=(
+            "Networks whose X-Forwarded-* and X-Original-* fields are believed; `file:PATH` stands for those in a file,"
+            " one a line with `#` comments, read again within 2 s of a change."
+        ),
     )
     internal_listen: Listen | None = Field(
         "127.0.0.1:8081", description="Address of metrics and health without login, for those inside; null: none."
@@ -222,6 +249,11 @@ class Config(Section):
     rules: list[RuleConfig] = Field(
         default_factory=_example_rules, description="The first rule that matches decides; no match denies."
     )
+
+    @property
+    def listeners(self) -> list[Listener]:
+        """Where to listen, each in full."""
+        return [one if isinstance(one, Listener) else Listener(address=one) for one in self.listen]
 
     @property
     def open_registration(self) -> bool:

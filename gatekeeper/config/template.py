@@ -85,6 +85,29 @@ The first rule that matches in all it asks for (`host`, `path`, `methods`, `quer
 - A rule that an earlier one shadows as a whole is a mistake.
 """
 
+_LISTENERS: Final = """
+An entry of `listen` is an address, served in clear, or a mapping of `address`, `tls: true` and `proxy_protocol: true`;
+one gate can have several kinds:
+
+```yaml
+public_url: https://app.example.org
+listen: [{address: "0.0.0.0:443", tls: true}, 127.0.0.1:8080]
+tls: {cert: /etc/letsencrypt/live/app.example.org/fullchain.pem, key: /etc/letsencrypt/live/app.example.org/privkey.pem}
+```
+
+- **TLS** is 1.2 (ECDHE with AES-GCM or ChaCha20-Poly1305) or 1.3, for HTTP/1.1. What comes in there is https. Where no
+  entry has `tls`, what comes in is what `public_url` says, since a proxy ends TLS then; where some have, the others
+  are plain http unless a trusted proxy says X-Forwarded-Proto.
+- **Certificates** are read again within 2 s of a change of their files, on all workers, without losing a connection. A
+  pair that is bad (unreadable, encrypted, key and certificate do not belong together) leaves the last good one in
+  force, is said in the log, and `gatekeeper_files_good{files="tls"}` is 0. `gatekeeper_certificate_expires_seconds`
+  says until when each is good, and `gatekeeper check` warns 14 days ahead.
+- **HSTS** is sent with the gate's own pages where `public_url` is https.
+- **Proxy Protocol**: version 1 or 2, from `trusted_proxies` only, before TLS where both are on; the client it names is
+  then the peer, and X-Forwarded-* count only if that one is in `trusted_proxies` too. A proxy that names nobody (LOCAL,
+  UNKNOWN, unix sockets) is the client itself, and its X-Forwarded-* do not count.
+"""
+
 
 def template() -> str:
     """A commented config.yaml with every key at its default."""
@@ -136,7 +159,7 @@ def _entry(key: Key, value: Any, indent: str, *, comments: bool = True) -> Itera
     elif key.listed_section is not None:
         for inner in keys(key.listed_section) if comments else ():
             yield f"{indent}#   {inner.name}: {_line(inner.description)}"
-        yield f"{indent}{key.name}:"
+        yield f"{indent}{key.name}:" if value else f"{indent}{key.name}: []"
         yield from (f"{indent}  - {flow(element)}" for element in value)
     else:
         yield f"{indent}{key.name}: {flow(value)}"
@@ -171,6 +194,7 @@ def reference() -> str:
         parts += [f"\n## {key.name}\n", f"{_line(key.description)}\n"]
         if key.section is not None:
             parts += _table(section, (key.name,), defaults[key.name])
+            parts += [_LISTENERS] if key.name == "tls" else []
             continue
         if key.listed_section is not None:
             parts.append(_RULES)
@@ -192,7 +216,7 @@ def _table(section: type[Section], around: KeyPath, defaults: Mapping[str, Any])
 
 def _rows(section: type[Section], around: KeyPath, defaults: Mapping[str, Any]) -> Iterator[str]:
     for key in keys(section):
-        if key.named_section or key.listed_section or (key.section and not around):
+        if key.named_section or (key.section and not around) or (key.listed_section and not around):
             continue  # they have tables of their own
         name = show_path((*around, key.name)).replace("[0]", "[]")
         if key.section:
@@ -202,6 +226,8 @@ def _rows(section: type[Section], around: KeyPath, defaults: Mapping[str, Any]) 
         value = _single(key.name, defaults.get(key.name))
         default = "needed" if key.field.is_required() else ("not set" if value is None else f"`{flow(value)}`")
         yield f"| `{name}` | {default} | {_line(key.description)}{' *Secret.*' if key.secret else ''} |"
+        if key.listed_section:
+            yield from _rows(key.listed_section, (*around, key.name, 0), _defaults_of(key.listed_section))
 
 
 def _line(text: str) -> str:

@@ -74,6 +74,10 @@ class TrustedProxies:
     """The networks whose word on scheme, host and client counts."""
 
     def __init__(self, networks: Sequence[Network] = ()) -> None:
+        self.replace(networks)
+
+    def replace(self, networks: Sequence[Network]) -> None:
+        """Trust these from now on, and no others."""
         self._v4 = tuple((int(net.netmask), int(net.network_address)) for net in networks if net.version == 4)
         self._v6 = tuple((int(net.netmask), int(net.network_address)) for net in networks if net.version == 6)
         self._v4 += tuple(_unmapped(net) for net in networks if net.version == 6 and net.subnet_of(_MAPPED))

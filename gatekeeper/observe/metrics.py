@@ -76,6 +76,13 @@ class Metrics:
         self._store_errors = self._counter("store_errors", "Stores that did not answer.", "store", "policy")
         self._in_flight = self._gauge("in_flight", "Requests being answered.")
         self._password_queue = self._gauge("password_queue", "Passwords being hashed or waiting for it.")
+        self._refused = self._counter("connections_refused", "Connections closed before a request.", "reason")
+        self._connections = self._gauge("connections", "Connections of clients.")
+        self._files_good = self._labelled("files_good", "Whether watched files held when read last.", "files")
+        self._certificate = self._labelled(
+            "certificate_expires_seconds", "When a certificate expires, in Unix time.", "file"
+        )
+        self.connections: Callable[[], int] = int
         self.in_flight = 0
         self.password_queue: Callable[[], int] = int
         self.before_flush: list[Callable[[], None]] = []
@@ -115,6 +122,21 @@ class Metrics:
 
     def _gauge(self, name: str, text: str) -> Gauge:
         return Gauge(f"gatekeeper_{name}", text, registry=self._registry, multiprocess_mode="livesum")
+
+    def _labelled(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"gatekeeper_{name}", text, labels, registry=self._registry, multiprocess_mode="livemin")
+
+    def connection_refused(self, reason: str) -> None:
+        """One connection closed at the door (``server.crowd.Refusal``)."""
+        self._refused.waiting[reason,] += 1
+
+    def files(self, name: str, *, good: bool) -> None:
+        """What the key ``name`` takes from files was read again."""
+        self._files_good.labels(name).set(good)
+
+    def certificate(self, file: str, expires: float) -> None:
+        """A certificate shown to clients; ``expires`` in Unix seconds."""
+        self._certificate.labels(file).set(expires)
 
     def request(self, surface: str, upstream: str, code: int, seconds: float) -> None:
         """One request answered on ``surface`` (proxy, verify, own)."""
@@ -156,6 +178,7 @@ class Metrics:
         for bring_up_to_date in self.before_flush:
             bring_up_to_date()
         self._in_flight.set(self.in_flight)
+        self._connections.set(self.connections())
         self._password_queue.set(self.password_queue())
         for sums in self._sums:
             sums.flush()

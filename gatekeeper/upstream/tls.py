@@ -1,4 +1,7 @@
-"""TLS towards upstreams: own authority, client certificate. Used by ``gatekeeper.app`` and ``gatekeeper check``."""
+"""TLS towards upstreams: own authority, client certificate. Used by ``gatekeeper.app`` and ``gatekeeper check``.
+
+``server.certificates`` loads the pairs that clients are shown with it too.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ def client_context(
     else:
         _load_authority(context, ca)
     if cert is not None:
-        _load_own(context, cert, key)
+        load_own(context, cert, key)
     return context
 
 
@@ -45,7 +48,8 @@ def _load_authority(context: ssl.SSLContext, ca: Path) -> None:
         raise BadTls("ca", f"{ca} holds no certificate in PEM") from None
 
 
-def _load_own(context: ssl.SSLContext, cert: Path, key: Path | None) -> None:
+def load_own(context: ssl.SSLContext, cert: Path, key: Path | None) -> None:
+    """Let ``context`` show a certificate of the gate's own. Raises BadTls."""
     _readable("cert", cert)
     if key is not None:
         _readable("key", key)

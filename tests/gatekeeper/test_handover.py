@@ -9,10 +9,11 @@ from gatekeeper.handover import HandOver
 from gatekeeper.store.addresses import StoreAddresses
 
 ODD = {
-    "listen": ["[::1]:8443"],
+    "listen": [{"address": "[::1]:8443", "tls": True, "proxy_protocol": True}, "127.0.0.1:8080"],
+    "tls": {"cert": "/tls/a.pem", "more": [{"cert": "/tls/b.pem", "key": "/tls/b.key"}], "min_version": "1.3"},
     "public_url": "https://gate.example.org",
     "workers": 3,
-    "trusted_proxies": ["10.0.0.0/8", "2001:db8::/32"],
+    "trusted_proxies": ["10.0.0.0/8", "2001:db8::/32", "file:/etc/cdn.txt"],
     "storage": {"postgres": "postgresql://u:p%40ss@db/x", "redis": "rediss://:pw@r:6380/3", "secret": "s" * 40},
     "tokens": {"algorithm": "ES256", "access_ttl": "90s", "refresh_reuse_window": "1500ms"},
     "limits": {"login_per_account": "5/15minutes"},
@@ -27,7 +28,7 @@ ODD = {
 
 def test_configuration_arrives_as_it_was_sent() -> None:
     for config in (Config(), Config.model_validate(ODD)):
-        sent = HandOver(2, config, StoreAddresses("postgresql://a", "unix://b"), (5, 6))
+        sent = HandOver(2, config, StoreAddresses("postgresql://a", "unix://b"), ((5, 0), (6, 1)))
         received = HandOver.load(sent.dump())
         assert received == sent
         assert received.config.model_dump() == config.model_dump()

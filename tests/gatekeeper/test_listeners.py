@@ -74,6 +74,7 @@ def test_every_slot_has_a_socket_for_every_address() -> None:
     with closing(Listeners.bind(["127.0.0.1:0", "[::1]:0"], 3)) as listeners:
         assert len({one.fileno() for sockets in listeners.by_slot for one in sockets}) == 6
         assert len({one.getsockname() for sockets in listeners.by_slot for one in sockets}) == 2
+        assert listeners.entries == [0, 1]
 
 
 def test_fault_with_one_address_lets_go_of_the_others() -> None:

@@ -174,6 +174,16 @@ def test_a_misspelt_key_gets_a_suggestion(folder: Path, text: str, hint: str) ->
         ("trusted_proxies: [10.0.0.1/8]", "a network in CIDR"),
         ("trusted_proxies: 10.0.0.0/8", "must be a list"),
         ("listen: []", "must not be empty"),
+        ("listen: [{address: '8080'}]", "host:port is needed"),
+        ("listen: [{address: '127.0.0.1:1', tls: perhaps}]", "must be true or false"),
+        ("listen: [{address: '127.0.0.1:1', tsl: true}]", "unknown key"),
+        ("listen: [{address: '127.0.0.1:1', proxy_protocol: true}]", "needs trusted_proxies"),
+        ("{listen: [{address: '127.0.0.1:1', tls: true}], tls: {cert: a}}", "needs a public_url with https://"),
+        ("{listen: [{address: '127.0.0.1:1', tls: true}], public_url: https://a}", "needs a certificate: set tls.cert"),
+        ("{tls: {cert: a}, public_url: https://a}", "nothing uses it"),
+        ("tls: {min_version: '1.1'}", "must be '1.2' or '1.3'"),
+        ("sizes: {connections_per_ip: 0}", "must be at least 1"),
+        ("trusted_proxies: ['file:']", "a file of networks is written"),
         ("upstreams: {}", "must not be empty"),
         ("upstreams: {API: {targets: [http://a]}}", "lower-case"),
         ("upstreams: {api: {}}", "is missing"),
@@ -293,3 +303,21 @@ def test_no_secret_is_in_any_repr(folder: Path) -> None:
     assert SECRET not in repr(found)
     assert found.config.storage.secret is not None
     assert found.config.storage.secret.get_secret_value() == SECRET
+
+
+def test_files_of_listeners_and_trusted_proxies_start_at_the_file(folder: Path) -> None:
+    found = loaded(
+        folder,
+        "public_url: https://a.example\n"
+        "listen: [{address: '127.0.0.1:443', tls: true, proxy_protocol: true}, '127.0.0.1:80']\n"
+        "tls: {cert: a.pem, key: keys/a.key, more: [{cert: b.pem}, {cert: /c.pem, key: c.key}]}\n"
+        "trusted_proxies: [10.0.0.0/8, 'file:./cdn.txt', 'file:/etc/cdn.txt']\n",
+    ).config
+    assert (found.tls.cert, found.tls.key) == (folder / "a.pem", folder / "keys" / "a.key")
+    assert [(one.cert, one.key) for one in found.tls.more] == [
+        (folder / "b.pem", None),
+        (Path("/c.pem"), folder / "c.key"),
+    ]
+    assert list(map(str, found.trusted_proxies)) == ["10.0.0.0/8", f"file:{folder}/cdn.txt", "file:/etc/cdn.txt"]
+    ways = [(one.address, one.tls, one.proxy_protocol) for one in found.listeners]
+    assert ways == [("127.0.0.1:443", True, True), ("127.0.0.1:80", False, False)]
