@@ -65,6 +65,7 @@ class Gatekeeper:
         except GatekeeperError:
             self.reloader.refused()
             raise
+
     trusted: TrustedProxies
     metrics: Metrics
 

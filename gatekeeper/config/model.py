@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr
 
 from gatekeeper.config.forms import is_loopback
-from gatekeeper.config.pages import Pages
 from gatekeeper.config.listening import AnyListener, Listener, Tls
 from gatekeeper.config.networks import NetworkOrFile
+from gatekeeper.config.pages import Pages
 from gatekeeper.config.rules import RuleConfig
 from gatekeeper.config.section import Section
 from gatekeeper.config.types import (

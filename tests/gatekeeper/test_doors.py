@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import shutil
+import signal
 import socket
 import ssl
 import urllib.request
@@ -198,3 +199,9 @@ def test_a_list_of_trusted_proxies_is_in_force_as_its_file_changes(start: Start,
     assert by_all() == 12
     networks.write_text("10.0.0.0/8\n")
     until(lambda: len(gate.logged("trusted_proxies: read again")) == 4, "both workers to read it")
+
+
+def test_sighup_reads_the_files_again_unchanged(start: Start) -> None:
+    gate = start().wait_ready()
+    gate.signal(signal.SIGHUP)
+    until(lambda: len(gate.logged("tls: read again")) == 2, "both workers to read the certificate")
