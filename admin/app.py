@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from aiohttp import web
 
 from admin.guard import Guard, Visit
@@ -18,7 +20,8 @@ from policies.model import Reason
 
 
 class Panel:
-    """Read-only so far: the last login attempts and the living sessions. ``idle_ttl`` in seconds.
+    """Read-only so far: the last login attempts and the living sessions. ``idle_ttl`` in seconds; ``factor_roles``
+    need two factors.
 
     ``theme`` must know the package ``admin``.
     """
@@ -33,10 +36,11 @@ class Panel:
         sessions: SessionReader,
         live: LiveSessions,
         idle_ttl: float,
+        factor_roles: Collection[str],
     ) -> None:
         queries = PanelQueries(attempts=attempts, sessions=sessions, live=live, idle_ttl=idle_ttl)
         renderer = Renderer(theme)
-        self._guard = Guard(theme=theme, authenticator=authenticator, cookies=cookies)
+        self._guard = Guard(theme=theme, authenticator=authenticator, cookies=cookies, factor_roles=factor_roles)
         self._overview = OverviewViews(queries, renderer)
         self._logins = LoginViews(queries, renderer)
         self._sessions = SessionViews(queries, renderer)

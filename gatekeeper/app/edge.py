@@ -101,6 +101,7 @@ def _panel(config: Config, stores: Stores, tokens: TokenParts, theme: Theme) -> 
         sessions=stores.records,
         live=stores.live,
         idle_ttl=config.tokens.idle_ttl,
+        factor_roles=config.mfa.require_for_roles,
     )
 
 

@@ -10,7 +10,15 @@ ADMIN = "root@example.com"
 
 @pytest.fixture
 async def gate(postgres_dsn, redis_url, tmp_path):
-    """A gate as it is without a config.yaml."""
+    """A gate as it is without a config.yaml, but that a password is enough for its admin."""
+    mfa = {"require_for_roles": []}
+    async with running_gate(postgres_dsn, redis_url, tmp_path, mfa=mfa) as running:
+        yield running
+
+
+@pytest.fixture
+async def strict_gate(postgres_dsn, redis_url, tmp_path):
+    """A gate as it is without a config.yaml: its admins need two factors."""
     async with running_gate(postgres_dsn, redis_url, tmp_path) as running:
         yield running
 

@@ -6,6 +6,7 @@ import pytest
 from factories import PASSWORD
 from forms import NAVIGATION, Browser, text_of
 from gates import bearer
+from second_factors import challenged, code, enrol_totp
 
 from gatekeeper.identity.accounts import Accounts
 from gatekeeper.store.accounts import PostgresAccounts
@@ -15,6 +16,18 @@ from gatekeeper.store.redis import Redis
 
 PAGES = ["/_gate/admin", "/_gate/admin/", "/_gate/admin/logins", "/_gate/admin/sessions", "/_gate/admin/no-such-page"]
 CALLS = ["/_gate/admin/api/logins", "/_gate/admin/api/sessions", "/_gate/admin/api/no-such-thing"]
+
+
+async def _set_roles(gate, redis_url, email, roles):
+    postgres, redis = Postgres(gate.dsn, timeout=30.0), Redis(redis_url)
+    accounts = Accounts(PostgresAccounts(postgres), RedisSessions(redis, user_life=86400.0))
+    await redis.open()
+    try:
+        account = await accounts.find_by_email(email)
+        await accounts.set_roles(account.state.id, roles, gate.clock.now())
+    finally:
+        await redis.close()
+        await postgres.close()
 
 
 @pytest.mark.parametrize("path", PAGES + CALLS)
@@ -79,15 +92,7 @@ async def test_an_admin_is_told_what_is_not_there(admin, path):
 async def test_a_lost_role_counts_on_the_next_request(gate, admin, redis_url):
     """security 12"""
     assert (await admin.get("/_gate/admin/")).status == 200
-    postgres, redis = Postgres(gate.dsn, timeout=30.0), Redis(redis_url)
-    accounts = Accounts(PostgresAccounts(postgres), RedisSessions(redis, user_life=86400.0))
-    await redis.open()
-    try:
-        account = await accounts.find_by_email("root@example.com")
-        await accounts.set_roles(account.state.id, [], gate.clock.now())
-    finally:
-        await redis.close()
-        await postgres.close()
+    await _set_roles(gate, redis_url, "root@example.com", [])
     assert (await admin.get("/_gate/admin/")).status == 404
 
 
@@ -121,3 +126,57 @@ async def test_a_bearer_token_opens_the_json_too(gate, admin):
     answer = await gate.call("GET", "/_gate/admin/api/sessions", headers=bearer(tokens))
     assert (answer.status, answer.content_type) == (200, "application/json")
     assert len(json.loads(await answer.text())["sessions"]) == 2
+
+
+async def _first_admin(gate):
+    browser = Browser(gate)
+    link = f"/_gate/setup/{gate.setup_token}"
+    await browser.submit(link, {"email": "root@example.com", "password": PASSWORD})
+    return browser
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_an_admin_without_a_second_factor_is_led_to_adding_one(strict_gate, path):
+    """security 22"""
+    browser = await _first_admin(strict_gate)
+    answer = await browser.get(path)
+    back = path.replace("/", "%2F")
+    location = f"/_gate/step-up?next={back}&acr_values=2fa"
+    assert (answer.status, answer.headers["Location"]) == (302, location)
+    assert answer.headers["X-Gate-Reason"] == "mfa-required"
+
+
+@pytest.mark.parametrize("path", CALLS)
+async def test_a_call_by_one_factor_is_told_that_it_takes_two(strict_gate, path):
+    """security 22"""
+    browser = await _first_admin(strict_gate)
+    answer = await strict_gate.call("GET", path, headers={"Authorization": f"Bearer {browser.cookies['gate']}"})
+    assert (answer.status, answer.headers["X-Gate-Reason"]) == (401, "mfa-required")
+    assert 'error="insufficient_user_authentication", acr_values="2fa"' in answer.headers["WWW-Authenticate"]
+
+
+async def test_the_first_admin_adds_a_factor_and_is_in_and_logs_in_with_it(strict_gate):
+    """security 22"""
+    browser = await _first_admin(strict_gate)
+    mine = await enrol_totp(strict_gate, {"access_token": browser.cookies["gate"]})
+    browser.cookies["gate"] = mine.tokens["access_token"]
+    assert (await browser.get("/_gate/admin/")).status == 200
+    problem = await challenged(strict_gate, "root@example.com", PASSWORD)
+    body = {"challenge": problem["challenge"], "code": code(mine.secret, strict_gate)}
+    tokens = await (await strict_gate.post("totp/verify", body)).json()
+    answer = await strict_gate.call("GET", "/_gate/admin/api/sessions", headers=bearer(tokens))
+    assert answer.status == 200
+
+
+async def test_whoever_became_an_admin_after_the_login_steps_up_first(strict_gate, redis_url):
+    """security 12, 22"""
+    mine = await enrol_totp(strict_gate, await strict_gate.newcomer())
+    one = (await strict_gate.call("GET", "/_gate/admin/api/sessions", headers=bearer(mine.tokens))).status
+    await _set_roles(strict_gate, redis_url, "ada@example.com", ["admin"])
+    two = (await strict_gate.call("GET", "/_gate/admin/api/sessions", headers=bearer(mine.tokens))).status
+    assert (one, two) == (404, 200)
+    await strict_gate.register("eve@example.com")
+    eve = await strict_gate.login("eve@example.com")
+    await _set_roles(strict_gate, redis_url, "eve@example.com", ["admin"])
+    answer = await strict_gate.call("GET", "/_gate/admin/api/sessions", headers=bearer(eve))
+    assert (answer.status, answer.headers["X-Gate-Reason"]) == (401, "mfa-required")

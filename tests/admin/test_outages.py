@@ -15,7 +15,8 @@ def own_valkey():
 
 @pytest.fixture
 async def own_gate(postgres_dsn, own_valkey, tmp_path):
-    async with running_gate(postgres_dsn, own_valkey.url, tmp_path) as running:
+    mfa = {"require_for_roles": []}
+    async with running_gate(postgres_dsn, own_valkey.url, tmp_path, mfa=mfa) as running:
         yield running
 
 

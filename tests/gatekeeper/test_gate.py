@@ -42,6 +42,7 @@ def scene() -> Scene:
         {"path": "/few/**", "allow": "authenticated", "limit": {"rate": "2/minute", "by": "user"}},
         {"path": "/vault", "allow": "authenticated", "step_up": "10m"},
         {"path": "/two", "allow": "authenticated", "mfa": True},
+        {"path": "/both", "allow": "authenticated", "mfa": True, "step_up": "10m"},
         {"path": "/open/**", "allow": "anyone", "limit": {"rate": "2/minute"}},
     )
     store, tokens, refresh, cookies = (
@@ -337,6 +338,14 @@ async def test_a_step_up_of_the_session_does_not_raise_what_an_older_token_is_wo
     scene.store.sessions[live.id] = replace(live, auth_time=NOW + 700, mfa_time=NOW + 700, acr="2fa")
     for path in ("/vault", "/two"):
         assert (await scene.ask(path=path, headers=_bearer(pair), now=NOW + 701)).verdict is Verdict.STEP_UP
+
+
+async def test_an_older_token_of_two_factors_does_not_gain_a_later_use_of_the_second(scene):
+    pair = await scene.sessions.open(user(), ORIGIN, amr=("pwd", "otp"), acr="2fa", now=NOW)
+    live = scene.store.sessions[pair.session.id]
+    scene.store.sessions[live.id] = replace(live, auth_time=NOW + 700, mfa_time=NOW + 700)
+    decision = await scene.ask(path="/both", headers=_bearer(pair), now=NOW + 701)
+    assert decision.reason is Reason.STEP_UP_REQUIRED
 
 
 async def test_a_session_that_was_set_back_is_not_worth_what_its_tokens_say(scene):

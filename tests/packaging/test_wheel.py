@@ -69,6 +69,7 @@ class Elsewhere:
             "internal_listen": f"127.0.0.1:{free_port()}",
             "workers": 1,
             "storage": {"data_dir": "data"},
+            "mfa": {"require_for_roles": []},
             "upstreams": {"api": {"targets": [f"http://127.0.0.1:{free_port()}"]}},
         }
         (folder / "config.yaml").write_text(json.dumps(config))

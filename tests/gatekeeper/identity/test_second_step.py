@@ -60,6 +60,15 @@ async def test_a_code_counts_once_over_all_logins(gate):
     await _refused(second, 401, "mfa-invalid")
 
 
+async def test_a_challenge_that_was_answered_is_over(gate):
+    mine = await enrol_totp(gate, await gate.newcomer())
+    challenge = (await challenged(gate, EMAIL, PASSWORD))["challenge"]
+    body = {"challenge": challenge, "code": code(mine.secret, gate)}
+    assert (await gate.post("totp/verify", body)).status == 200
+    gate.clock.advance(30)
+    await _refused(await gate.post("totp/verify", {**body, "code": code(mine.secret, gate)}), 401, "mfa-invalid")
+
+
 async def test_of_twenty_parallel_right_codes_one_makes_a_session(gate):
     mine = await enrol_totp(gate, await gate.newcomer())
     problem = await challenged(gate, EMAIL, PASSWORD)

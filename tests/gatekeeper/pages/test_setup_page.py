@@ -38,7 +38,8 @@ async def test_the_first_admin_is_made_and_signed_in(browser, gate, link):
     answer = await browser.submit(link, {"email": "Root@Example.com", "password": PASSWORD, "name": " Grace "})
     assert (answer.status, answer.headers["Location"]) == (303, "/_gate/admin/")
     assert await _admins(gate) == [{"email": EMAIL, "name": "Grace", "roles": ["admin"]}]
-    assert (await browser.get("/_gate/admin/")).status == 200
+    panel = await browser.get("/_gate/admin/")
+    assert panel.headers["Location"] == "/_gate/step-up?next=%2F_gate%2Fadmin%2F&acr_values=2fa"
     assert (await Browser(gate).sign_in(EMAIL, PASSWORD)).status == 303
     audit = await gate.rows("SELECT action, actor, subject, after, host(address) AS address, request_id FROM audit_log")
     assert len(audit) == 1
