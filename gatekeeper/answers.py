@@ -68,6 +68,7 @@ _DETAIL: Mapping[Reason, str] = MappingProxyType(
         Reason.STEP_UP_REQUIRED: "This needs a more recent login; confirm that it is you.",
         Reason.NO_RULE: "Nothing here admits this request.",
         Reason.RULE_DENIED: "This account may not do this.",
+        Reason.BANNED: "You may not connect at the moment.",
         Reason.CSRF: "A browser may only do this from a page of the same origin.",
         Reason.UNTRUSTED_PROXY: "This may only be asked by a trusted proxy.",
         Reason.UNKNOWN_HOST: "This host is not served here.",

@@ -1,8 +1,8 @@
 """The straight line that every request takes: ``Gate.decide``. Called by every surface; knows no web framework.
 
-canonical target -> host -> rule that the target selects -> credentials, signature -> [one round trip: address limit,
-session, user, the rule's limit] -> address limit? -> session alive, user -> rule -> CSRF -> rule limit? -> Decision.
-Each step either goes on or says the reason.
+canonical target -> host -> ban -> rule that the target selects -> credentials, signature -> [one round trip: address
+limit, session, user, the rule's limit] -> address limit? -> session alive, user -> ban of the user -> rule -> CSRF ->
+rule limit? -> Decision. Each step either goes on or says the reason.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import field, replace
 
 from multidict import CIMultiDictProxy
 
+from gatekeeper.bans.door import Door
 from gatekeeper.errors import StoreUnavailable
 from gatekeeper.inbound import Head, HostList, InboundRequest, rate_key
 from gatekeeper.inbound.head import MOST_REMEMBERED
@@ -28,6 +29,7 @@ from gatekeeper.tokens.sessions import (
     TokenPair,
     UserState,
 )
+from policies.ban_list import BanList
 from policies.facts import fact
 from policies.model import Decision, Principal, Reason, StepUp, Verdict
 from policies.rates import Counted, Limit, LimitBy, LocalWindows, Standing
@@ -88,6 +90,7 @@ class Authenticator:
         store: SessionStore,
         sessions: Sessions,
         cookies: Cookies,
+        bans: BanList,
     ) -> None:
         self._access = access
         self._refresh = refresh
@@ -96,6 +99,7 @@ class Authenticator:
         self._cookies = cookies
         self._presented: dict[Head, Presented] = {}
         self._principals: dict[str, tuple[AccessClaims, LiveRecord, Principal]] = {}
+        self._bans = bans
 
     def present(self, request: InboundRequest) -> Presented:
         """Read the credentials: a bearer token beats cookies, and a bad one never falls back to them."""
@@ -175,9 +179,13 @@ class Authenticator:
         if isinstance(claim, Reason):
             return claim
         if isinstance(claim, RefreshClaim):
-            return await self.renew(claim, now)
-        live = await self._store.read(claim.session, claim.jti, claim.subject)
-        return self.admit(claim, live, now, by_cookie=presented.by_cookie)
+            found = await self.renew(claim, now)
+        else:
+            live = await self._store.read(claim.session, claim.jti, claim.subject)
+            found = self.admit(claim, live, now, by_cookie=presented.by_cookie)
+        if isinstance(found, Authenticated) and self._bans.of_user(found.principal.subject, now) is not None:
+            return Reason.BANNED
+        return found
 
 
 class Gate:
@@ -194,6 +202,7 @@ class Gate:
         store: SessionStore,
         cookies: Cookies,
         address_limit: Limit,
+        door: Door,
         *,
         on_store_lost: Callable[[str], None] = lambda _policy: None,
     ) -> None:
@@ -203,6 +212,7 @@ class Gate:
         self._store = store
         self._cookies = cookies
         self._address_limit = address_limit
+        self._door = door
         self._windows = LocalWindows()
         self._on_store_lost = on_store_lost
 
@@ -221,6 +231,9 @@ class Gate:
         target, now = request.target, request.received
         if not self._hosts.serves(target.host, target.port):
             return Decision(reason=Reason.UNKNOWN_HOST)
+        banned = self._door.refuses(request)
+        if banned is not None:
+            return banned
         rule = self._rules.find(request.method, target, request)
         presented = self._authenticator.present(request)
         claim = self._authenticator.claim(presented, now)
@@ -278,6 +291,9 @@ class Gate:
             # On a public rule bad credentials mean anonymous.
             public = rule is not None and rule.public
             return self._judge(rule, None, facts.rule, request.received) if public else refused(who, rule)
+        banned = self._door.refuses_user(who.principal.subject, request.received)
+        if banned is not None:
+            return replace(banned, rule=rule, principal=who.principal)
         standing = facts.rule
         if standing is None and rule is not None and rule.limit is not None and who.renewed is not None:
             standing = await self._count_renewed(rule.limit, who, request)

@@ -1,4 +1,4 @@
-"""Connections that outlive a request, and what ends them: their session, their user, their rule, a drain.
+"""Connections that outlive a request, and what ends them: their session, their user, their rule, a ban, a drain.
 
 The surfaces ``add`` each tunnel and each streamed answer; ``gatekeeper.app`` runs ``run`` for the life of the
 worker. Two things lead to a look at Redis: a published change (a hint, usually within milliseconds) and a timer
@@ -19,7 +19,7 @@ from typing import Final, Protocol
 from gatekeeper.clock import Clock
 from gatekeeper.errors import StoreUnavailable
 from gatekeeper.tokens.sessions import LiveRecord, Sessions
-from policies.model import Principal
+from policies.model import Address, Principal
 from policies.rules import Rule, admits
 
 PER_SESSION: Final = 100  # tunnels and event streams of one session on one worker
@@ -38,6 +38,7 @@ class Ending(StrEnum):
 
     SESSION = "session-ended"
     RULE = "rule-denied"
+    BANNED = "banned"
     STORE = "store-unavailable"
     DRAIN = "going-away"
 
@@ -71,6 +72,7 @@ class LiveConnection:
     good: float
     due: float = _NOW
     ending: bool = False
+    client: Address | None = None
 
 
 class LiveConnections:
@@ -85,6 +87,7 @@ class LiveConnections:
         per_session: int = PER_SESSION,
         grace: float = GRACE,
         sweep: float = SWEEP,
+        banned: Callable[[Address | None, str | None, float], object | None] = lambda _address, _user, _now: None,
     ) -> None:
         self._state = state
         self._sessions = sessions
@@ -92,6 +95,7 @@ class LiveConnections:
         self._per_session = per_session
         self._grace = grace
         self._sweep = sweep
+        self._banned = banned
         self._all: set[LiveConnection] = set()
         self._by_session: dict[str, set[LiveConnection]] = {}
         self._by_user: dict[str, set[LiveConnection]] = {}
@@ -111,14 +115,20 @@ class LiveConnections:
         return len(mine) < self._per_session or sum(live.endless for live in mine) < self._per_session
 
     def add(
-        self, close: Callable[[Ending], None], principal: Principal | None, rule: Rule | None, *, endless: bool
+        self,
+        close: Callable[[Ending], None],
+        principal: Principal | None,
+        rule: Rule | None,
+        *,
+        endless: bool,
+        client: Address | None = None,
     ) -> LiveConnection:
         """An open connection; ``close`` is called at most once, and never from within this call.
 
         ``endless`` ones (tunnels, event streams) are closed when the worker drains, others may finish.
         """
         loop = asyncio.get_running_loop()
-        live = LiveConnection(close, principal, rule, endless, good=loop.time())
+        live = LiveConnection(close, principal, rule, endless, good=loop.time(), client=client)
         self._all.add(live)
         self._endless += endless
         if principal is not None:
@@ -128,6 +138,8 @@ class LiveConnections:
             self._soonest = _NOW
         if self._draining and endless:
             loop.call_soon(self._end, live, Ending.DRAIN)
+        elif self._is_banned(live):  # since the decision
+            loop.call_soon(self._end, live, Ending.BANNED)
         return live
 
     def remove(self, live: LiveConnection) -> None:
@@ -163,6 +175,11 @@ class LiveConnections:
             await self._review(self._by_user.get(change.user, ()), now)
         else:
             await self.check(now, everything=True)
+
+    def end_banned(self) -> None:
+        """Bans have changed: close what they reach now."""
+        for live in [live for live in self._all if not live.ending and self._is_banned(live)]:
+            self._end(live, Ending.BANNED)
 
     async def drain(self, patience: float = 2.0) -> None:
         """Close tunnels and event streams, and wait ``patience`` seconds at most until they are gone."""
@@ -242,6 +259,10 @@ class LiveConnections:
         if live.rule is not None and admits(live.rule, current) is not None:
             return Ending.RULE
         return None
+
+    def _is_banned(self, live: LiveConnection) -> bool:
+        who = live.principal
+        return self._banned(live.client, who.subject if who else None, self._clock.now()) is not None
 
     def _unsure(self, live: LiveConnection) -> None:
         live.due = self._soonest = _NOW

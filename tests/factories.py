@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -15,6 +15,8 @@ from gatekeeper.tokens.codec import AccessTokens
 from gatekeeper.tokens.keyring import KeyRing, generate, unseal
 from gatekeeper.tokens.refresh import RefreshTokens
 from gatekeeper.tokens.sessions import Session, UserState
+from policies.ban_list import BanList
+from policies.bans import entries_of, of_user, parse_subject, whole_end
 from policies.load import compile_rules
 from policies.model import RequestTarget
 from policies.rules import RuleBook
@@ -100,3 +102,13 @@ def rule_book(*rules: dict[str, Any]) -> RuleBook:
     """Rules as config.yaml has them, over one upstream called api."""
     configs = [RuleConfig.model_validate({"name": f"rule-{place}", **rule}) for place, rule in enumerate(rules)]
     return compile_rules(configs, ["api"])
+
+
+def ban_list(*texts: str, allow: tuple[str, ...] = (), until: float | None = None, **changes: Any) -> BanList:
+    """A list that is ready and holds bans on ``texts`` (``parse_subject``), or on users as ``user:<id>``."""
+    bans = BanList([ip_network(network) for network in allow], **changes)
+    bans.take(bans.blank())
+    for text in texts:
+        subject = of_user(text[5:]) if text.startswith("user:") else parse_subject(text)
+        bans.apply(entries_of(subject, whole_end(until)))
+    return bans

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from gatekeeper.answers import json_answer
+from gatekeeper.app.bans import ban_parts
 from gatekeeper.app.edge import Edge, build_edge
 from gatekeeper.app.parts import Running, TokenParts, keep_keys, load_keys, open_stores, token_parts
 from gatekeeper.app.reload import Reloader, rule_book
@@ -30,6 +31,7 @@ from gatekeeper.surfaces.cors import ApiCors
 from gatekeeper.surfaces.entrance import Handler
 from gatekeeper.surfaces.express import Express
 from geo.lookup import PlaceFinder
+from policies.ban_list import BanList
 from policies.cors import Cors, parse_origins
 from policies.read import METHODS
 
@@ -120,8 +122,10 @@ async def build(
     clock = clock or SystemClock()
     stores = open_stores(config, addresses.postgres, addresses.redis, clock)
     metrics, secret = Metrics(), secret_of(config.storage)
-    tokens = token_parts(config, stores, secret, metrics)
     upstreams, places = Pools(config, secret), _places(config)
+    bans = BanList(config.bans.allow, places.country)
+    tokens = token_parts(config, stores, secret, metrics, bans)
+    live = LiveConnections(stores.live, tokens.sessions, clock, banned=bans.of_connection)
     running = Running(
         stores=stores,
         rules=rule_book(config, places),
@@ -133,7 +137,8 @@ async def build(
         clock=clock,
         secret=secret,
         metrics=metrics,
-        live=LiveConnections(stores.live, tokens.sessions, clock),
+        live=live,
+        bans=ban_parts(config, stores, bans, live, metrics, clock),
         upstreams=upstreams,
     )
     edge = build_edge(config, stores, tokens, running, access)
@@ -159,6 +164,8 @@ def _life(running: Running, tokens: TokenParts) -> Callable[[web.Application], A
         try:
             await running.stores.postgres.open()
             await load_keys(tokens, keys, running.secret)
+            with contextlib.suppress(StoreUnavailable):  # not ready, and nothing is served, until there is a list
+                await running.bans.follower.look()
             # Redis away at the start: the worker serves public routes and answers 503 until it is there.
             with contextlib.suppress(StoreUnavailable):
                 await running.stores.redis.open()
@@ -168,6 +175,7 @@ def _life(running: Running, tokens: TokenParts) -> Callable[[web.Application], A
                 asyncio.create_task(keep_keys(tokens, keys, running.secret)),
                 asyncio.create_task(running.metrics.keep_flushing()),
                 asyncio.create_task(running.live.run()),
+                asyncio.create_task(running.bans.follower.run()),
             }
             running.upstreams.watch()
             running.metrics.reloaded(good=True, now=running.clock.now())

@@ -13,7 +13,7 @@ from gatekeeper.app.parts import Running, Stores, TokenParts
 from gatekeeper.config.model import Config
 from gatekeeper.doors import networks
 from gatekeeper.gate import Gate
-from gatekeeper.health import Health
+from gatekeeper.health import Check, Health
 from gatekeeper.identity.endpoints import Identity, IdentitySettings
 from gatekeeper.identity.factor_endpoints import FactorEndpoints
 from gatekeeper.identity.limits import LimitsCounter
@@ -47,6 +47,8 @@ def _identity(config: Config, stores: Stores, tokens: TokenParts, running: Runni
         sessions=tokens.sessions,
         authenticator=tokens.authenticator,
         cookies=tokens.cookies,
+        known=tokens.devices,
+        bans=running.bans.bans,
         refresh_tokens=tokens.refresh,
         counter=LimitsCounter(stores.redis.limits_storage),
         keys=tokens.ring,
@@ -88,6 +90,7 @@ def _gate(config: Config, tokens: TokenParts, running: Running, hosts: HostList)
         running.stores.live,
         tokens.cookies,
         address_limit(config),
+        running.bans.door,
         on_store_lost=partial(running.metrics.store_error, "redis"),
     )
 
@@ -117,10 +120,19 @@ def build_edge(config: Config, stores: Stores, tokens: TokenParts, running: Runn
     theme = build_theme(config)
     settings = ProxySettings(config.prefix, config.sizes.body)
     reader = RequestReader(trusted, running.clock, scheme=urlsplit(config.public_url).scheme)
-    checks = {"redis": running.redis_answers, "postgres": running.postgres_answers, **readiness(running.upstreams)}
+    checks: dict[str, Check] = {"redis": running.redis_answers, "postgres": running.postgres_answers}
+    checks |= {"bans": running.bans.follower.ready, **readiness(running.upstreams)}
     proxy = Proxy(gate, running.upstreams, headers, settings, running.metrics, running.live)
     verify = NginxVerify(gate, headers, trusted, hosts, prefix=config.prefix, public_url=config.public_url)
-    entrance = Entrance(reader, hosts, access, running.metrics, prefix=config.prefix, for_people=ForPeople(theme))
+    entrance = Entrance(
+        reader,
+        hosts,
+        running.bans.door,
+        access,
+        running.metrics,
+        prefix=config.prefix,
+        for_people=ForPeople(theme),
+    )
     return Edge(
         gate=gate,
         identity=identity,

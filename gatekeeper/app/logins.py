@@ -18,7 +18,8 @@ from gatekeeper.identity.factors.enrolment import Enrolment
 from gatekeeper.identity.factors.recovery_codes import RecoveryCodes
 from gatekeeper.identity.factors.sealing import Sealer
 from gatekeeper.identity.factors.totp import Totp
-from gatekeeper.identity.limits import LimitsCounter
+from gatekeeper.identity.guard import AttemptGuard
+from gatekeeper.identity.limits import AttemptCounter, LimitsCounter
 from gatekeeper.identity.login import PasswordLogin
 from gatekeeper.identity.passkey_login import PasskeyLogin
 from gatekeeper.identity.second_endpoints import SecondEndpoints
@@ -86,6 +87,18 @@ def _factors(config: Config, running: Running) -> _Factors:
     )
 
 
+def _guard(config: Config, tokens: TokenParts, running: Running, counter: AttemptCounter) -> AttemptGuard:
+    return AttemptGuard(
+        counter,
+        tokens.devices,
+        running.stores.records,
+        running.bans.strikes,
+        per_address=config.limits.login_per_ip,
+        per_account=config.limits.login_per_account,
+        secret=derive(running.secret, "attempt-counters"),
+    )
+
+
 def build_logins(config: Config, tokens: TokenParts, running: Running) -> Logins:
     """All of it."""
     stores, roles = running.stores, config.mfa.require_for_roles
@@ -104,17 +117,19 @@ def build_logins(config: Config, tokens: TokenParts, running: Running) -> Logins
         methods=config.mfa.methods,
         per_account=config.limits.login_per_account,
     )
-    second = SecondStep(accounts, tokens.sessions, checks, parts.devices, challenges, attempts, required_roles=roles)
-    login = PasswordLogin(
+    guard = _guard(config, tokens, running, counter)
+    second = SecondStep(
         accounts,
-        running.passwords,
-        second,
+        tokens.sessions,
+        checks,
+        parts.devices,
+        challenges,
         attempts,
-        counter,
-        per_address=config.limits.login_per_ip,
-        per_account=config.limits.login_per_account,
-        counter_secret=derive(running.secret, "attempt-counters"),
+        running.bans.bans,
+        running.bans.strikes,
+        required_roles=roles,
     )
+    login = PasswordLogin(accounts, running.passwords, second, attempts, guard)
     step_ups = StepUps(login, tokens.sessions, checks, challenges, required_roles=roles)
     enrolment = Enrolment(
         parts.store,

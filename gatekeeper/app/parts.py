@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from gatekeeper.bans.door import Door
+from gatekeeper.bans.follow import BanFollower
+from gatekeeper.bans.strikes import Strikes
 from gatekeeper.clock import Clock
 from gatekeeper.config.model import Config
 from gatekeeper.errors import StoreUnavailable
@@ -24,14 +27,26 @@ from gatekeeper.store.redis import Redis
 from gatekeeper.store.replay import Replay
 from gatekeeper.tokens.codec import AccessTokens
 from gatekeeper.tokens.cookies import Cookies
+from gatekeeper.tokens.devices import DeviceTokens
 from gatekeeper.tokens.keyring import KeyRing, derive, unseal
 from gatekeeper.tokens.refresh import RefreshTokens
 from gatekeeper.tokens.sessions import Sessions
 from geo.lookup import PlaceFinder
+from policies.ban_list import BanList
 from policies.rules import RuleBook
 
 KEYS_EVERY = 30.0  # seconds between looks for signing keys that other gates made
 _USER_LIFE_MARGIN = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class BanParts:
+    """The list of bans, who may change it, and who asks it (``gatekeeper.app.bans``)."""
+
+    bans: BanList
+    strikes: Strikes
+    follower: BanFollower
+    door: Door
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +72,7 @@ class TokenParts:
     refresh: RefreshTokens
     sessions: Sessions
     cookies: Cookies
+    devices: DeviceTokens
     authenticator: Authenticator
 
 
@@ -78,7 +94,7 @@ def open_stores(config: Config, postgres_dsn: str, redis_url: str, clock: Clock)
     )
 
 
-def token_parts(config: Config, stores: Stores, secret: str, metrics: Metrics) -> TokenParts:
+def token_parts(config: Config, stores: Stores, secret: str, metrics: Metrics, bans: BanList) -> TokenParts:
     """The makers and readers of tokens, over a key ring that is still empty."""
     ring = KeyRing([])
     access = AccessTokens(ring, issuer=config.public_url, audience=config.tokens.audience, ttl=config.tokens.access_ttl)
@@ -94,8 +110,9 @@ def token_parts(config: Config, stores: Stores, secret: str, metrics: Metrics) -
         on_event=metrics.token,
     )
     cookies = Cookies(secure=config.public_url.startswith("https:"))
-    authenticator = Authenticator(access, refresh, stores.live, sessions, cookies)
-    return TokenParts(ring, access, refresh, sessions, cookies, authenticator)
+    devices = DeviceTokens(derive(secret, "device-tokens"))
+    authenticator = Authenticator(access, refresh, stores.live, sessions, cookies, bans)
+    return TokenParts(ring, access, refresh, sessions, cookies, devices, authenticator)
 
 
 async def load_keys(tokens: TokenParts, store: PostgresKeys, secret: str) -> None:
@@ -125,6 +142,7 @@ class Running:
     secret: str
     metrics: Metrics
     live: LiveConnections
+    bans: BanParts
     upstreams: Pools
 
     async def redis_answers(self) -> None:
@@ -141,6 +159,7 @@ class Running:
 
     async def close(self) -> None:
         """Let go of everything."""
+        await self.bans.strikes.close()
         self.passwords.close()
         await self.upstreams.close()
         await self.stores.redis.close()

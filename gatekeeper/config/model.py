@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr
 
+from gatekeeper.config.bans import Bans
 from gatekeeper.config.forms import is_loopback
 from gatekeeper.config.listening import AnyListener, Listener, Tls
 from gatekeeper.config.networks import NetworkOrFile
@@ -128,7 +129,14 @@ class Limits(Section):
     login_per_ip: Rate = Field(
         "20/minute", validate_default=True, description="Failed logins from one address (IPv6: one /64)."
     )
-    login_per_account: Rate = Field("5/15minutes", validate_default=True, description="Failed logins for one e-mail.")
+    login_per_account: Rate = Field(
+        "5/15minutes",
+        validate_default=True,
+        description=(
+            "Failed logins for one e-mail, and for one e-mail from one address. A browser or an address that has signed"
+            " in to the account before still gets through when strangers have used them up."
+        ),
+    )
     register_per_ip: Rate = Field("20/hour", validate_default=True, description="Registrations from one address.")
     refresh_per_session: Rate = Field("60/minute", validate_default=True, description="Refreshes of one session.")
 
@@ -238,6 +246,7 @@ class Config(Section):
     mfa: Mfa = Field(default_factory=Mfa)
     pages: Pages = Field(default_factory=Pages)
     limits: Limits = Field(default_factory=Limits)
+    bans: Bans = Field(default_factory=Bans)
     timeouts: Timeouts = Field(default_factory=Timeouts)
     sizes: Sizes = Field(default_factory=Sizes)
     geo: Geo = Field(default_factory=Geo)

@@ -10,13 +10,16 @@ from policies.model import Address
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Where an attempt comes from; ``device`` is the cookie of a remembered device."""
+    """Where an attempt comes from; ``device`` is the cookie of a remembered device, ``known`` that of a browser
+    that has signed in before.
+    """
 
     address: Address
     country: str | None
     user_agent: str
     request_id: str
     device: str | None = field(default=None, repr=False)
+    known: str | None = field(default=None, repr=False)
 
     def origin(self) -> SessionOrigin:
         """As a session remembers it."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import limits
 from aiohttp import web
 
-from gatekeeper.answers import json_answer
+from gatekeeper.answers import STATUS, json_answer
 from gatekeeper.appkeys import INBOUND
 from gatekeeper.clock import as_datetime
 from gatekeeper.errors import Conflict, Problem
@@ -30,13 +30,16 @@ from gatekeeper.identity.caller import Caller
 from gatekeeper.identity.limits import AttemptCounter, take_or_refuse
 from gatekeeper.identity.login import PasswordLogin
 from gatekeeper.identity.passwords import Passwords
+from gatekeeper.identity.second_step import refused_for
 from gatekeeper.inbound import InboundRequest, rate_key
 from gatekeeper.journal.audit import AuditLog, Change
 from gatekeeper.tokens.cookies import Cookies
+from gatekeeper.tokens.devices import DeviceTokens
 from gatekeeper.tokens.keyring import KeyRing
 from gatekeeper.tokens.refresh import RefreshTokens
 from gatekeeper.tokens.sessions import Sessions, TokenPair, UserState
 from geo.lookup import PlaceFinder
+from policies.ban_list import BanList
 from policies.model import Principal, Reason
 
 
@@ -88,6 +91,8 @@ class Identity:
         sessions: Sessions,
         authenticator: Authenticator,
         cookies: Cookies,
+        known: DeviceTokens,
+        bans: BanList,
         refresh_tokens: RefreshTokens,
         counter: AttemptCounter,
         keys: KeyRing,
@@ -101,6 +106,8 @@ class Identity:
         self._sessions = sessions
         self._authenticator = authenticator
         self._cookies = cookies
+        self._known = known
+        self._bans = bans
         self._refresh_tokens = refresh_tokens
         self._counter = counter
         self._keys = keys
@@ -148,7 +155,7 @@ class Identity:
         if body.cookies and not same_origin(inbound):
             raise Problem(403, Reason.CSRF)
         pair = await self._login.log_in(body.email, body.password, self.caller(inbound), inbound.received)
-        return self.answer(pair, inbound.received, cookies=body.cookies)
+        return self.welcome(pair, inbound, cookies=body.cookies)
 
     async def refresh(self, request: web.Request) -> web.Response:
         """POST ``refresh``: the next token answer of the family, by body or by cookie."""
@@ -168,6 +175,9 @@ class Identity:
         pair = await self._sessions.refresh(claim, inbound.received)
         if isinstance(pair, Reason):
             raise Problem(401, pair)
+        banned = self._bans.of_user(pair.user.id, inbound.received)
+        if banned is not None:
+            raise refused_for(banned, inbound.received)
         return self.answer(pair, inbound.received, cookies=by_cookie)
 
     async def log_out(self, request: web.Request) -> web.Response:
@@ -281,7 +291,7 @@ class Identity:
         """
         found = await self._authenticator.authenticate(self._authenticator.present(inbound), inbound.received)
         if isinstance(found, Reason):
-            raise Problem(401, found)
+            raise Problem(STATUS[found], found)
         if found.by_cookie and not same_origin(inbound):
             raise Problem(403, Reason.CSRF)
         if found.principal.must_enrol and not enrolling:
@@ -297,7 +307,20 @@ class Identity:
             user_agent=inbound.headers.get("User-Agent", "")[:512],
             request_id=inbound.request_id,
             device=self._cookies.device(inbound.headers.getall("Cookie", [])),
+            known=self._cookies.known(inbound.headers.getall("Cookie", [])),
         )
+
+    def remember_browser(self, answer: web.StreamResponse, inbound: InboundRequest, user: str) -> None:
+        """After a login that keeps cookies: this browser has signed in to this account (security 20)."""
+        presented = self._cookies.known(inbound.headers.getall("Cookie", []))
+        answer.headers.add("Set-Cookie", self._cookies.set_known(self._known.remember(presented, user)))
+
+    def welcome(self, pair: TokenPair, inbound: InboundRequest, *, cookies: bool) -> web.Response:
+        """The token answer after a login; with ``cookies`` the browser is remembered as known."""
+        answer = self.answer(pair, inbound.received, cookies=cookies)
+        if cookies:
+            self.remember_browser(answer, inbound, pair.user.id)
+        return answer
 
     def set_cookies(self, answer: web.StreamResponse, pair: TokenPair, now: float) -> None:
         """Put both tokens into cookies; only the access token where there is no other."""

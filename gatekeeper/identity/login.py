@@ -8,16 +8,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 
-import limits
-
 from gatekeeper.errors import Problem
 from gatekeeper.identity.accounts import Account, Accounts
 from gatekeeper.identity.caller import Caller
 from gatekeeper.identity.emails import InvalidEmail, canonical_email
-from gatekeeper.identity.limits import AttemptCounter, account_key, take_or_refuse
+from gatekeeper.identity.guard import AttemptGuard
 from gatekeeper.identity.passwords import Passwords
 from gatekeeper.identity.second_step import FirstStep, SecondStep
-from gatekeeper.inbound import rate_key
 from gatekeeper.journal.attempts import Attempt, AttemptLog, Result
 from gatekeeper.tokens.sessions import TokenPair
 from policies.model import Reason
@@ -32,52 +29,49 @@ class PasswordLogin:
         passwords: Passwords,
         second: SecondStep,
         attempts: AttemptLog,
-        counter: AttemptCounter,
+        guard: AttemptGuard,
         *,
-        per_address: limits.RateLimitItem,
-        per_account: limits.RateLimitItem,
-        counter_secret: bytes,
         new_key: Callable[[], uuid.UUID] = uuid.uuid4,
     ) -> None:
         self._accounts = accounts
         self._passwords = passwords
         self._second = second
         self._attempts = attempts
-        self._counter = counter
-        self._per_address = per_address
-        self._per_account = per_account
-        self._secret = counter_secret
+        self._guard = guard
         self._new_key = new_key
 
     async def log_in(self, email: str, password: str, caller: Caller, now: float) -> TokenPair:
-        """A new session. Raises Problem (401 invalid-credentials or mfa-required, 429, 503) or StoreUnavailable."""
+        """A new session.
+
+        Raises Problem (401 invalid-credentials or mfa-required, 403 banned, 429, 503) or StoreUnavailable.
+        """
         account = await self._find(email)
-        address = ("login", "address", rate_key(caller.address))
-        identity = ("login", "account", account.state.id if account else account_key(self._secret, _fold(email)))
+        user = account.state.id if account else None
         try:
-            await take_or_refuse(self._counter, self._per_address, *address)
-            await take_or_refuse(self._counter, self._per_account, *identity)
+            attempt = await self._guard.admit(user, email, caller, now)
         except Problem as refusal:
             await self._record(email, account, Result.BLOCKED, refusal.reason, caller, now)
             raise
         right = await self._passwords.verify(account.password_hash if account else None, password)
         if account is None or not right or account.state.locked:
             await self._record(email, account, Result.FAILURE, Reason.INVALID_CREDENTIALS, caller, now)
+            await self._guard.failed(attempt, now)
             raise Problem(401, Reason.INVALID_CREDENTIALS, "The e-mail or the password is wrong.")
-        await self._counter.give_back(self._per_address, *address)
-        await self._counter.clear(self._per_account, *identity)
+        await self._guard.succeeded(attempt)
         await self._rehash(account, password)
         return await self._second.admit(FirstStep(account.state, email, "password", ("pwd",)), caller, now)
 
     async def confirm(self, user: str, password: str) -> None:
-        """Ask for the password again, under the same limit as a login. Raises Problem (401, 429, 503)."""
-        identity = ("login", "account", user)
-        await take_or_refuse(self._counter, self._per_account, *identity)
+        """Ask for the password again. Raises Problem (401, 429, 503).
+
+        Counted apart from logins: strangers cannot keep somebody who is signed in from a new password.
+        """
+        await self._guard.confirm(user)
         account = await self._accounts.find(user)
         right = await self._passwords.verify(account.password_hash if account else None, password)
         if not right:
             raise Problem(401, Reason.INVALID_CREDENTIALS, "The current password is wrong.")
-        await self._counter.clear(self._per_account, *identity)
+        await self._guard.confirmed(user)
 
     async def _find(self, email: str) -> Account | None:
         try:
@@ -114,10 +108,3 @@ class PasswordLogin:
             request_id=caller.request_id,
         )
         await self._attempts.record_attempt(attempt, self._new_key())
-
-
-def _fold(email: str) -> str:
-    try:
-        return canonical_email(email)
-    except InvalidEmail:
-        return email.casefold()

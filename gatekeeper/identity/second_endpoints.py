@@ -82,7 +82,7 @@ class SecondEndpoints:
     ) -> web.Response:
         caller = self._identity.caller(inbound)
         pair = await self._second.finish(challenge, shown, caller, inbound.received)
-        answer = self._identity.answer(pair, inbound.received, cookies=cookies)
+        answer = self._identity.welcome(pair, inbound, cookies=cookies)
         if remember:
             await self.remember(answer, pair, inbound)
         return answer
@@ -131,7 +131,7 @@ class SecondEndpoints:
             return await self._finish(body.challenge, shown, inbound, cookies=body.cookies, remember=body.remember)
         login, caller = _able(self._passkey_login), self._identity.caller(inbound)
         pair = await login.log_in(body.challenge, body.response, caller, inbound.received)
-        return self._identity.answer(pair, inbound.received, cookies=body.cookies)
+        return self._identity.welcome(pair, inbound, cookies=body.cookies)
 
     async def step_up(self, request: web.Request) -> web.Response:
         """POST ``step-up``: a fresh access token of the same session."""

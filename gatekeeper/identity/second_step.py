@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Final, NoReturn
+from typing import Final, NoReturn, Protocol
 
 from gatekeeper.errors import Problem
 from gatekeeper.identity.accounts import Accounts
@@ -20,7 +20,9 @@ from gatekeeper.identity.factors.devices import Devices
 from gatekeeper.identity.factors.records import Method
 from gatekeeper.journal.attempts import Attempt, AttemptLog, Result
 from gatekeeper.tokens.sessions import Sessions, TokenPair, UserState
-from policies.model import Reason
+from policies.ban_list import BanList
+from policies.bans import Banned, Source
+from policies.model import Address, Reason
 
 LIFE: Final = 300.0  # seconds to show the second factor
 _OVER: Final = "This login took too long, or was tried too often; begin again."
@@ -41,6 +43,12 @@ class FirstStep:
     two_factors: bool = False
 
 
+class CodeStrikes(Protocol):
+    """Counts wrong codes towards a ban (``bans.strikes.Strikes``). Never raises for a store."""
+
+    async def strike(self, source: Source, address: Address, now: float) -> None: ...
+
+
 class SecondStep:
     """The service; ``required_roles`` must have a second factor."""
 
@@ -52,6 +60,8 @@ class SecondStep:
         devices: Devices,
         challenges: Challenges,
         attempts: AttemptLog,
+        bans: BanList,
+        strikes: CodeStrikes,
         *,
         required_roles: Collection[str],
         new_key: Callable[[], uuid.UUID] = uuid.uuid4,
@@ -62,6 +72,8 @@ class SecondStep:
         self._devices = devices
         self._challenges = challenges
         self._attempts = attempts
+        self._bans = bans
+        self._strikes = strikes
         self._required_roles = frozenset(required_roles)
         self._new_key = new_key
 
@@ -72,8 +84,10 @@ class SecondStep:
     async def admit(self, first: FirstStep, caller: Caller, now: float) -> TokenPair:
         """A session, for whoever needs no second factor or has to add one first (``must_enrol``).
 
-        Raises Problem: 401 mfa-required with ``challenge``, ``methods`` and ``expires_in``; StoreUnavailable.
+        Raises Problem: 401 mfa-required with ``challenge``, ``methods`` and ``expires_in``, 403 banned;
+        StoreUnavailable.
         """
+        await self._refuse_banned(first, caller, now)
         if first.two_factors:
             return await self._open(first, caller, now)
         required = self.required(first.user.roles)
@@ -83,7 +97,7 @@ class SecondStep:
         return await self._open(first, caller, now, must_enrol=required and not methods)
 
     async def finish(self, challenge: str, shown: FactorShown, caller: Caller, now: float) -> TokenPair:
-        """The session that ``admit`` promised. Raises Problem (401 mfa-invalid, 429), StoreUnavailable."""
+        """The session that ``admit`` promised. Raises Problem (401 mfa-invalid, 403 banned, 429), StoreUnavailable."""
         found = await self._challenges.find(challenge)
         account = None
         if found is not None and found.purpose is Purpose.MFA and found.user is not None:
@@ -93,6 +107,7 @@ class SecondStep:
         user = account.state
         first = FirstStep(user, found.facts.get("email", ""), found.facts.get("method", ""), found.amr)
         factor = shown.method
+        await self._refuse_banned(first, caller, now)
         try:
             current = not user.locked and found.facts.get("epoch") == str(user.epoch)
             amr = await self._checks.answer(found, Purpose.MFA, user.id, shown, now) if current else None
@@ -101,6 +116,7 @@ class SecondStep:
             raise
         if amr is None:
             await self._record(first, Result.FAILURE, Reason.MFA_INVALID, caller, now, factor=factor)
+            await self._strikes.strike(Source.OTP, caller.address, now)
             raise Problem(401, Reason.MFA_INVALID, _WRONG)
         both = FirstStep(user, first.email, first.method, _joined(first.amr, amr), two_factors=True)
         return await self._open(both, caller, now, factor=factor)
@@ -118,6 +134,12 @@ class SecondStep:
         """
         value = await self._devices.remember(user, caller.user_agent, now)
         return None if value is None or self._devices.life is None else (value, self._devices.life)
+
+    async def _refuse_banned(self, first: FirstStep, caller: Caller, now: float) -> None:
+        banned = self._bans.of_user(first.user.id, now)
+        if banned is not None:
+            await self._record(first, Result.BLOCKED, Reason.BANNED, caller, now)
+            raise refused_for(banned, now)
 
     async def _ask(self, first: FirstStep, methods: tuple[Method, ...], caller: Caller, now: float) -> NoReturn:
         offered = tuple(str(method) for method in methods if method != Method.OTP or "otp" not in first.amr)
@@ -182,6 +204,13 @@ class SecondStep:
             factor=factor,
         )
         await self._attempts.record_attempt(attempt, self._new_key())
+
+
+def refused_for(banned: Banned, now: float) -> Problem:
+    """What somebody with a banned account is told."""
+    left = banned.retry_after(now)
+    extra = {} if left is None else {"retry_after": int(left) + 1}
+    return Problem(403, Reason.BANNED, "This account may not sign in at the moment.", **extra)
 
 
 def _joined(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:

@@ -73,8 +73,12 @@ class Metrics:
         self._logins = self._counter("logins", "Login attempts.", "result", "reason", "method")
         self._tokens = self._counter("tokens", "Tokens handed out or refused.", "event")
         self._limited = self._counter("limited", "Requests over a limit.", "limit")
+        self._bans = self._counter("bans", "Automatic bans.", "source")
         self._store_errors = self._counter("store_errors", "Stores that did not answer.", "store", "policy")
         self._in_flight = self._gauge("in_flight", "Requests being answered.")
+        self._bans_active = Gauge(
+            "gatekeeper_bans_active", "Bans in force.", registry=self._registry, multiprocess_mode="livemax"
+        )
         self._password_queue = self._gauge("password_queue", "Passwords being hashed or waiting for it.")
         self._refused = self._counter("connections_refused", "Connections closed before a request.", "reason")
         self._connections = self._gauge("connections", "Connections of clients.")
@@ -85,6 +89,7 @@ class Metrics:
         self.connections: Callable[[], int] = int
         self.in_flight = 0
         self.password_queue: Callable[[], int] = int
+        self.bans_active: Callable[[], int] = int
         self.before_flush: list[Callable[[], None]] = []
         self.target_up = Gauge(
             "gatekeeper_upstream_target_up",
@@ -163,6 +168,10 @@ class Metrics:
         """One request over the limit of this name."""
         self._limited.waiting[limit,] += 1
 
+    def ban(self, source: str) -> None:
+        """One automatic ban."""
+        self._bans.waiting[source,] += 1
+
     def store_error(self, store: str, policy: str) -> None:
         """A store did not answer, and what was done then (closed, local)."""
         self._store_errors.waiting[store, policy] += 1
@@ -180,6 +189,7 @@ class Metrics:
         self._in_flight.set(self.in_flight)
         self._connections.set(self.connections())
         self._password_queue.set(self.password_queue())
+        self._bans_active.set(self.bans_active())
         for sums in self._sums:
             sums.flush()
         for times in self._times:

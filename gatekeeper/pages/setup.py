@@ -83,6 +83,7 @@ class SetupPage:
             return see_other(f"{self._theme.prefix}/login")
         answer = see_other(f"{self._theme.prefix}/admin/")
         self._identity.set_cookies(answer, pair, inbound.received)
+        self._identity.remember_browser(answer, inbound, admin.id)
         return answer
 
     def _check(self, fields: Mapping[str, str], language: Language) -> RegisterBody | dict[str, str]:

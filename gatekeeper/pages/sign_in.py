@@ -77,6 +77,7 @@ class SignInPages:
             return self._login_page(request, target, email=email, fault=outage(fault))
         answer = see_other(target)
         self._identity.set_cookies(answer, pair, inbound.received)
+        self._identity.remember_browser(answer, inbound, pair.user.id)
         return answer
 
     async def logout_form(self, request: web.Request) -> web.Response:

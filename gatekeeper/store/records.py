@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import AsyncIterator, Sequence
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from gatekeeper.clock import as_datetime
@@ -14,7 +14,7 @@ from gatekeeper.journal.audit import Change
 from gatekeeper.store.accounts import user_state
 from gatekeeper.store.postgres import Postgres
 from gatekeeper.tokens.sessions import Session, SessionOrigin, SessionRecord, UserState
-from policies.model import Reason
+from policies.model import Address, Reason
 
 _SESSION = (
     "s.id, s.user_id, s.started_at, s.expires_at, s.ended_at, s.end_reason, host(s.address) AS address,"
@@ -93,6 +93,15 @@ class PostgresSessionRecords:
             (uuid.UUID(user), as_datetime(now)),
         )
         return [_record(row) for row in rows]
+
+    async def used_from(self, user: str, address: Address, since: float) -> bool:
+        """Whether a session of ``user`` began at this address (IPv6: in its /64) since then."""
+        network = ip_network((address, 32 if address.version == 4 else 64), strict=False)
+        row = await self._postgres.fetch_one(
+            "SELECT 1 AS one FROM sessions WHERE user_id = %s AND started_at > %s AND address <<= %s::inet LIMIT 1",
+            (uuid.UUID(user), as_datetime(since), network),
+        )
+        return row is not None
 
     async def latest_open(self, count: int, now: float) -> list[tuple[SessionRecord, str]]:
         """The newest open sessions with their users' e-mails."""

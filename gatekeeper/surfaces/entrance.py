@@ -13,6 +13,7 @@ from aiohttp import web
 
 from gatekeeper.answers import problem, say
 from gatekeeper.appkeys import DECISION, INBOUND
+from gatekeeper.bans.door import Door
 from gatekeeper.errors import Problem, StoreUnavailable
 from gatekeeper.inbound import NOWHERE, HostList, InboundRequest, Refused, RequestReader
 from gatekeeper.observe.access import AccessEntry, AccessLog
@@ -40,6 +41,7 @@ class Entrance:
         self,
         reader: RequestReader,
         hosts: HostList,
+        door: Door,
         access: AccessLog | None,
         metrics: Metrics,
         *,
@@ -49,6 +51,7 @@ class Entrance:
         self.for_people = for_people
         self._reader = reader
         self._hosts = hosts
+        self._door = door
         self._access = access
         self._metrics = metrics
         self._own = f"{prefix}/"
@@ -110,7 +113,10 @@ class Entrance:
             return problem(Reason.NOT_FOUND)
         if path.startswith((self._health, self._verify)):
             return None
-        return None if self._hosts.serves(read.target.host, read.target.port) else problem(Reason.UNKNOWN_HOST)
+        if not self._hosts.serves(read.target.host, read.target.port):
+            return problem(Reason.UNKNOWN_HOST)
+        banned = self._door.refuses(read)
+        return None if banned is None else _turned_away(banned)
 
     def _refuse(self, request: web.Request, refused: Refused) -> web.Response:
         if request.raw_path.startswith(self._verify):  # nginx knows no 400 from a subrequest
@@ -167,6 +173,7 @@ class Entrance:
         self._metrics.request(surface, rule.upstream if rule else "", status, seconds)
         self._metrics.decision(decision.verdict.name.lower(), decision.reason or "", rule.name if rule else "")
         if decision.reason is Reason.RATE_LIMITED:
+            self._door.over_limit(read.client, read.received)
             self._metrics.limited(decision.standing.limit.name if decision.standing else "default")
 
 
@@ -176,6 +183,11 @@ def _told(answer: web.StreamResponse) -> tuple[int, int, str | None]:
         return answer.status, answer.sent, answer.why
     size = len(answer.body) if isinstance(answer, web.Response) and isinstance(answer.body, bytes) else 0
     return answer.status, size, answer.headers.get("X-Gate-Reason")
+
+
+def _turned_away(decision: Decision) -> web.Response:
+    extra = {} if decision.retry_after is None else {"retry_after": int(decision.retry_after) + 1}
+    return problem(decision.reason or Reason.BANNED, extra=extra)
 
 
 def _plain(answer: web.HTTPException) -> web.StreamResponse:

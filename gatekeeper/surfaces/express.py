@@ -130,7 +130,13 @@ class Express:
             met.answer.release()
             _say(exchange, problem(Reason.RATE_LIMITED, detail=TOO_MANY))
             return
-        live = self._live.add(partial(_cut, exchange, met), decision.principal, decision.rule, endless=endless)
+        live = self._live.add(
+            partial(_cut, exchange, met),
+            decision.principal,
+            decision.rule,
+            endless=endless,
+            client=exchange.inbound.client,
+        )
         try:
             await _relay_parts(exchange, met, endless=endless)
         finally:

@@ -221,7 +221,13 @@ class Proxy:
         if endless and not self._live.has_room(decision.principal):
             answer.release()
             return problem(Reason.RATE_LIMITED, detail=TOO_MANY)
-        live = self._live.add(partial(relayed.cut, request), decision.principal, decision.rule, endless=endless)
+        live = self._live.add(
+            partial(relayed.cut, request),
+            decision.principal,
+            decision.rule,
+            endless=endless,
+            client=request[INBOUND].client,
+        )
         try:
             await relayed.send(request)
         finally:

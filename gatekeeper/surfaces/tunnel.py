@@ -13,12 +13,13 @@ from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.web_request import BaseRequest
 
+from gatekeeper.appkeys import INBOUND
 from gatekeeper.live import Ending, LiveConnection, LiveConnections
 from gatekeeper.server.connection import Connection
 from gatekeeper.upstream.headers import RawHeaders
 from gatekeeper.upstream.response import UpstreamResponse
 from gatekeeper.upstream.tunnel import Parked, Tunnel
-from policies.model import Decision
+from policies.model import Address, Decision
 from policies.rules import Rule
 
 ENDED: Final = 4401  # of the range that RFC 6455 7.4.2 leaves to applications: as 401 says it
@@ -84,6 +85,7 @@ def switch(
         Parked(transport, early, blocked=blocked),
         switched.socket,
         framed=switched.protocol.lower() == _WEBSOCKET,
+        address=request[INBOUND].client,
     )
     return SwitchedAnswer()
 
@@ -101,10 +103,19 @@ class _Live:
     __slots__ = ("_entry", "_registry", "_tunnel")
 
     def __init__(
-        self, registry: LiveConnections, decision: Decision, client: Parked, upstream: Parked, *, framed: bool
+        self,
+        registry: LiveConnections,
+        decision: Decision,
+        client: Parked,
+        upstream: Parked,
+        *,
+        framed: bool,
+        address: Address,
     ) -> None:
         self._registry = registry
-        self._entry: LiveConnection = registry.add(self._close, decision.principal, decision.rule, endless=True)
+        self._entry: LiveConnection = registry.add(
+            self._close, decision.principal, decision.rule, endless=True, client=address
+        )
         self._tunnel = Tunnel(client, upstream, framed=framed, on_end=self._ended)
 
     def _close(self, ending: Ending) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from gatekeeper.tokens.devices import LIFE as KNOWN_FOR
 from gatekeeper.tokens.sessions import TokenPair
 
 
@@ -23,8 +24,8 @@ class Cookies:
 
     EVER: ClassVar[frozenset[str]] = frozenset(
         {
-            *("gate", "gate-refresh", "gate-device"),
-            *("__Host-gate", "__Host-gate-refresh", "__Host-gate-device"),
+            *("gate", "gate-refresh", "gate-device", "gate-known"),
+            *("__Host-gate", "__Host-gate-refresh", "__Host-gate-device", "__Host-gate-known"),
         }
     )
 
@@ -33,6 +34,7 @@ class Cookies:
         self.access_name = f"{prefix}gate"
         self.refresh_name = f"{prefix}gate-refresh"
         self.device_name = f"{prefix}gate-device"
+        self.known_name = f"{prefix}gate-known"
         self._attributes = "; Path=/; HttpOnly; SameSite=Lax" + ("; Secure" if secure else "")
 
     def read(self, fields: Iterable[str]) -> PresentedCookies:
@@ -51,9 +53,15 @@ class Cookies:
 
     def device(self, fields: Iterable[str]) -> str | None:
         """The cookie of a remembered device (``identity.factors.devices``); None without one, or with two."""
-        pairs = (part.strip().partition("=") for cookie_field in fields for part in cookie_field.split(";"))
-        found = [value for name, _, value in pairs if name == self.device_name]
-        return found[0] if len(found) == 1 else None
+        return _single(fields, self.device_name)
+
+    def known(self, fields: Iterable[str]) -> str | None:
+        """The token of a browser that has signed in before (``tokens.devices``); None without one, or with two."""
+        return _single(fields, self.known_name)
+
+    def set_known(self, token: str) -> str:
+        """Set-Cookie for that token; a logout leaves it."""
+        return f"{self.known_name}={token}; Max-Age={KNOWN_FOR}{self._attributes}"
 
     def set_device(self, value: str, life: float) -> str:
         """Set-Cookie that remembers a device for ``life`` seconds."""
@@ -75,3 +83,9 @@ class Cookies:
             f"{self.access_name}=; Max-Age=0{self._attributes}",
             f"{self.refresh_name}=; Max-Age=0{self._attributes}",
         )
+
+
+def _single(fields: Iterable[str], wanted: str) -> str | None:
+    pairs = (part.strip().partition("=") for cookie_field in fields for part in cookie_field.split(";"))
+    found = [value for name, _, value in pairs if name == wanted]
+    return found[0] if len(found) == 1 else None

@@ -4,9 +4,10 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 import pytest
-from factories import ISSUER, NOW, access_tokens, inbound, key_ring, refresh_tokens, rule_book, session, user
+from factories import ISSUER, NOW, access_tokens, ban_list, inbound, key_ring, refresh_tokens, rule_book, session, user
 from fakes import MemoryRecords, MemorySessions
 
+from gatekeeper.bans.door import Door
 from gatekeeper.gate import Authenticator, Gate
 from gatekeeper.inbound import HostList
 from gatekeeper.tokens.codec import AccessTokens
@@ -54,8 +55,8 @@ def scene() -> Scene:
     sessions = Sessions(
         store, MemoryRecords(), tokens, refresh, refresh_ttl=30 * 86400, idle_ttl=7 * 86400, reuse_window=10
     )
-    authenticator = Authenticator(tokens, refresh, store, sessions, cookies)
-    gate = Gate(rules, HostList(ISSUER), authenticator, store, cookies, Limit("default", 100, 60))
+    authenticator = Authenticator(tokens, refresh, store, sessions, cookies, bans := ban_list())
+    gate = Gate(rules, HostList(ISSUER), authenticator, store, cookies, Limit("default", 100, 60), Door(bans))
     return Scene(gate, store, sessions, tokens)
 
 

@@ -1,0 +1,1 @@
+"""Bans at work: made by strikes and by people, followed from the store by every worker."""
