@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import replace
 
 from gatebench import peers
 from gatebench.gate import gate
@@ -14,6 +15,7 @@ from gatebench.stage import SESSIONS, Stage
 
 WORK = {
     "gate: forward": "JWT, session, blacklist, limits, rules, identity headers with assertion, access log",
+    "gate: no head twice": "the same, each request with a field that no other had",
     "gate: verify": "the same, answered to nginx's auth_request",
     "nginx": "bare reverse proxy",
     "HAProxy": "JWT HS256, counter in the process",
@@ -74,6 +76,9 @@ def _systems(stage: Stage, stack: ExitStack) -> tuple[list[System], dict[str, st
     verify_tokens = verifier.sign_in(SESSIONS)
     tried: dict[str, Callable[[], AbstractContextManager[System]]] = {
         "gate: forward": lambda: nullcontext(stage.gate.system("gate: forward", stage.tokens)),
+        "gate: no head twice": lambda: nullcontext(
+            replace(stage.gate.system("gate: no head twice", stage.tokens), fresh=True)
+        ),
         "gate: verify": lambda: nullcontext(verifier.verifying("gate: verify", verify_tokens)),
         "Caddy": lambda: peers.caddy(tools, stage.place("caddy"), api),
         "Fastify": lambda: peers.fastify(tools, stage.place("fastify"), api, redis, tokens),

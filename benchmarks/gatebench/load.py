@@ -22,7 +22,8 @@ CONNECTIONS = 64
 class System:
     """One server under test: where it listens, what each request carries, and its processes.
 
-    ``requests`` are sets of header fields sent in turn; with a ``body`` they are POSTs.
+    ``requests`` are sets of header fields sent in turn; with a ``body`` they are POSTs; ``fresh`` ones have a field that
+    no other has.
     """
 
     name: str
@@ -31,6 +32,7 @@ class System:
     path: str = "/api/items/1"
     requests: Sequence[Mapping[str, str]] = field(default=(), repr=False)
     body: str = ""
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ def wrk(
     requests = folder / "requests.txt"
     requests.write_text("".join(f"{_block(one)}\n" for one in system.requests))
     env = {"REQUESTS": str(requests), "PATH": os.environ["PATH"]} | ({"BODY": system.body} if system.body else {})
+    env |= {"FRESH": "1"} if system.fresh else {}
     url = f"http://127.0.0.1:{system.port}{system.path}"
     options = ["-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s", "--latency"]
     Quiet.wait()

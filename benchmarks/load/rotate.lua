@@ -1,6 +1,8 @@
 -- wrk: send the prepared requests of a file in turn; say what happened as one line of JSON.
--- Called by gatebench/load.py. REQUESTS names a file of header blocks separated by empty lines; with BODY each is a POST.
+-- Called by gatebench/load.py. REQUESTS names a file of header blocks separated by empty lines; with BODY each is a POST,
+-- with FRESH each has a field that no other has.
 local requests, turn = {}, 0
+local fresh, count = os.getenv("FRESH"), 0
 local body = os.getenv("BODY")
 local method = body and "POST" or "GET"
 
@@ -26,7 +28,9 @@ end
 
 function request()
   turn = turn % #requests + 1
-  return requests[turn]
+  if not fresh then return requests[turn] end
+  count = count + 1
+  return requests[turn]:sub(1, -3) .. "X-Trace: " .. count .. "\r\n\r\n"
 end
 
 function done(summary, latency)

@@ -13,7 +13,13 @@ async def upstream():
 
 
 @pytest.fixture
-async def gate(postgres_dsn, redis_url, tmp_path, upstream):
+def express():
+    """Whether plain requests are served without the framework; test files that matter to try both."""
+    return True
+
+
+@pytest.fixture
+async def gate(postgres_dsn, redis_url, tmp_path, upstream, express):
     """A gate with a public rule, a role rule and a rule for everyone who is signed in."""
     rules = [
         {"name": "health", "path": "/health", "methods": ["GET"], "allow": "anyone"},
@@ -29,5 +35,5 @@ async def gate(postgres_dsn, redis_url, tmp_path, upstream):
             "refresh_per_session": "1000/minute",
         },
     }
-    async with running_gate(postgres_dsn, redis_url, tmp_path, **settings) as running:
+    async with running_gate(postgres_dsn, redis_url, tmp_path, express=express, **settings) as running:
         yield running

@@ -63,6 +63,12 @@ class Served:
         assert self.runner.server is not None
         return self.runner.server.connections[0]
 
+    def lane(self) -> Any:
+        """The server's side of the one open lean connection."""
+        assert self.runner is not None
+        (lane,) = self.runner.server._lanes.open
+        return lane
+
     async def status(self, *parts: bytes) -> int:
         """The one answer's status; 0 where the connection was closed without one."""
         answer = await self.ask(*parts)
@@ -128,13 +134,18 @@ async def serving() -> AsyncIterator[Callable[..., Any]]:
     async with AsyncExitStack() as stack:
 
         async def start(
-            *, sizes: dict[str, int] | None = None, app: web.Application | None = None, **timeouts: float
+            *,
+            sizes: dict[str, int] | None = None,
+            app: web.Application | None = None,
+            express: Any = None,
+            **timeouts: float,
         ) -> Served:
             served = Served()
             runner = make_runner(
                 app or application(served),
                 timeouts=Timeouts().model_copy(update={"drain": 1.0, **timeouts}),
                 sizes=Sizes().model_copy(update=sizes or {}),
+                express=express,
             )
             await runner.setup()
             stack.push_async_callback(runner.cleanup)

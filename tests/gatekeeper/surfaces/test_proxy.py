@@ -10,6 +10,12 @@ from gates import bearer, running_gate
 from upstreams import Upstream, plays, unused_port
 
 
+@pytest.fixture(params=[True, False], ids=["lean", "framework"])
+def express(request):
+    """Both kinds of connection forward alike."""
+    return request.param
+
+
 async def raw(gate, request: bytes) -> bytes:
     """What the gate answers to these bytes on a connection of their own."""
     host, port = gate.url.removeprefix("http://").split(":")
