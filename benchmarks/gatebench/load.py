@@ -22,8 +22,8 @@ CONNECTIONS = 64
 class System:
     """One server under test: where it listens, what each request carries, and its processes.
 
-    ``requests`` are sets of header fields sent in turn; with a ``body`` they are POSTs; ``fresh`` ones have a field that
-    no other has.
+    ``requests`` are sets of header fields sent in turn; with a ``body`` they are POSTs; ``fresh`` ones have a field
+    that no other has.
     """
 
     name: str
