@@ -32,8 +32,8 @@ from gatekeeper.tokens.sessions import (
 from policies.ban_list import BanList
 from policies.facts import fact
 from policies.model import Decision, Principal, Reason, StepUp, Verdict
-from policies.rates import Counted, Limit, LimitBy, LocalWindows, Standing
-from policies.rules import Rule, RuleBook, admits, lacks
+from policies.rates import Counted, Limit, LimitBy, LocalWindows, Standing, whose
+from policies.rules import Rule, RuleBook, admits, lacks, may_call
 
 _MOST_PRINCIPALS = 10_000
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110 9.2.1, less TRACE, which is refused
@@ -258,8 +258,7 @@ class Gate:
         limit = rule.limit if rule is not None else None
         if isinstance(claim, AccessClaims):
             if limit is not None:
-                who = {LimitBy.ADDRESS: address, LimitBy.USER: claim.subject, LimitBy.SESSION: claim.session}[limit.by]
-                counted = Counted(limit, who)
+                counted = Counted(limit, whose(limit, request.headers, address, claim.subject, claim.session))
             return Question(
                 request.received,
                 claim.session,
@@ -268,8 +267,8 @@ class Gate:
                 address_limit=Counted(self._address_limit, address),
                 rule_limit=counted,
             )
-        if limit is not None and limit.by is LimitBy.ADDRESS:
-            counted = Counted(limit, address)
+        if limit is not None and limit.by is not LimitBy.USER and limit.by is not LimitBy.SESSION:
+            counted = Counted(limit, whose(limit, request.headers, address))
         return Question(request.received, address_limit=Counted(self._address_limit, address), rule_limit=counted)
 
     async def _who(
@@ -298,7 +297,7 @@ class Gate:
         if standing is None and rule is not None and rule.limit is not None and who.renewed is not None:
             standing = await self._count_renewed(rule.limit, who, request)
         decision = self._judge(rule, who.principal, standing, request.received)
-        if who.by_cookie and not same_origin(request) and not _may_call(rule, request):
+        if who.by_cookie and not same_origin(request) and not may_call(rule, request.headers):
             if rule is not None and rule.public:
                 return self._judge(rule, None, standing, request.received)
             if decision.verdict in {Verdict.ALLOW, Verdict.STEP_UP} or decision.reason is Reason.RATE_LIMITED:
@@ -343,9 +342,7 @@ class Gate:
 
 def _limited(standing: Standing, rule: Rule | None, principal: Principal | None = None) -> Decision:
     own = standing if rule is not None and standing.limit is rule.limit else None
-    return Decision(
-        reason=Reason.RATE_LIMITED, rule=rule, principal=principal, standing=own, retry_after=standing.reset
-    )
+    return Decision(reason=Reason.RATE_LIMITED, rule=rule, principal=principal, standing=own, retry_after=standing.wait)
 
 
 def refused(reason: Reason, rule: Rule | None, principal: Principal | None = None) -> Decision:
@@ -367,13 +364,6 @@ def same_origin(request: InboundRequest) -> bool:
     if site is not None and site != "same-origin":
         return False
     return origin is None or origin.lower() == f"{request.target.scheme}://{request.target.authority}"
-
-
-def _may_call(rule: Rule | None, request: InboundRequest) -> bool:
-    """Whether the rule lets pages of this other origin act with the user's cookies."""
-    cors = rule.effects.cors if rule is not None and rule.effects is not None else None
-    origins = request.headers.getall("Origin", ())
-    return cors is not None and cors.credentials and len(origins) == 1 and cors.admits(origins[0])
 
 
 def principal_of(claims: AccessClaims, session: Session, user: UserState) -> Principal:

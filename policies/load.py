@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Sequence
+from functools import partial
+from itertools import pairwise
 from typing import Final
 
 from policies.criteria import CountryOf
+from policies.fields import check_token
 from policies.rates import Limit, LimitBy
-from policies.read import read_access, read_criteria, read_hosts, read_methods, read_paths
+from policies.read import read_access, read_criteria, read_hosts, read_methods, read_paths, tried
 from policies.read_effects import read_effects
 from policies.rules import WEBSOCKET, Access, Rule, RuleBook
 from policies.shadows import unreachable
-from policies.sources import RuleFault, RuleSource
+from policies.sources import LimitSource, RuleFault, RuleSource
 
 MOST_RULES: Final = 100_000
 
@@ -130,10 +133,10 @@ class _Compiler:
         source = self._source.limit
         if source is None:
             return None
-        by = LimitBy(source.by)
-        if access is Access.ANYONE and by is not LimitBy.ADDRESS:
-            self._fault("limit", f"by: {by} means nothing where anyone is allowed; write by: address")
-        return Limit(self._source.name, source.rate.amount, source.rate.get_expiry(), by)
+        limit = tried(source, partial(compile_limit, self._source.name), "limit", self._fault)
+        if limit is not None and access is Access.ANYONE and limit.by in {LimitBy.USER, LimitBy.SESSION}:
+            self._fault("limit", f"by: {limit.by} means nothing where anyone is allowed; write by: address")
+        return limit
 
     def _upstream(self, upstreams: Collection[str], access: Access) -> str:
         name, known = self._source.upstream, ", ".join(sorted(upstreams)) or "none"
@@ -146,6 +149,22 @@ class _Compiler:
         elif name not in upstreams:
             self._fault("upstream", f"there is no upstream {name!r}; known: {known}")
         return name or ""
+
+
+def compile_limit(name: str, source: LimitSource) -> Limit:
+    """A limit of this name. Raises ValueError, in words for an operator."""
+    by, _, header = source.by.partition(":")
+    if header:
+        check_token(header)
+    windows = sorted((rate.get_expiry(), rate.amount) for rate in source.rate)
+    for (short, few), (long, many) in pairwise(windows):
+        if short == long:
+            raise ValueError(f"two rates for the same {short} s")
+        if many <= few:
+            raise ValueError(f"{few} in {short} s are never reached beside {many} in {long} s")
+    (window, amount), *more = windows
+    further = tuple((many, long) for long, many in more)
+    return Limit(name, amount, window, LimitBy(by), further, header or None, source.report_only)
 
 
 def _doubled_names(rules: Sequence[RuleSource]) -> Iterator[RuleFault]:

@@ -15,7 +15,7 @@ from policies.globs import ANY_DEPTH, Glob, split_path
 from policies.hosts import HostPattern
 from policies.model import Principal, Reason, RequestTarget, StepUp
 from policies.patterns import PathRegex
-from policies.rates import Limit
+from policies.rates import HeaderLines, Limit
 from policies.subjects import Subject
 
 PathPattern = Glob | PathRegex
@@ -146,6 +146,13 @@ def _fits(rule: Rule, principal: Principal | None) -> Reason | None:
         if any(subject.fits(verified) for subject in rule.subjects):
             return Reason.EMAIL_UNVERIFIED
     return Reason.RULE_DENIED
+
+
+def may_call(rule: Rule | None, headers: HeaderLines) -> bool:
+    """Whether the rule lets pages of the origin that ``headers`` name act with the user's cookies (security 8)."""
+    cors = rule.effects.cors if rule is not None and rule.effects is not None else None
+    origins = headers.getall("Origin", ())
+    return cors is not None and cors.credentials and len(origins) == 1 and cors.admits(origins[0])
 
 
 def lacks(rule: Rule, principal: Principal, now: float) -> StepUp | None:

@@ -11,6 +11,7 @@ from gatekeeper.app.logins import Logins, build_logins, factor_endpoints
 from gatekeeper.app.pages import build_pages, build_theme
 from gatekeeper.app.parts import Running, Stores, TokenParts
 from gatekeeper.config.model import Config
+from gatekeeper.config.rules import RuleLimit
 from gatekeeper.doors import networks
 from gatekeeper.gate import Gate
 from gatekeeper.health import Check, Health
@@ -30,6 +31,7 @@ from gatekeeper.surfaces.identity_headers import IdentityHeaders
 from gatekeeper.surfaces.proxy import Proxy, ProxySettings
 from gatekeeper.surfaces.verify import NginxVerify
 from gatekeeper.tokens.assertion import Assertions
+from policies.load import compile_limit
 from policies.rates import Limit
 
 
@@ -78,8 +80,7 @@ class Edge:
 
 def address_limit(config: Config) -> Limit:
     """``limits.default``."""
-    default = config.limits.default
-    return Limit("default", default.amount, default.get_expiry())
+    return compile_limit("default", RuleLimit(rate=config.limits.default))
 
 
 def _gate(config: Config, tokens: TokenParts, running: Running, hosts: HostList) -> Gate:

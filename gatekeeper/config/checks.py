@@ -11,11 +11,11 @@ from itertools import chain
 from gatekeeper.config.forms import is_loopback, listen_place, target_place
 from gatekeeper.config.model import Config
 from gatekeeper.config.paths import KeyPath
-from gatekeeper.config.rules import AllowSubjects
+from gatekeeper.config.rules import AllowSubjects, RuleLimit
 from gatekeeper.config.types import say_duration, say_size
 from gatekeeper.config.upstreams import Upstream
 from policies.cors import parse_origins
-from policies.load import BadRules, compile_rules
+from policies.load import BadRules, compile_limit, compile_rules
 from policies.rules import RuleBook
 
 Mistake = tuple[KeyPath, str]
@@ -25,7 +25,18 @@ _SMALLEST_HEAD = 1 << 10
 
 def contradictions(config: Config) -> Iterator[Mistake]:
     """Mistakes between keys other than the rules."""
-    checks = (_factors, _lives, _sizes, _doubled, _listeners, _loops, _upstreams, _unverified, _api_cors)
+    checks = (
+        _factors,
+        _lives,
+        _sizes,
+        _doubled,
+        _listeners,
+        _loops,
+        _upstreams,
+        _unverified,
+        _api_cors,
+        _default_limit,
+    )
     return chain.from_iterable(check(config) for check in checks)
 
 
@@ -54,6 +65,13 @@ def _unverified(config: Config) -> Iterator[Mistake]:
         if any(isinstance(choice, AllowSubjects) and choice.asks_for_email for choice in allow):
             words = "asks for verified e-mails, but registration is open and verifies none; close it"
             yield ("rules", position, "allow"), words
+
+
+def _default_limit(config: Config) -> Iterator[Mistake]:
+    try:
+        compile_limit("default", RuleLimit(rate=config.limits.default))
+    except ValueError as problem:
+        yield ("limits", "default"), str(problem)
 
 
 def _api_cors(config: Config) -> Iterator[Mistake]:

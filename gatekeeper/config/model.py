@@ -29,6 +29,7 @@ from gatekeeper.config.types import (
     Prefix,
     PublicUrl,
     Rate,
+    Rates,
     RedisUrl,
     RoleName,
     Size,
@@ -121,10 +122,10 @@ class Mfa(Section):
 class Limits(Section):
     """Attempts allowed before 429."""
 
-    default: Rate = Field(
+    default: Rates = Field(
         "1000/minute",
         validate_default=True,
-        description="Requests of one address (IPv6: one /64) to the upstreams, over all rules.",
+        description="Requests of one address (IPv6: one /64) to the upstreams, over all rules; one rate or several.",
     )
     login_per_ip: Rate = Field(
         "20/minute", validate_default=True, description="Failed logins from one address (IPv6: one /64)."

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, StrictBool, Tag, model_validator
 
 from gatekeeper.config.section import Section
-from gatekeeper.config.types import Cidr, Duration, OneOrMore, Rate, RoleName, RuleName, Size, UserName
+from gatekeeper.config.types import Cidr, Duration, LimitKey, OneOrMore, Rates, RoleName, RuleName, Size, UserName
 
 Wanted = dict[str, StrictBool | str]
 
@@ -97,10 +97,15 @@ class Cors(Section):
 class RuleLimit(Section):
     """How often a rule may be used."""
 
-    rate: Rate = Field(description="Requests a time, such as 600/minute.")
-    by: Literal["address", "user", "session"] = Field(
-        "address", description="Whose requests count together; user and session need a rule that asks for a login."
+    rate: Rates = Field(description="Requests a time, such as 600/minute, or several: 30/1m, 400/1h.")
+    by: LimitKey = Field(
+        "address",
+        description=(
+            "Whose requests count together: address (IPv6: one /64), user, session (both need a rule that asks for a"
+            " login), rule (everybody's), or header:NAME, the value of a field that clients cannot choose freely."
+        ),
     )
+    report_only: bool = Field(False, description="Refuse nothing; log and count what would have been.")
 
 
 class RuleConfig(Section):

@@ -33,7 +33,7 @@ Made by `gatekeeper config template --markdown`; do not edit. `gatekeeper config
 - **File.** `./config.yaml`, or the one named by `--config FILE`. Without a file every default holds. Relative paths
   in it start at the file's folder.
 - **Values.** Durations `500ms`, `30s`, `15m`, `12h`, `30d`; sizes `512`, `64KiB`, `10MiB`, `1GiB`; rates
-  `100/minute`, `5/15minutes`, `20/hour`; networks in CIDR, `10.0.0.0/8`.
+  `100/minute`, `5/15minutes`, `20/hour`, `30/1m`; networks in CIDR, `10.0.0.0/8`.
 - **Environment.** Any value as `GATEKEEPER__SECTION__KEY`, which precedes the file:
   `GATEKEEPER__TOKENS__ACCESS_TTL=15m`, `GATEKEEPER__UPSTREAMS__API__TARGETS='[http://10.0.0.5:9000]'`. Lists and
   mappings are YAML in flow style; a list of plain values may also be separated by commas. In the name of an upstream
@@ -77,6 +77,10 @@ The first rule that matches in all it asks for (`host`, `path`, `methods`, `quer
   login, 403 without the role. `nobody` refuses. `{roles: [staff], domains: [example.org]}` asks for both,
   `[{roles: [staff]}, {users: [ada@example.org]}]` for either. E-mails count only where they are verified; with open
   registration that verifies none, a rule about e-mails is a mistake.
+- **Limits** of several windows (`rate: 30/1m, 400/1h`) count a request in all of them or, where one is full, in none.
+  Windows are aligned to Unix time and slide by the share of the one before, so a burst passes at most the amount of a
+  window, over all workers and gates; after an uneven window before it, up to that unevenness less. While Redis is away
+  each worker counts for itself, for the 50,000 keys it has seen last.
 - **CORS** decides which pages of other origins may read answers, refusals included; what the upstream says of it is
   dropped. Only with `credentials: true` do cookies count from there, and then those pages act as the user. The gate
   answers preflights for the rule that decides about the request they announce.

@@ -19,7 +19,11 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 60
 _SIZE = re.compile(r"(?P<amount>\d+)\s*(?P<unit>B|KiB|MiB|GiB)?")
 _BYTES = {None: 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
+_SHORT_RATE = re.compile(r"(?P<amount>\d{1,9})\s*/\s*(?P<multiples>\d{1,6})?\s*(?P<unit>[smhd])")
+_UNITS = {"s": "second", "m": "minute", "h": "hour", "d": "day"}
+
 MOST_WORKERS = 256
+MOST_RATES = 4
 
 Network = IPv4Network | IPv6Network
 
@@ -67,9 +71,28 @@ def parse_rate(value: Any) -> limits.RateLimitItem:
     if isinstance(value, limits.RateLimitItem):
         return value
     try:
-        return limits.parse(value if isinstance(value, str) else "")
+        text = value if isinstance(value, str) else ""
+        short = _SHORT_RATE.fullmatch(text)
+        if short is not None:
+            text = f"{short['amount']}/{short['multiples'] or 1} {_UNITS[short['unit']]}"
+        return limits.parse(text)
     except ValueError:
         raise ValueError("a rate such as 100/minute, 5/15minutes or 20/hour is needed") from None
+
+
+def parse_rates(value: Any) -> tuple[limits.RateLimitItem, ...]:
+    """One rate or several, separated by commas, of different windows. Raises ValueError."""
+    if isinstance(value, tuple | list):
+        return tuple(map(parse_rate, value))
+    texts = value.split(",") if isinstance(value, str) else []
+    if not 1 <= len(texts) <= MOST_RATES:
+        raise ValueError(f"a rate such as 100/minute, or up to {MOST_RATES} such as 30/1m, 400/1h, is needed")
+    return tuple(parse_rate(text.strip()) for text in texts)
+
+
+def say_rates(rates: tuple[limits.RateLimitItem, ...]) -> str:
+    """Rates in the form that config.yaml takes."""
+    return ", ".join(map(say_rate, rates))
 
 
 def say_rate(rate: limits.RateLimitItem) -> str:
@@ -170,6 +193,15 @@ Size = Annotated[
 ]
 #: A limits.RateLimitItem; pydantic cannot name the type.
 Rate = Annotated[Any, BeforeValidator(parse_rate), PlainSerializer(say_rate), _as_text("100/minute")]
+#: A tuple of them.
+Rates = Annotated[Any, BeforeValidator(parse_rates), PlainSerializer(say_rates), _as_text("100/minute")]
+LimitKey = Annotated[
+    str,
+    _named(
+        r"address|user|session|rule|header:[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}",
+        "must be address, user, session, rule or header:NAME",
+    ),
+]
 Cidr = Annotated[Any, BeforeValidator(parse_network), PlainSerializer(str), _as_text("10.0.0.0/8")]
 Workers = Annotated[
     Any,

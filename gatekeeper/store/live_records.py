@@ -28,7 +28,7 @@ def blacklist_key(session: str, jti: str) -> str:
 
 
 def limit_key(use: Counted) -> str:
-    """The windows of one limit for one address, user or session."""
+    """The windows of one limit for one address, user, session, ..."""
     return f"gate:l:{use.limit.name}:{{{use.who}}}"
 
 

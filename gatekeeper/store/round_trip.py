@@ -137,9 +137,14 @@ def _written(questions: Sequence[Question]) -> tuple[list[str], list[str | int]]
             )
         for letter, use in (("a", question.address_limit), ("r", question.rule_limit)):
             if use is not None:
-                asks += letter
                 keys.append(limit_key(use))
+                more = use.limit.more
+                asks += letter.upper() if more else letter
+                if more:
+                    uses.append(1 + len(more))
                 uses += (use.limit.amount, use.limit.window)
+                for amount, window in more:
+                    uses += (amount, window)
         arguments.append(asks)
         arguments += uses
     return keys, arguments
@@ -173,8 +178,8 @@ def _remembered(
 
 
 def _standing(use: Counted, taken: Sequence[int], now: float) -> Standing:
-    counted, current, previous = taken
-    return Standing(use.limit, bool(counted), current, previous, now)
+    counted, current, previous, *more = taken
+    return Standing(use.limit, bool(counted), current, previous, now, more)
 
 
 def _fail(asked: Sequence[_Asked], fault: BaseException) -> None:

@@ -10,7 +10,7 @@ from gatekeeper.store.live import RedisSessions
 from gatekeeper.store.redis import Redis
 from gatekeeper.tokens.refresh import RefreshClaim
 from gatekeeper.tokens.sessions import Presented, Question
-from policies.rates import Counted, Limit
+from policies.rates import Counted, Limit, Standing
 
 WINDOW = 10.0
 IDLE = 7 * 86400.0
@@ -194,6 +194,40 @@ async def test_the_window_before_counts_by_what_still_covers(store):
     allowed = [(await _take(store, _use(4, who="slide"), at + second)).allowed for second in (0, 14, 15, 15, 30)]
     assert allowed == [False, False, True, False, True]
     assert (await _take(store, _use(4, who="slide"), start + 240)).remaining == 3
+
+
+async def test_a_limit_of_several_windows_counts_in_all_of_them_or_in_none(store):
+    start = NOW - NOW % 86400
+    use = Counted(Limit("both", 3, 60, more=((5, 3600), (7, 86400))), "several")
+
+    async def admitted(at: float, tries: int) -> tuple[int, Standing]:
+        taken = [await _take(store, use, start + at) for _ in range(tries)]
+        return sum(one.allowed for one in taken), taken[-1]
+
+    assert (await admitted(0, 5))[0] == 3
+    count, last = await admitted(120, 5)
+    assert (count, last.remaining, last.further) == (2, 1, [(0, 3480), (2, 86280)])
+    assert last.wait == 3480
+    # What the full hour refused has not been counted in the minute, nor in the day.
+    assert (await admitted(7200, 5))[0] == 2
+    assert (await admitted(14400, 5))[0] == 0
+    assert (await admitted(2 * 86400, 5))[0] == 3
+
+
+async def test_limits_of_one_and_of_several_windows_in_one_tick_get_their_own_answers(store):
+    several = Counted(Limit("tick", 2, 60, more=((3, 3600),)), "tick")
+    single = _use(2, who="tick")
+    questions = [
+        Question(NOW, address_limit=single, rule_limit=several),
+        Question(NOW, address_limit=several, rule_limit=single),
+        Question(NOW, rule_limit=several),
+    ]
+    answers = await asyncio.gather(*(store.ask(question) for question in questions))
+    assert [(facts.address is not None, facts.rule is not None) for facts in answers] == [(True, True)] * 2 + [
+        (False, True)
+    ]
+    assert [facts.rule.allowed for facts in answers] == [True, True, False]
+    assert [len(one.further) for one in (answers[0].rule, answers[1].address, answers[1].rule)] == [1, 1, 0]
 
 
 async def test_each_address_has_its_own_count(store):

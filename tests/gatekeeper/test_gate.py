@@ -375,23 +375,3 @@ async def test_a_foreign_page_cannot_lead_anyone_to_a_step_up(scene):
     headers = {"Cookie": f"gate={pair.access}", "Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}
     decision = await scene.ask("POST", "/vault", headers=headers, now=NOW + 700)
     assert (decision.verdict, decision.reason) == (Verdict.DENY, Reason.CSRF)
-
-
-async def test_what_a_request_says_and_where_it_comes_from_select_the_rule(scene):
-    rules = rule_book(
-        {"path": "/x", "query": {"debug": "1"}, "allow": "nobody"},
-        {"path": "/x", "headers": {"X-Beta": True}, "allow": "authenticated"},
-        {"path": "/x", "networks": ["192.0.2.0/24"], "schedule": {"hours": "00:00-24:00"}, "allow": "anyone"},
-        {"path": "/x", "countries": ["CH"], "allow": "anyone"},
-    )
-    scene.gate._rules = rules
-
-    async def verdict(path: str = "/x", **changes) -> tuple[str | None, Reason | None]:
-        decision = await scene.ask(path=path, **changes)
-        return decision.rule.name if decision.rule else None, decision.reason
-
-    assert await verdict() == ("rule-2", None)
-    assert await verdict("/x?debug=1") == ("rule-0", Reason.RULE_DENIED)
-    assert await verdict("/x?debug=1&debug=0") == (None, Reason.NO_RULE)
-    assert await verdict(headers={"x_beta": "yes"}) == ("rule-1", Reason.CREDENTIALS_MISSING)
-    assert await verdict(client=ip_address("10.0.0.1")) == (None, Reason.NO_RULE)  # nobody knows the country

@@ -56,7 +56,7 @@ async def test_rules_upstreams_the_limit_and_the_level_are_taken_over(file):
     assert found.waiting == ()
     config = file.watch.current
     assert (config.rules[0].name, list(config.upstreams), config.logs.level) == ("open", ["shop"], "debug")
-    assert config.limits.default.amount == 7
+    assert config.limits.default[0].amount == 7
 
 
 async def test_what_needs_a_restart_is_named_each_time_and_stays_as_it_was(file):
@@ -110,4 +110,4 @@ async def test_rules_stay_bound_to_the_environment_of_the_start(tmp_path):
     path.write_text(json.dumps({"rules": RULES, "limits": {"default": "9/minute"}, "logs": {"level": "error"}}))
     found = await watch.next()
     assert isinstance(found, Changed)
-    assert found.config.limits.default.amount == 3
+    assert found.config.limits.default[0].amount == 3

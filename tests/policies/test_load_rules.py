@@ -138,15 +138,16 @@ def test_a_thousand_rules_are_checked_for_shadows_without_comparing_all_pairs() 
 class Often:
     rate: object
     by: str = "address"
+    report_only: bool = False
 
 
 def test_a_limit_is_carried_with_its_window_in_seconds():
-    book = compile_rules([Source(limit=Often(limits.parse("5/15minutes"), "user"))], ["api"])
+    book = compile_rules([Source(limit=Often([limits.parse("5/15minutes")], "user"))], ["api"])
     assert book.rules[0].limit == Limit("r", 5, 900, LimitBy.USER)
 
 
 def test_a_limit_by_user_on_a_public_rule_is_a_fault():
-    (fault,) = faults(Source(allow="anyone", limit=Often(limits.parse("5/minute"), "user")))
+    (fault,) = faults(Source(allow="anyone", limit=Often([limits.parse("5/minute")], "user")))
     assert fault.key == "limit"
     assert "by: address" in fault.message
 
@@ -254,3 +255,24 @@ def test_a_hundred_thousand_rules_are_refused_with_a_reason() -> None:
 def test_thousands_of_rules_at_one_path_are_still_checked_in_moments() -> None:
     rules = [Source(f"r{at}", query={"tenant": str(at)}) for at in range(5000)]
     assert len(compile_rules(rules, ["api"])) == 5000
+
+
+def test_several_windows_are_carried_from_the_shortest_to_the_longest() -> None:
+    rates = [limits.parse("400/hour"), limits.parse("30/minute")]
+    (rule,) = compile_rules([Source(limit=Often(rates, "header:X-Tenant", report_only=True))], ["api"]).rules
+    wanted = Limit("r", 30, 60, LimitBy.HEADER, ((400, 3600),), header="X-Tenant", report_only=True)
+    assert rule.limit == wanted
+
+
+@pytest.mark.parametrize(
+    ("rates", "words"),
+    [
+        (["30/minute", "40/minute"], "two rates for the same 60 s"),
+        (["30/minute", "1/60 second"], "two rates for the same 60 s"),
+        (["30/minute", "30/hour"], "30 in 60 s are never reached beside 30 in 3600 s"),
+    ],
+)
+def test_windows_that_contradict_each_other_are_a_fault(rates: list[str], words: str) -> None:
+    fault = only(Source(limit=Often([limits.parse(rate) for rate in rates])))
+    assert fault.key == "limit"
+    assert words in fault.message
