@@ -137,7 +137,9 @@ async def _running(
     await runner.setup()
     await aiohttp.web.SockSite(runner, listener).start()
     jar = aiohttp.DummyCookieJar()
-    async with aiohttp.ClientSession(cookie_jar=jar, auto_decompress=False) as client:
+    # A connection a request: one that has met the gate's own endpoints stays with the framework.
+    connector = aiohttp.TCPConnector(force_close=express)
+    async with aiohttp.ClientSession(connector=connector, cookie_jar=jar, auto_decompress=False) as client:
         try:
             yield RunningGate(config.public_url, url, config, clock, gate, client, prepared.setup_token, postgres)
         finally:
