@@ -18,6 +18,7 @@ from gatekeeper.inbound import Head, HostList, InboundRequest, rate_key
 from gatekeeper.inbound.head import MOST_REMEMBERED
 from gatekeeper.tokens.codec import AccessClaims, AccessTokens
 from gatekeeper.tokens.cookies import Cookies
+from gatekeeper.tokens.principal import principal_of
 from gatekeeper.tokens.refresh import RefreshClaim, RefreshTokens
 from gatekeeper.tokens.sessions import (
     Facts,
@@ -31,7 +32,7 @@ from gatekeeper.tokens.sessions import (
 )
 from policies.ban_list import BanList
 from policies.facts import fact
-from policies.model import Decision, Principal, Reason, StepUp, Verdict
+from policies.model import Decision, Principal, Reason, Report, StepUp, Verdict
 from policies.rates import Counted, Limit, LimitBy, LocalWindows, Standing, whose
 from policies.rules import Rule, RuleBook, admits, lacks, may_call
 
@@ -39,6 +40,7 @@ _MOST_PRINCIPALS = 10_000
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110 9.2.1, less TRACE, which is refused
 Claim = AccessClaims | RefreshClaim | Reason | None
 ENROL = StepUp(Reason.MFA_REQUIRED, None, "2fa")
+_BEFORE_RULES = frozenset({Reason.UNKNOWN_HOST, Reason.BANNED})
 _LOGIN_HELPS = frozenset(
     {
         Reason.CREDENTIALS_MISSING,
@@ -335,9 +337,21 @@ class Gate:
                 principal = None  # nobody yet, and nobody is admitted
             elif (missing := ENROL if principal.must_enrol else lacks(rule, principal, now)) is not None:
                 return Decision(Verdict.STEP_UP, missing.reason, rule, principal, step_up=missing)
-        if standing is not None and not standing.allowed:
-            return _limited(standing, rule, principal)
+        if standing is not None:
+            if standing.limit.report_only:
+                over = None if standing.allowed else Report(rule.name, Verdict.DENY, Reason.RATE_LIMITED)
+                return Decision(Verdict.ALLOW, None, rule, principal, reported=over)
+            if not standing.allowed:
+                return _limited(standing, rule, principal)
         return Decision(Verdict.ALLOW, None, rule, principal, standing=standing)
+
+    def reported(self, request: InboundRequest, decision: Decision) -> Decision:
+        """The same decision, with what a rule that only reports would have made of it. For books with a ``trial``."""
+        rule = self._rules.tried(request.method, request.target, request)
+        if rule is None or decision.reason in _BEFORE_RULES:
+            return decision
+        would = self._judge(rule, decision.principal, None, request.received)
+        return replace(decision, reported=Report(rule.name, would.verdict, would.reason))
 
 
 def _limited(standing: Standing, rule: Rule | None, principal: Principal | None = None) -> Decision:
@@ -364,26 +378,3 @@ def same_origin(request: InboundRequest) -> bool:
     if site is not None and site != "same-origin":
         return False
     return origin is None or origin.lower() == f"{request.target.scheme}://{request.target.authority}"
-
-
-def principal_of(claims: AccessClaims, session: Session, user: UserState) -> Principal:
-    """The token's facts with the live user's roles and e-mail.
-
-    Of token and live session the weaker authentication counts: a token from before a step-up is not worth more
-    because of it (it may be a stolen one; the owner has a new token, RFC 9470 4), and a session that was set back is
-    not worth what its tokens say.
-    """
-    return Principal(
-        subject=claims.subject,
-        email=user.email,
-        roles=frozenset(user.roles),
-        session=claims.session,
-        jti=claims.jti,
-        email_verified=user.email_verified,
-        name=user.name,
-        acr=claims.acr if claims.acr == session.acr else "1fa",
-        amr=claims.amr,
-        auth_time=min(claims.auth_time, session.auth_time),
-        mfa_time=min(claims.auth_time, session.mfa_time),
-        must_enrol=session.must_enrol,
-    )

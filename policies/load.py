@@ -109,6 +109,7 @@ class _Compiler:
             mfa=source.mfa,
             mfa_roles=mfa_roles,
             effects=effects,
+            report_only=source.report_only,
             line=line,
         )
 

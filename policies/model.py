@@ -123,6 +123,15 @@ class StepUp:
 
 
 @fact
+class Report:
+    """What a rule, or a rule's limit, that only reports would have done: ``verdict`` and, where it refuses, why."""
+
+    rule: str
+    verdict: Verdict
+    reason: Reason | None
+
+
+@fact
 class Decision:
     """The answer. Built without arguments it denies.
 
@@ -138,4 +147,5 @@ class Decision:
     set_cookie: str | None = field(default=None, repr=False)
     standing: Standing | None = None
     retry_after: float | None = None
+    reported: Report | None = None
     step_up: StepUp | None = None

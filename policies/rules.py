@@ -36,6 +36,7 @@ class Outcome(StrEnum):
     """What became of a rule for one request."""
 
     DECIDES = "decides"
+    REPORTS = "reports"  # would decide, but only reports
     UNCLEAR = "unclear"  # a criterion cannot be judged, so the request is refused
     TOO_LATE = "too-late"  # would match, but an earlier rule decides
     MISS = "miss"
@@ -68,6 +69,7 @@ class Rule:
     mfa: bool = False
     mfa_roles: frozenset[str] = frozenset()
     effects: Effects | None = None
+    report_only: bool = False
     line: int | None = None
 
     @property
@@ -208,16 +210,24 @@ class RuleBook:
     """All rules, indexed by host and by the literal beginning of their paths; immutable once built.
 
     ``country_of`` is asked by rules that name countries. A rule without criteria of its own costs nothing for those
-    that have some.
+    that have some. Rules that only report decide nothing here; ``trial`` is the book in which they would, None where
+    there are none.
     """
 
-    def __init__(self, rules: Iterable[Rule], country_of: CountryOf = lambda _address: None) -> None:
+    def __init__(
+        self, rules: Iterable[Rule], country_of: CountryOf = lambda _address: None, *, on_trial: bool = False
+    ) -> None:
         self.rules: tuple[Rule, ...] = tuple(sorted(rules, key=lambda rule: rule.position))
         self._country_of = country_of
         self._anywhere = _Node()
         self._exact: dict[str, _Node] = {}
         self._below: dict[str, _Node] = {}
+        self.trial: RuleBook | None = None
+        if not on_trial and any(rule.report_only for rule in self.rules):
+            self.trial = RuleBook(self.rules, country_of, on_trial=True)
         for rule in self.rules:
+            if rule.report_only and not on_trial:
+                continue
             for root in self._roots(rule):
                 for glob in rule.paths:
                     root.add(rule, glob)
@@ -253,6 +263,11 @@ class RuleBook:
         if found is None or found.criteria is None:
             return found
         return found if found.judge(request, self._country_of) is Answer.YES else None
+
+    def tried(self, method: str, target: RequestTarget, request: AccessRequest) -> Rule | None:
+        """The rule that would decide, did it not only report; None where the rules in force decide."""
+        rule = None if self.trial is None else self.trial.find(method, target, request)
+        return rule if rule is not None and rule.report_only else None
 
     def _first(
         self,
@@ -303,6 +318,8 @@ class RuleBook:
             step = _fared(rule, method, target, request, country_of)
             if step.outcome is Outcome.MISS:
                 steps.append(step)
+            elif rule.report_only and decided is None:
+                steps.append(Step(rule, Outcome.REPORTS))
             elif decided is None:
                 decided = rule
                 steps.append(step)

@@ -48,7 +48,7 @@ def unreachable(rules: Sequence[Rule]) -> Iterator[RuleFault]:
             where = f" (line {shadow.line})" if shadow.line else ""
             message = f"never decides: rule {shadow.name!r}{where} comes first and matches all that this one does"
             yield RuleFault(rule.position, "path", message)
-        for pattern in rule.paths:
+        for pattern in () if rule.report_only else rule.paths:
             root.add(rule, pattern)
 
 

@@ -73,6 +73,7 @@ class Source:
     cors: Origins | None = None
     timeout: float | None = None
     body: int | None = None
+    report_only: bool = False
 
 
 def faults(*rules: Source, upstreams: Sequence[str] = ("api",), prefix: str = "/_gate") -> list[RuleFault]:

@@ -267,6 +267,9 @@ def _said(step: Step, principal: Principal | None) -> str:
         case Outcome.DECIDES:
             needed = _needed(step.rule, principal)
             return f"{_place(step.rule)}: decides{f', would need {needed}' if needed else ''}"
+        case Outcome.REPORTS:
+            needed = _needed(step.rule, principal)
+            return f"{_place(step.rule)}: would decide{f' and need {needed}' if needed else ''}, but only reports"
         case Outcome.UNCLEAR:
             return f"{_place(step.rule)}: refuses, as nobody can tell {step.criterion}: {step.detail}"
         case Outcome.TOO_LATE:

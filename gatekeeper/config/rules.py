@@ -146,6 +146,7 @@ class RuleConfig(Section):
         None, description="How old the login, or the step-up since, may be; not given: any age."
     )
     mfa: bool = Field(False, description="Ask for two factors (`acr` 2fa); with step_up the second must be that young.")
+    report_only: bool = Field(False, description="Decide nothing; log and count what the rule would have done.")
     rewrite: RuleRewrite | None = Field(
         None, description="`{strip_prefix, add_prefix}`: another path for the upstream; it learns X-Forwarded-Prefix."
     )

@@ -86,6 +86,8 @@ The first rule that matches in all it asks for (`host`, `path`, `methods`, `quer
   answers preflights for the rule that decides about the request they announce.
 - **Rewriting** happens after the decision; links, redirects and cookie paths in answers are the upstream's business.
   At `verify` and its kin the proxy in front forwards, so what rules do to requests and answers does not apply there.
+- `report_only: true` tries a rule: it decides nothing, but where it would, `gatekeeper_reported_total` and a line in
+  the log say what it would have done; the rules after it decide. A limit can be tried likewise.
 - A rule that an earlier one shadows as a whole is a mistake.
 """
 

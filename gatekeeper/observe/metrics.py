@@ -74,6 +74,7 @@ class Metrics:
         self._tokens = self._counter("tokens", "Tokens handed out or refused.", "event")
         self._limited = self._counter("limited", "Requests over a limit.", "limit")
         self._bans = self._counter("bans", "Automatic bans.", "source")
+        self._reported = self._counter("reported", "What rules on trial would do.", "rule", "decision", "reason")
         self._store_errors = self._counter("store_errors", "Stores that did not answer.", "store", "policy")
         self._in_flight = self._gauge("in_flight", "Requests being answered.")
         self._bans_active = Gauge(
@@ -98,18 +99,8 @@ class Metrics:
             registry=self._registry,
             multiprocess_mode="livemin",
         )
-        self._reload_success = Gauge(
-            "gatekeeper_config_reload_success",
-            "Whether the configuration that was read last is in force.",
-            registry=self._registry,
-            multiprocess_mode="livemin",
-        )
-        self._reload_time = Gauge(
-            "gatekeeper_config_reload_timestamp_seconds",
-            "When the configuration in force was put there.",
-            registry=self._registry,
-            multiprocess_mode="livemin",
-        )
+        self._reload_success = self._labelled("config_reload_success", "Whether what was read last is in force.")
+        self._reload_time = self._labelled("config_reload_timestamp_seconds", "When what is in force was put there.")
         build = Gauge(
             "gatekeeper_build_info", "Version.", ["version"], registry=self._registry, multiprocess_mode="livemax"
         )
@@ -171,6 +162,10 @@ class Metrics:
     def ban(self, source: str) -> None:
         """One automatic ban."""
         self._bans.waiting[source,] += 1
+
+    def reported(self, rule: str, decision: str, reason: str) -> None:
+        """One request about which a rule, or its limit, only reported."""
+        self._reported.waiting[rule, decision, reason] += 1
 
     def store_error(self, store: str, policy: str) -> None:
         """A store did not answer, and what was done then (closed, local)."""

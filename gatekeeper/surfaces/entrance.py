@@ -20,7 +20,7 @@ from gatekeeper.observe.access import AccessEntry, AccessLog
 from gatekeeper.observe.metrics import Metrics
 from gatekeeper.server.connection import Connection
 from gatekeeper.surfaces.relay import RelayedAnswer
-from policies.model import Decision, Reason
+from policies.model import Decision, Reason, Report
 from policies.rules import Rule
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -172,9 +172,18 @@ class Entrance:
         surface = "verify" if read.target.path.startswith(self._verify) else "proxy"
         self._metrics.request(surface, rule.upstream if rule else "", status, seconds)
         self._metrics.decision(decision.verdict.name.lower(), decision.reason or "", rule.name if rule else "")
+        if decision.reported is not None:
+            self._report(decision.reported, read)
         if decision.reason is Reason.RATE_LIMITED:
             self._door.over_limit(read.client, read.received)
             self._metrics.limited(decision.standing.limit.name if decision.standing else "default")
+
+    def _report(self, report: Report, read: InboundRequest) -> None:
+        """What a rule that only reports would have done, for who decides whether it may go into force."""
+        verdict, reason = report.verdict.name.lower(), report.reason or ""
+        self._metrics.reported(report.rule, verdict, reason)
+        facts = {"rule": report.rule, "would": verdict, "reason": str(reason), "request_id": read.request_id}
+        _log.info("a rule that only reports would have decided", extra={**facts, "path": read.target.path})
 
 
 def _told(answer: web.StreamResponse) -> tuple[int, int, str | None]:

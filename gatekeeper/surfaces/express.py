@@ -111,7 +111,10 @@ class Express:
             exchange.decision, answer = told
             _say(exchange, answer)
             return
-        decision = exchange.decision = await self._gate.decide(inbound)
+        decision = await self._gate.decide(inbound)
+        if self._gate.rules.trial is not None:
+            decision = self._gate.reported(inbound, decision)
+        exchange.decision = decision
         if decision.verdict is not Verdict.ALLOW:
             _say(exchange, self._proxy.refuse(inbound, decision))
             return

@@ -104,6 +104,8 @@ class Proxy:
             request[DECISION], answer = met
             return answer
         decision = await self._gate.decide(inbound)
+        if self._gate.rules.trial is not None:
+            decision = self._gate.reported(inbound, decision)
         request[DECISION] = decision
         if decision.verdict is Verdict.ALLOW:
             return await self._forward(request, inbound, decision)

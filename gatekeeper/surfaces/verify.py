@@ -58,7 +58,10 @@ class NginxVerify:
         asked = self._asked(inbound)
         if asked is None:
             return Decision(reason=Reason.BAD_TARGET), inbound
-        return await self._gate.decide(asked), asked
+        decision = await self._gate.decide(asked)
+        if self._gate.rules.trial is not None:
+            decision = self._gate.reported(asked, decision)
+        return decision, asked
 
     def allowed(self, decision: Decision, asked: InboundRequest) -> bytes:
         """The identity fields of a 200, as lines on the wire."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 import pytest
-from factories import ISSUER, access_tokens, inbound, key_ring, refresh_tokens, rule_book
+from factories import ISSUER, access_tokens, ban_list, inbound, key_ring, refresh_tokens, rule_book
 from fakes import MemoryRecords, MemorySessions
 
+from gatekeeper.bans.door import Door
 from gatekeeper.gate import Authenticator, Gate
 from gatekeeper.inbound import HostList
 from gatekeeper.tokens.cookies import Cookies
@@ -25,9 +26,10 @@ class Scene:
         store, tokens, refresh = MemorySessions(), access_tokens(key_ring()), refresh_tokens()
         cookies = Cookies(secure=False)
         sessions = Sessions(store, MemoryRecords(), tokens, refresh, refresh_ttl=3600, idle_ttl=3600, reuse_window=10)
-        authenticator = Authenticator(tokens, refresh, store, sessions, cookies)
+        bans = ban_list()
+        authenticator = Authenticator(tokens, refresh, store, sessions, cookies, bans)
         self._limit = Limit("default", 100, 60)
-        self.gate = Gate(rule_book(), HostList(ISSUER), authenticator, store, cookies, self._limit)
+        self.gate = Gate(rule_book(), HostList(ISSUER), authenticator, store, cookies, self._limit, Door(bans))
 
     def follow(self, *rules) -> None:
         self.gate.reload(rule_book(*rules), self._limit)
@@ -87,3 +89,46 @@ async def test_who_leaves_out_the_header_that_a_limit_goes_by_is_counted_by_addr
     scene.follow({"path": "/x", "allow": "anyone", "limit": limit})
     verdicts = [(await scene.ask(path="/x")).verdict for _ in range(2)]
     assert verdicts == [Verdict.ALLOW, Verdict.DENY]
+
+
+async def test_a_rule_that_only_reports_decides_nothing_and_says_what_it_would_have_done(scene):
+    scene.follow(
+        {"path": "/x/**", "allow": {"roles": ["staff"]}, "report_only": True},
+        {"path": "/x/y", "allow": "nobody"},
+        {"path": "/**", "allow": "anyone"},
+    )
+    assert scene.gate.rules.trial is not None
+    for path, rule, reason in (("/x", "rule-2", None), ("/x/y", "rule-1", Reason.RULE_DENIED)):
+        request = inbound(path=path)
+        decision = scene.gate.reported(request, await scene.gate.decide(request))
+        assert (decision.rule.name, decision.reason) == (rule, reason)
+        report = decision.reported
+        assert (report.rule, report.verdict, report.reason) == ("rule-0", Verdict.LOGIN, Reason.CREDENTIALS_MISSING)
+    elsewhere = inbound(path="/z")
+    assert scene.gate.reported(elsewhere, await scene.gate.decide(elsewhere)).reported is None
+
+
+async def test_a_rule_that_only_reports_shadows_none_and_is_tried_in_its_place(scene):
+    scene.follow(
+        {"path": "/a", "allow": "anyone"},
+        {"path": "/**", "allow": "nobody", "report_only": True},
+        {"path": "/**", "allow": "anyone"},
+    )
+    for path, reported in (("/a", None), ("/b", Reason.RULE_DENIED)):
+        request = inbound(path=path)
+        decision = scene.gate.reported(request, await scene.gate.decide(request))
+        assert decision.verdict is Verdict.ALLOW
+        assert (decision.reported and decision.reported.reason) is reported
+
+
+async def test_a_limit_that_only_reports_refuses_nothing_and_shows_nothing_to_clients(scene):
+    scene.follow({"path": "/x", "allow": "anyone", "limit": {"rate": "1/minute", "report_only": True}})
+    first, second = [await scene.ask(path="/x") for _ in range(2)]
+    assert (first.verdict, first.standing, first.reported) == (Verdict.ALLOW, None, None)
+    assert (second.verdict, second.standing) == (Verdict.ALLOW, None)
+    assert (second.reported.rule, second.reported.reason) == ("rule-0", Reason.RATE_LIMITED)
+
+
+def test_books_without_such_rules_have_no_trial(scene):
+    scene.follow({"path": "/x", "allow": "anyone"})
+    assert scene.gate.rules.trial is None

@@ -130,6 +130,8 @@ rules:
   - {name: night, path: /x, schedule: {hours: "22:00-06:00", zone: Europe/Zurich}, allow: nobody}
   - {name: beta, path: /x, headers: {X-Beta: true}, allow: authenticated}
   - {name: versions, path: "regex:/v[0-9]+/.*", allow: anyone}
+  - {name: tried, path: /t, allow: {roles: [staff]}, report_only: true}
+  - {name: untried, path: /t, allow: anyone}
 """
 
 
@@ -155,6 +157,7 @@ rules:
             "night (line 8): no, schedule: now is not mon, tue",
         ),
         (("GET", "/v12/x"), 0, "rule versions"),
+        (("GET", "/t"), 0, "tried (line 11): would decide and need a sign-in with roles staff, but only reports"),
         (("GET", "/v/x"), 1, "versions (line 10): no, path: /v/x is not regex:/v[0-9]+/.*"),
     ],
 )

@@ -239,3 +239,23 @@ async def test_the_api_answers_other_origins_that_are_listed_and_none_with_cooki
     assert (refused.status, refused.headers["Access-Control-Allow-Origin"]) == (401, APP)
     elsewhere = await gate.call("GET", "/_gate/jwks.json", headers={"Origin": APP})
     assert "Access-Control-Allow-Origin" not in elsewhere.headers
+
+
+@pytest.mark.parametrize("verify", [False, True])
+async def test_what_a_rule_on_trial_would_have_done_is_counted_at_every_surface(
+    postgres_dsn, redis_url, tmp_path, upstream, verify
+):
+    settings = {
+        "upstreams": {"api": {"targets": [upstream.address]}},
+        "rules": [
+            {"name": "trial", "path": "/**", "allow": "nobody", "report_only": True},
+            {"name": "real", "path": "/**", "allow": "anyone"},
+        ],
+        "trusted_proxies": ["127.0.0.0/8"],
+    }
+    asked = {"X-Original-Method": "GET", "X-Original-URI": "/x", "X-Forwarded-For": "192.0.2.1"}
+    async with running_gate(postgres_dsn, redis_url, tmp_path, **settings) as gate:
+        answer = await gate.call("GET", "/_gate/verify" if verify else "/x", headers=asked if verify else {})
+        assert answer.status == 200
+        metrics = gate.gatekeeper.reloader.running.metrics.render().decode()
+        assert 'gatekeeper_reported_total{decision="deny",reason="rule-denied",rule="trial"} 1.0' in metrics
