@@ -150,7 +150,8 @@ async def test_with_cookies_the_tokens_go_into_cookies_and_a_foreign_page_gets_n
     answer = await gate.post("totp/verify", body, headers=SAME)
     assert answer.status == 200
     assert "access_token" not in await answer.json()
-    assert [line.partition("=")[0] for line in answer.headers.getall("Set-Cookie")] == ["gate", "gate-refresh"]
+    names = [line.partition("=")[0] for line in answer.headers.getall("Set-Cookie")]
+    assert names == ["gate", "gate-refresh", "gate-known"]
 
 
 class TestRememberedDevices:
