@@ -99,12 +99,16 @@ async def running_gate(
     *,
     clock: ManualClock | None = None,
     express: bool = True,
+    host: str = "127.0.0.1",
     **settings: Any,
 ) -> AsyncIterator[RunningGate]:
-    """A gate over migrated stores; ``settings`` are those of config.yaml. Without ``express`` aiohttp serves it all."""
+    """A gate over migrated stores; ``settings`` are those of config.yaml. Without ``express`` aiohttp serves it all.
+
+    ``host`` is that of ``public_url``: passkeys want a name, such as localhost.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with _running(
-            listener, postgres, redis, data_dir, clock or ManualClock(NOW), settings, express=express
+            listener, postgres, redis, data_dir, clock or ManualClock(NOW), settings, express=express, host=host
         ) as gate:
             yield gate
 
@@ -119,8 +123,9 @@ async def _running(
     settings: dict[str, Any],
     *,
     express: bool,
+    host: str,
 ) -> AsyncIterator[RunningGate]:
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    url = f"http://{host}:{listener.getsockname()[1]}"
     settings["limits"] = {"default": "10000000/minute", **settings.get("limits", {})}
     storage = {"data_dir": data_dir, "secret": SECRET}
     config = Config.model_validate({"public_url": url, "storage": storage, **settings})

@@ -11,9 +11,13 @@ from gatekeeper.identity.profile import Profile
 from gatekeeper.identity.setup import FirstAdmin
 from gatekeeper.pages.account import AccountPages
 from gatekeeper.pages.brand import BadBrand, Brand
+from gatekeeper.pages.factors import FactorPages
+from gatekeeper.pages.frame import Frame
 from gatekeeper.pages.next import origins_of
+from gatekeeper.pages.second_factor import SecondFactorPages
 from gatekeeper.pages.setup import SetupPage
 from gatekeeper.pages.sign_in import SignInPages
+from gatekeeper.pages.step_up import StepUpPages
 from gatekeeper.pages.theme import Theme
 from gatekeeper.pages.views import Pages
 from gatekeeper.pages.visit import Visits
@@ -35,36 +39,43 @@ def build_pages(
     config: Config, tokens: TokenParts, running: Running, theme: Theme, identity: Identity, logins: Logins
 ) -> Pages:
     """Every page of the gate's own but the panel's."""
-    stores, form_limit = running.stores, config.sizes.json_body
-    visits = Visits(tokens.authenticator, tokens.cookies, prefix=config.prefix)
+    stores, methods = running.stores, config.mfa.methods
+    frame = Frame(
+        theme=theme,
+        visits=Visits(tokens.authenticator, tokens.cookies, prefix=config.prefix),
+        identity=identity,
+        origins=origins_of(config.public_url, config.hosts),
+        form_limit=config.sizes.json_body,
+    )
+    second = SecondFactorPages(
+        frame, logins.second, logins.passkey_login, tokens.cookies, remember=config.mfa.remember_devices
+    )
     return Pages(
         theme=theme,
-        sign_in=SignInPages(
-            theme=theme,
-            visits=visits,
-            identity=identity,
-            login=logins.login,
-            origins=origins_of(config.public_url, config.hosts),
-            form_limit=form_limit,
-            secure=config.public_url.startswith("https:"),
-        ),
+        sign_in=SignInPages(frame, logins.login, second, secure=config.public_url.startswith("https:")),
+        second=second,
+        step_up=StepUpPages(frame, logins.step_ups),
         setup=SetupPage(
             theme=theme,
             identity=identity,
             second=logins.second,
             passwords=running.passwords,
             setup=FirstAdmin(stores.setup_links, stores.accounts, stores.journal),
-            form_limit=form_limit,
+            form_limit=config.sizes.json_body,
         ),
         account=AccountPages(
-            theme=theme,
-            visits=visits,
-            identity=identity,
+            frame,
             accounts=logins.accounts,
             profile=Profile(logins.accounts, stores.journal),
             passwords=running.passwords,
+            enrolment=logins.enrolment,
             sessions=tokens.sessions,
             attempts=stores.journal,
-            form_limit=form_limit,
+        ),
+        factors=FactorPages(
+            frame,
+            logins.enrolment,
+            totp="totp" in methods,
+            passkeys="passkey" in methods and logins.passkeys is not None,
         ),
     )

@@ -11,16 +11,16 @@ from gatekeeper.appkeys import INBOUND
 from gatekeeper.errors import Problem
 from gatekeeper.gate import Authenticated
 from gatekeeper.identity.accounts import Account, Accounts
-from gatekeeper.identity.endpoints import Identity
+from gatekeeper.identity.factors.enrolment import Enrolment
 from gatekeeper.identity.passwords import Passwords
 from gatekeeper.identity.profile import Profile
 from gatekeeper.identity.setup import ROLE
 from gatekeeper.journal.attempts import Attempt, Result
 from gatekeeper.pages import words
-from gatekeeper.pages.forms import read_form, see_other
+from gatekeeper.pages.forms import see_other
+from gatekeeper.pages.frame import Frame
 from gatekeeper.pages.language import Language, later
-from gatekeeper.pages.theme import Theme, stamped
-from gatekeeper.pages.visit import Visits
+from gatekeeper.pages.theme import stamped
 from gatekeeper.tokens.sessions import Sessions
 from geo.device import find_device
 from policies.model import Reason
@@ -47,31 +47,30 @@ class OwnAttempts(Protocol):
 
 
 class AccountPages:
-    """The handlers of ``P/account``; ``form_limit`` in bytes."""
+    """The handlers of ``P/account``."""
 
     def __init__(
         self,
+        frame: Frame,
         *,
-        theme: Theme,
-        visits: Visits,
-        identity: Identity,
         accounts: Accounts,
         profile: Profile,
         passwords: Passwords,
+        enrolment: Enrolment,
         sessions: Sessions,
         attempts: OwnAttempts,
-        form_limit: int,
     ) -> None:
-        self._theme = theme
-        self._visits = visits
-        self._identity = identity
+        self._frame = frame
+        self._theme = frame.theme
+        self._visits = frame.visits
+        self._identity = frame.identity
         self._accounts = accounts
         self._profile = profile
         self._passwords = passwords
+        self._enrolment = enrolment
         self._sessions = sessions
         self._attempts = attempts
-        self._form_limit = form_limit
-        self._home = f"{theme.prefix}/account"
+        self._home = frame.address("account")
 
     async def overview(self, request: web.Request) -> web.Response:
         """GET ``account``; ``done`` names what has just been changed."""
@@ -84,7 +83,7 @@ class AccountPages:
 
     async def change_name(self, request: web.Request) -> web.Response:
         """POST ``account/name``; an empty one removes it."""
-        fields = await read_form(request, self._form_limit)
+        fields = await self._frame.form(request)
         who = await self._visits.signed_in(request, back=self._home)
         inbound, typed = request[INBOUND], fields.get("name", "").strip()
         fault = await self._profile.rename(who.principal.subject, typed or None, inbound)
@@ -95,7 +94,7 @@ class AccountPages:
 
     async def change_password(self, request: web.Request) -> web.Response:
         """POST ``account/password``: every other session ends, this one goes on."""
-        fields = await read_form(request, self._form_limit)
+        fields = await self._frame.form(request)
         who = await self._visits.signed_in(request, back=self._home)
         language = self._theme.language_of(request)
         current, new = fields.get("current_password", ""), fields.get("new_password", "")
@@ -118,7 +117,7 @@ class AccountPages:
 
     async def end_session(self, request: web.Request) -> web.Response:
         """POST ``account/sessions``: the one that ``session`` names, or with ``others`` all but this one."""
-        fields = await read_form(request, self._form_limit)
+        fields = await self._frame.form(request)
         who = await self._visits.signed_in(request, back=self._home)
         now = request[INBOUND].received
         if "others" in fields:
@@ -149,6 +148,7 @@ class AccountPages:
             "admin": ROLE in account.state.roles,
             "sessions": await self._shown_sessions(who, now, language),
             "attempts": [_attempt(one, now, language) for one in await self._attempts.latest_of(user, SHOWN)],
+            "factors": await self._factors(user, now),
             "faults": faults or {},
             "done": language.say(done) if done else None,
             "min_length": self._passwords.rules.min_length,
@@ -157,6 +157,15 @@ class AccountPages:
         if faults:
             stamped(page, Problem(422, Reason.VALIDATION))
         return self._visits.renewed(page, who, now)
+
+    async def _factors(self, user: str, now: float) -> dict[str, object]:
+        factors = await self._enrolment.factors_of(user, now)
+        return {
+            "any": factors.any,
+            "totp": factors.totp_since is not None,
+            "passkeys": len(factors.passkeys),
+            "codes": factors.recovery_codes_left,
+        }
 
     async def _shown_sessions(self, who: Authenticated, now: float, language: Language) -> list[dict[str, object]]:
         living = await self._sessions.living_of(who.principal.subject, now)

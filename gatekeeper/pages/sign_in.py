@@ -9,14 +9,14 @@ from aiohttp import web
 
 from gatekeeper.appkeys import INBOUND
 from gatekeeper.errors import Problem, StoreUnavailable
-from gatekeeper.identity.endpoints import Identity
 from gatekeeper.identity.login import PasswordLogin
 from gatekeeper.pages import words
-from gatekeeper.pages.forms import read_form, refuse_foreign, see_other
+from gatekeeper.pages.forms import refuse_foreign, see_other
+from gatekeeper.pages.frame import Frame
 from gatekeeper.pages.language import COOKIE, Language
 from gatekeeper.pages.next import HOME, origin_of, safe_next, with_next
-from gatekeeper.pages.theme import Theme, outage, stamped
-from gatekeeper.pages.visit import Visits
+from gatekeeper.pages.second_factor import SecondFactorPages
+from gatekeeper.pages.theme import outage, stamped
 from policies.model import Reason
 
 _LONGEST_EMAIL: Final = 320  # characters, as in the API
@@ -24,36 +24,23 @@ _A_YEAR: Final = 31_536_000  # seconds
 
 
 class SignInPages:
-    """The handlers of ``P/login``, ``P/logout`` and ``P/language``.
+    """The handlers of ``P/login``, ``P/logout`` and ``P/language``; ``secure`` where the pages come by https."""
 
-    ``origins`` are those that ``next`` may name; ``form_limit`` in bytes; ``secure`` where the pages come by https.
-    """
-
-    def __init__(
-        self,
-        *,
-        theme: Theme,
-        visits: Visits,
-        identity: Identity,
-        login: PasswordLogin,
-        origins: frozenset[str],
-        form_limit: int,
-        secure: bool,
-    ) -> None:
-        self._theme = theme
-        self._visits = visits
-        self._identity = identity
+    def __init__(self, frame: Frame, login: PasswordLogin, second: SecondFactorPages, *, secure: bool) -> None:
+        self._frame = frame
+        self._theme = frame.theme
+        self._visits = frame.visits
+        self._identity = frame.identity
         self._login = login
-        self._origins = origins
-        self._form_limit = form_limit
+        self._second = second
         # Only the gate's own pages are told; the services behind it never see the choice.
-        self._language_cookie = f"; Path={theme.prefix}; Max-Age={_A_YEAR}; SameSite=Lax; HttpOnly"
+        self._language_cookie = f"; Path={frame.theme.prefix}; Max-Age={_A_YEAR}; SameSite=Lax; HttpOnly"
         self._language_cookie += "; Secure" if secure else ""
 
     async def login_form(self, request: web.Request) -> web.Response:
         """GET ``login``: the form, or on to ``next`` with a live session."""
         inbound = request[INBOUND]
-        target = safe_next(request.query.get("next"), self._origins)
+        target = self._frame.target(request.query.get("next"))
         who = await self._visits.who(inbound)
         if who is None:
             return self._login_page(request, target)
@@ -61,9 +48,9 @@ class SignInPages:
 
     async def log_in(self, request: web.Request) -> web.Response:
         """POST ``login``: both cookies and on to ``next``, or the form again with what went wrong."""
-        fields = await read_form(request, self._form_limit)
+        fields = await self._frame.form(request)
         inbound = request[INBOUND]
-        target = safe_next(fields.get("next"), self._origins)
+        target = self._frame.target(fields.get("next"))
         email, password = fields.get("email", "").strip(), fields.get("password", "")
         faults = _faults(email, password, self._theme.language_of(request))
         if faults:
@@ -72,13 +59,12 @@ class SignInPages:
         try:
             pair = await self._login.log_in(email, password, self._identity.caller(inbound), inbound.received)
         except Problem as refusal:
+            if refusal.reason is Reason.MFA_REQUIRED:
+                return self._second.ask(request, refusal, target)
             return self._login_page(request, target, email=email, fault=refusal)
         except StoreUnavailable as fault:
             return self._login_page(request, target, email=email, fault=outage(fault))
-        answer = see_other(target)
-        self._identity.set_cookies(answer, pair, inbound.received)
-        self._identity.remember_browser(answer, inbound, pair.user.id)
-        return answer
+        return self._frame.admitted(request, pair, target)
 
     async def logout_form(self, request: web.Request) -> web.Response:
         """GET ``logout``: asks; it changes nothing."""
@@ -96,7 +82,7 @@ class SignInPages:
 
     async def choose_language(self, request: web.Request) -> web.Response:
         """POST ``language``: kept in a cookie that holds nothing else; back to the page it was chosen on."""
-        fields = await read_form(request, self._form_limit)
+        fields = await self._frame.form(request)
         chosen = self._theme.languages.find(fields.get("lang", ""))
         if chosen is None:
             raise Problem(422, Reason.VALIDATION, "There is no such language here.")
@@ -115,6 +101,7 @@ class SignInPages:
     ) -> web.Response:
         context = {
             "here": with_next(f"{self._theme.prefix}/login", target),
+            "by_passkey": self._second.by_passkey,
             "email": email,
             "next": None if target == HOME else target,
             "faults": faults or {},

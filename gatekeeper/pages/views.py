@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from aiohttp import web
 
 from gatekeeper.pages.account import AccountPages
+from gatekeeper.pages.factors import FactorPages
+from gatekeeper.pages.second_factor import SecondFactorPages
 from gatekeeper.pages.setup import SetupPage
 from gatekeeper.pages.sign_in import SignInPages
+from gatekeeper.pages.step_up import StepUpPages
 from gatekeeper.pages.theme import Handler, Theme
 from gatekeeper.pages.visit import ToLogin
 
@@ -14,16 +19,33 @@ from gatekeeper.pages.visit import ToLogin
 class Pages:
     """What people see of the gate itself; ``routes`` puts it under the prefix."""
 
-    def __init__(self, *, theme: Theme, sign_in: SignInPages, setup: SetupPage, account: AccountPages) -> None:
+    def __init__(
+        self,
+        *,
+        theme: Theme,
+        sign_in: SignInPages,
+        second: SecondFactorPages,
+        step_up: StepUpPages,
+        setup: SetupPage,
+        account: AccountPages,
+        factors: FactorPages,
+    ) -> None:
         self._theme = theme
+        self._second = second
+        self._step_up = step_up
+        self._factors = factors
         self._sign_in = sign_in
         self._setup = setup
         self._account = account
 
     def routes(self, prefix: str) -> list[web.RouteDef]:
         """The routes under ``prefix``, static files included."""
-        sign_in, account, setup = self._sign_in, self._account, self._setup
+        sign_in, second, account, setup = self._sign_in, self._second, self._account, self._setup
         return [
+            *self._page(f"{prefix}/second-factor", second.back, second.finish),
+            *self._page(f"{prefix}/passkey", second.back, second.by_passkey_alone),
+            *self._page(f"{prefix}/step-up", self._step_up.form, self._step_up.confirm),
+            *self._factor_routes(f"{prefix}/account/factors"),
             *self._page(f"{prefix}/login", sign_in.login_form, sign_in.log_in),
             *self._page(f"{prefix}/logout", sign_in.logout_form, sign_in.log_out),
             *self._page(f"{prefix}/setup/{{token}}", setup.form, setup.make_admin),
@@ -34,6 +56,20 @@ class Pages:
             web.post(f"{prefix}/language", self._theme.paged(sign_in.choose_language)),
             web.get(f"{prefix}/static/{{name}}", self._theme.static),
         ]
+
+    def _factor_routes(self, base: str) -> list[web.RouteDef]:
+        factors = self._factors
+        acts = {
+            "totp": factors.begin_totp,
+            "totp/confirm": factors.confirm_totp,
+            "totp/remove": factors.remove_totp,
+            "passkeys": factors.add_passkey,
+            "passkeys/remove": factors.remove_passkey,
+            "recovery-codes": factors.renew_codes,
+            "devices": factors.forget_devices,
+        }
+        routes = [self._page(f"{base}/{path}", factors.back, factors.fresh(act)) for path, act in acts.items()]
+        return [*self._page(base, factors.overview), *chain.from_iterable(routes)]
 
     def _page(self, path: str, show: Handler, act: Handler | None = None) -> list[web.RouteDef]:
         """GET shows, POST acts."""

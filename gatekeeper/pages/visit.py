@@ -15,7 +15,7 @@ from policies.model import Reason
 
 
 class ToLogin(Exception):
-    """Raised where a page needs somebody who is signed in; ``answer`` leads to the login and back."""
+    """Raised where a page needs somebody who is signed in (and has the factors); ``answer`` leads there."""
 
     def __init__(self, answer: web.Response) -> None:
         super().__init__("to login")
@@ -38,13 +38,20 @@ class Visits:
         found = await self._authenticator.authenticate(presented, inbound.received)
         return None if isinstance(found, Reason) else found
 
-    async def signed_in(self, request: web.Request, *, back: str | None = None) -> Authenticated:
-        """Whoever is signed in. Raises ToLogin, which leads back to ``back`` or to the page asked for."""
+    async def signed_in(
+        self, request: web.Request, *, back: str | None = None, enrolling: bool = False
+    ) -> Authenticated:
+        """Whoever is signed in. Raises ToLogin, which leads back to ``back`` or to the page asked for.
+
+        ``enrolling``: also one who must add a second factor before anything else, who else is led to do so.
+        """
         inbound = request[INBOUND]
         who = await self.who(inbound)
         if who is None:
             target = back or inbound.target.origin_form
             raise ToLogin(see_other(f"{self._prefix}/login?next={quote(target, safe='')}"))
+        if who.principal.must_enrol and not enrolling:
+            raise ToLogin(see_other(f"{self._prefix}/account/factors"))
         return who
 
     def renewed(self, answer: web.Response, who: Authenticated | None, now: float) -> web.Response:

@@ -75,6 +75,15 @@ def sentence(fault: Problem, language: Language) -> str:
     return language.say(_REASONS.get(fault.reason, _OTHERWISE))
 
 
+#: Sentences of services that say more than their reason's own; here so that the catalogue has them.
+_OF_SERVICES: Final = (
+    later("The current password is wrong."),
+    later("That is not right, was used before, or took too long."),
+    later("That is not a code of the new secret, or it came too late."),
+    later("That passkey cannot be added, or is added already."),
+    later("This took too long; begin again."),
+    later("The form could not be read. Go back and send it again."),
+)
 #: What services say of single fields, as whole sentences; ``field_fault`` looks them up.
 _OF_FIELDS: Final = (
     later("The password must have at least %(num)s characters."),

@@ -17,17 +17,18 @@ async def upstream():
 
 @pytest.fixture
 async def gate(postgres_dsn, redis_url, tmp_path, upstream):
-    """A gate with a rule for everyone who is signed in."""
+    """A gate with rules for everyone who is signed in; reports ask for a fresh login."""
     settings = {
         "upstreams": {"api": {"targets": [upstream.address]}},
         "rules": [
             {"name": "health", "path": "/health", "methods": ["GET"], "allow": "anyone"},
+            {"name": "reports", "path": "/reports/**", "allow": "authenticated", "step_up": "10m"},
             {"name": "staff", "path": "/staff/**", "allow": {"roles": ["staff"]}},
             {"name": "api", "path": "/**", "allow": "authenticated"},
         ],
         "limits": {"login_per_ip": "1000/minute", "register_per_ip": "1000/minute"},
     }
-    async with running_gate(postgres_dsn, redis_url, tmp_path, **settings) as running:
+    async with running_gate(postgres_dsn, redis_url, tmp_path, host="localhost", **settings) as running:
         yield running
 
 

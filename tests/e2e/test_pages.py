@@ -59,16 +59,16 @@ async def test_a_session_that_is_ended_from_another_browser_is_thrown_out_at_its
     for page in (elsewhere, here):
         await page.goto("/_gate/account")
         await sign_in(page)
-    await elsewhere.goto("/reports")
+    await elsewhere.goto("/notes")
     assert "login" not in elsewhere.url
     await here.reload()
     await look(here, "account-sessions")
     await press(here, "button[aria-label^='End the session of']")
     assert "The session has ended." in await here.inner_text("[role=status]")
-    await elsewhere.goto("/reports")
-    assert elsewhere.url == f"{gate.url}/_gate/login?next=%2Freports"
-    await here.goto("/reports")
-    assert here.url == f"{gate.url}/reports"
+    await elsewhere.goto("/notes")
+    assert elsewhere.url == f"{gate.url}/_gate/login?next=%2Fnotes"
+    await here.goto("/notes")
+    assert here.url == f"{gate.url}/notes"
 
 
 async def test_everything_can_be_reached_and_read_with_the_keyboard_alone(ada):

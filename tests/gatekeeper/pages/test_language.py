@@ -58,7 +58,8 @@ def test_a_translation_names_the_same_values(file):
     for message in read_po(io.BytesIO(file.read_bytes()), locale=file.parents[1].name):
         wanted = {name for form in _forms(message.id) for name in _NAMED.findall(form)}
         for form in _forms(message.string) if message.id else ():
-            assert set(_NAMED.findall(form)) == wanted, message.id
+            named = set(_NAMED.findall(form))
+            assert named == wanted or (named < wanted and not isinstance(message.id, str)), message.id
             assert "%" not in _NAMED.sub("", form), message.id
 
 
