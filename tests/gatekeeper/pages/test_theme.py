@@ -22,11 +22,14 @@ def browser(gate):
 async def test_every_file_that_a_page_names_is_served_and_kept_for_ever(browser):
     page = await (await browser.get("/_gate/login")).text()
     addresses = re.findall(r'(?:href|src)="(/_gate/static/[^"]+)"', page)
-    assert len(addresses) == 2
+    assert len(addresses) == 3
     for address in addresses:
         answer = await browser.get(address)
         assert answer.status == 200
-        assert answer.content_type == {"css": "text/css", "svg": "image/svg+xml"}[address.rpartition(".")[2]]
+        assert (
+            answer.content_type
+            == {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}[address.rpartition(".")[2]]
+        )
         assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
