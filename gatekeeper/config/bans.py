@@ -17,7 +17,7 @@ class Spray(Section):
 
 
 class Bans(Section):
-    """Who is banned automatically, and for how long; `gatekeeper ban` bans by hand."""
+    """Who is banned automatically, and for how long."""
 
     after: int | None = Field(
         10,
