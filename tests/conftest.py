@@ -62,7 +62,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Each process of pytest-xdist has left out the same."""
-    node.config.stash[_deselected] = node.workeroutput.get("deselected", [])
+    told = getattr(node, "workeroutput", {})  # one that has crashed said nothing
+    node.config.stash[_deselected] = told.get("deselected", node.config.stash[_deselected])
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -17,8 +17,9 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from cryptography.exceptions import UnsupportedAlgorithm
+from fido2 import cbor
 from fido2.server import Fido2Server
-from fido2.utils import websafe_encode
+from fido2.utils import websafe_decode, websafe_encode
 from fido2.webauthn import (
     AttestedCredentialData,
     AuthenticationResponse,
@@ -37,6 +38,7 @@ from gatekeeper.identity.factors.records import Passkey, PasskeyStore
 _TRANSPORTS: Final = frozenset(transport.value for transport in AuthenticatorTransport)
 _SHORTEST_ID, _LONGEST_ID = 16, 1023  # bytes of a credential id (WebAuthn 4, 5.8.3)
 _TIMEOUT_MS: Final = 300_000
+_INNER: Final = ("clientDataJSON", "attestationObject", "authenticatorData", "signature", "userHandle")
 #: The ways in which fido2 and cryptography say that bytes from a client are not what they should be.
 _MALFORMED: Final = (
     ValueError,
@@ -103,7 +105,7 @@ class Passkeys:
         Raises StoreUnavailable.
         """
         try:
-            registration = RegistrationResponse.from_dict(response)
+            registration = RegistrationResponse.from_dict(_texts(response))
             if registration.response.client_data.cross_origin:
                 return None
             made = self._server.register_complete(self._state(challenge, verified=False), registration)
@@ -144,7 +146,7 @@ class Passkeys:
         (WebAuthn 6.1.1). Raises StoreUnavailable.
         """
         try:
-            shown = AuthenticationResponse.from_dict(response)
+            shown = AuthenticationResponse.from_dict(_texts(response))
             passkey = await self._store.passkey(shown.raw_id)
             if passkey is None or shown.response.client_data.cross_origin or not _belongs(passkey, user, shown):
                 return None
@@ -201,6 +203,23 @@ def _transports(response: Mapping[str, Any]) -> tuple[str, ...]:
     if not isinstance(named, Sequence) or isinstance(named, str):
         return ()
     return tuple(sorted({name for name in named if isinstance(name, str)} & _TRANSPORTS))
+
+
+def _texts(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of a client's answer that fido2 is to read, each a text as in WebAuthn's JSON; raises ValueError.
+
+    fido2 makes ``bytes`` of what it finds: of a number that would be a buffer of so many bytes.
+    """
+    inner = answer["response"]
+    texts = {name: answer[name] for name in ("id", "rawId", "type") if name in answer}
+    within = {name: inner[name] for name in _INNER if inner.get(name) is not None}
+    if not all(isinstance(value, str) for value in (*texts.values(), *within.values())):
+        raise ValueError("a member that is not text")
+    if "attestationObject" in within:
+        attested = cbor.decode(websafe_decode(within["attestationObject"]))
+        if not isinstance(attested, Mapping) or not isinstance(attested.get("authData"), bytes):
+            raise ValueError("an attestation without authenticator data")
+    return {**texts, "response": within}
 
 
 def _belongs(passkey: Passkey, user: str | None, shown: AuthenticationResponse) -> bool:

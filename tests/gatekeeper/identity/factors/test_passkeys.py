@@ -6,12 +6,13 @@ import json
 import pytest
 from authenticator import Authenticator, b64
 from factories import PASSWORD
+from fido2 import cbor
 from gates import bearer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from second_factors import challenged, enrol_passkey
 
-from gatekeeper.identity.factors.passkeys import Passkeys
+from gatekeeper.identity.factors.passkeys import _INNER, Passkeys, _texts
 
 EMAIL = "ada@example.com"
 
@@ -244,6 +245,24 @@ _inner = st.fixed_dictionaries(
         ("clientDataJSON", "attestationObject", "authenticatorData", "signature", "userHandle"), _json
     ),
 )
+
+
+@pytest.mark.parametrize(
+    "where", ["clientDataJSON", "attestationObject", "authenticatorData", "signature", "userHandle"]
+)
+def test_a_number_for_text_is_never_taken_for_a_buffer_of_that_size(where):
+    """security 28: fido2 would make ``bytes(number)`` of it, and the gate would end for want of memory."""
+    answer = {"id": "aaaa", "rawId": "aaaa", "type": "public-key", "response": {where: 1 << 31}}
+    with pytest.raises(ValueError, match="not text"):
+        _texts(answer)
+    with pytest.raises(ValueError, match="not text"):
+        _texts({**answer, "rawId": 1 << 31, "response": {}})
+
+
+def test_a_number_for_authenticator_data_is_refused_before_it_is_read():
+    attested = b64(cbor.encode({"fmt": "none", "attStmt": {}, "authData": 1 << 31}))
+    with pytest.raises(ValueError, match="without authenticator data"):
+        _texts({"id": "aaaa", "rawId": "aaaa", "response": {"attestationObject": attested}})
 
 
 @settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
