@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from second_factors import challenged, enrol_passkey
 
-from gatekeeper.identity.factors.passkeys import _INNER, Passkeys, _texts
+from gatekeeper.identity.factors.passkeys import Passkeys, _texts
 
 EMAIL = "ada@example.com"
 
