@@ -91,7 +91,8 @@ class Worker:
         inside: web.AppRunner | None = None
         doors: Doors | None = None
         try:
-            access = AccessLog.standard(prefix=self._config.prefix) if self._config.logs.access else None
+            logs = self._config.logs
+            access = AccessLog.standard(prefix=self._config.prefix, form=logs.access, sample=logs.access_sample)
             gate = await build(self._config, self._addresses, access=access)
             runner = self._runner(gate)
             await runner.setup()

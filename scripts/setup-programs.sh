@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the programs that some tests need (nginx, Chromium) where that is allowed: as root on Debian and Ubuntu; and
+# Installs the programs that some tests need (nginx, HAProxy, Chromium) where that is allowed: as root on Debian and Ubuntu; and
 # axe-core where there is npm. Elsewhere the tests say what they leave out, and in CI (CI is set) they fail.
 set -eu
 cd "$(dirname "$0")/.."
@@ -13,6 +13,7 @@ fi
 
 missing=
 command -v nginx >/dev/null || missing=nginx
+command -v haproxy >/dev/null || missing="$missing haproxy"
 if grep -rqs --include='test_*.py' 'mark\.chromium' tests; then
     command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing="$missing chromium"
 fi

@@ -19,7 +19,11 @@ import redis
 import servers
 from axe import AXE
 
-_PROGRAMS = {"nginx": ("nginx",), "chromium": ("chromium", "chromium-browser", "google-chrome")}
+_PROGRAMS = {
+    "nginx": ("nginx",),
+    "haproxy": ("haproxy",),
+    "chromium": ("chromium", "chromium-browser", "google-chrome"),
+}
 _numbers = itertools.count(1)
 _deselected = pytest.StashKey[list[str]]()
 

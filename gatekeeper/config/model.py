@@ -21,10 +21,12 @@ from gatekeeper.config.pages import Pages
 from gatekeeper.config.rules import RuleConfig
 from gatekeeper.config.section import Section
 from gatekeeper.config.types import (
+    AccessForm,
     Duration,
     Host,
     Listen,
     LongSecret,
+    Number,
     PostgresUrl,
     Prefix,
     PublicUrl,
@@ -195,7 +197,19 @@ class Logs(Section):
     level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe level written: debug, info, warning or error."
     )
-    access: bool = Field(True, description="One line a request.")
+    access: AccessForm = Field(
+        "auto",
+        description=(
+            "One line a request: json, text, common or combined (as Apache), `auto`: as `format`, or `off`. Without"
+            " queries and secrets."
+        ),
+    )
+    access_sample: Number = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Share of the requests that get a line, 0 to 1; those refused or failed always do.",
+    )
 
 
 def _example_upstreams() -> dict[str, Upstream]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import limits
@@ -136,6 +136,11 @@ def status_range(statuses: str) -> tuple[int, int]:
     return int(low), int(high or low)
 
 
+def parse_access_form(value: Any) -> Any:
+    """YAML takes `off` for false, in some readers, and `true` is what one would write."""
+    return {True: "auto", False: "off"}[value] if isinstance(value, bool) else value
+
+
 def say_number(value: float) -> float | int:
     """2 rather than 2.0."""
     return int(value) if value == int(value) else value
@@ -222,6 +227,7 @@ RoleName = Annotated[
     _named(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}", "a role has 1 to 64 letters, digits and any of _ . : -"),
 ]
 UserName = Annotated[str, AfterValidator(parse_user)]
+AccessForm = Annotated[Literal["auto", "json", "text", "common", "combined", "off"], BeforeValidator(parse_access_form)]
 PublicUrl = Annotated[str, AfterValidator(forms.check_public_url)]
 Host = Annotated[str, AfterValidator(forms.check_host)]
 Prefix = Annotated[str, AfterValidator(forms.check_prefix)]

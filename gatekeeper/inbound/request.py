@@ -146,6 +146,11 @@ class RequestReader:
             method, target, address, address, head.headers, head.raw, self._new_id(received), received, head
         )
 
+    def stamp(self) -> tuple[str, float]:
+        """Id and time (Unix seconds) for the log of a request that could not be read."""
+        now = self._now()
+        return self._new_id(now), now
+
     def _as_forwarded(
         self,
         headers: CIMultiDictProxy[str],

@@ -1,11 +1,15 @@
 """The access log: one line a request, cheap enough to be on. Written by ``surfaces.entrance``.
 
-Paths are logged without the query, and links that carry a secret in their path without that secret.
+Paths are logged without the query, and links that carry a secret in their path without that secret. Whatever a client
+sent, a line is one line, and what is quoted in it stays within its quotes (security 28).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final, Literal, Self
 
 import orjson
@@ -15,7 +19,11 @@ from gatekeeper.observe.logging import dump_line, output, timestamp, to_the_seco
 
 _SECRET_PATHS: Final = ("/setup/", "/reset/", "/confirm-email/", "/not-me/")  # under the prefix; what follows is secret
 _LONGEST_PATH: Final = 2048
+_LONGEST_AGENT: Final = 512
+_MONTHS: Final = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]  # in every locale
 MASK: Final = "***"
+
+Form = Literal["json", "text", "common", "combined"]
 
 
 @dataclass(slots=True)
@@ -23,8 +31,8 @@ class AccessEntry:
     """What is worth a line about one request.
 
     ``time`` is in Unix seconds, ``size`` the bytes of the answer's body, ``seconds`` how long the answer took,
-    ``user`` the subject, ``reason`` why the request was refused. Not frozen: it is made on every request, and
-    frozen dataclasses cost three times as much to make.
+    ``user`` the subject, ``reason`` why the request was refused, ``headers`` the request's, of which `combined` shows
+    two. Not frozen: it is made on every request, and frozen dataclasses cost three times as much to make.
     """
 
     time: float
@@ -40,23 +48,41 @@ class AccessEntry:
     reason: str | None = None
     rule: str | None = None
     upstream: str | None = None
+    headers: Mapping[str, str] | None = field(default=None, repr=False)
 
 
 class AccessLog:
-    """Makes lines of entries. ``prefix`` is where the gate's own endpoints live."""
+    """Makes lines of entries. ``prefix`` is where the gate's own endpoints live, ``sample`` the share of the requests
+    that are written although nothing is wrong with them.
+    """
 
-    def __init__(self, lines: Lines, *, format: Literal["json", "text"], prefix: str = "/_gate") -> None:  # noqa: A002  # the name of the key
+    def __init__(self, lines: Lines, *, format: Form, prefix: str = "/_gate", sample: float = 1.0) -> None:  # noqa: A002  # the name of the key
         self._write = lines.write
         self._prefix = prefix
         self._seconds, self._clock = 0, to_the_second(0)
         self._secret = tuple(f"{prefix}{path}" for path in _SECRET_PATHS)
-        self.write = self._write_json if format == "json" else self._write_text
+        self._sample, self._due = sample, 0.0
+        self._combined = format == "combined"
+        writers = {"json": self._write_json, "text": self._write_text}
+        self.write = writers.get(format, self._write_common)
 
     @classmethod
-    def standard(cls, *, prefix: str) -> Self:
-        """Beside the process's other log lines, in their form."""
+    def standard(cls, *, prefix: str, form: Form | Literal["auto", "off"] = "auto", sample: float = 1.0) -> Self | None:
+        """Beside the process's other log lines, ``auto`` in their form; None for ``off``."""
         where = output()
-        return cls(where.writer, format=where.format, prefix=prefix)
+        if form == "off":
+            return None
+        return cls(where.writer, format=where.format if form == "auto" else form, prefix=prefix, sample=sample)
+
+    def wants(self, status: int, reason: str | None) -> bool:
+        """Whether this request gets a line: all that were refused or failed, and their share of the others."""
+        if self._sample >= 1 or status >= 400 or reason is not None:
+            return True
+        self._due += self._sample
+        if self._due < 1:
+            return False
+        self._due -= 1
+        return True
 
     def shown_path(self, path: str) -> str:
         """``path`` as it may stand in a log."""
@@ -119,3 +145,40 @@ class AccessLog:
             ),
         ]
         self._write((escaped(" ".join(words)) + "\n").encode())
+
+    def _write_common(self, entry: AccessEntry) -> None:
+        """The Common Log Format, or the combined one (httpd.apache.org/docs/current/logs.html)."""
+        asked = f"{entry.method} {self.shown_path(entry.path)} HTTP/1.1"
+        line = (
+            f"{_word(entry.client)} - {_word(entry.user or '-')} [{_apache_time(int(entry.time))}]"
+            f" {_quoted(asked)} {entry.status} {entry.size or '-'}"
+        )
+        if self._combined:
+            headers = entry.headers or {}
+            referer, agent = headers.get("Referer", "-"), headers.get("User-Agent", "-")
+            line += f" {_quoted(self._shown_address(referer))} {_quoted(agent[:_LONGEST_AGENT])}"
+        self._write((line + "\n").encode())
+
+    def _shown_address(self, url: str) -> str:
+        """A URL as it may stand in a log: without its query, and without a secret in its path."""
+        before, mark, rest = url.partition("#")[0].partition("://")
+        if not mark:
+            return self.shown_path(url.partition("#")[0])
+        host, slash, path = rest.partition("?")[0].partition("/")
+        return f"{before}{mark}{host.rpartition('@')[2]}{self.shown_path(slash + path)}"
+
+
+def _quoted(text: str) -> str:
+    """In quotes that nothing within can end."""
+    return '"' + escaped(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'
+
+
+def _word(text: str) -> str:
+    """One word, whatever it holds."""
+    return escaped("".join("_" if one.isspace() or one in '"[]' else one for one in text)) or "-"
+
+
+@lru_cache(maxsize=4)
+def _apache_time(seconds: int) -> str:
+    at = datetime.fromtimestamp(seconds, tz=UTC)
+    return f"{at:%d}/{_MONTHS[at.month - 1]}/{at:%Y:%H:%M:%S} +0000"

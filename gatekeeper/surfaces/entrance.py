@@ -64,7 +64,9 @@ class Entrance:
         begun = perf_counter()
         read = self._read(request)
         if isinstance(read, Refused):
-            return self._refuse(request, read)
+            refusal = self._refuse(request, read)
+            self._record_unread(request, refusal, begun)
+            return refusal
         request[INBOUND] = read
         self._metrics.in_flight += 1
         try:
@@ -131,6 +133,29 @@ class Entrance:
         status, size, reason = (CLIENT_LEFT, 0, None) if answer is None else _told(answer)
         self.record(read, request.get(DECISION), status, size, reason, perf_counter() - begun)
 
+    def _record_unread(self, request: web.Request, answer: web.Response, begun: float) -> None:
+        """A request that is none has no canonical form: its line shows what was sent."""
+        seconds, (request_id, time) = perf_counter() - begun, self._reader.stamp()
+        self._metrics.request("own", "", answer.status, seconds)
+        if self._access is None:
+            return
+        connection = request.protocol
+        self._access.write(
+            AccessEntry(
+                time=time,
+                request_id=request_id,
+                client=connection.arrival.peer if isinstance(connection, Connection) else "",
+                method=request.method,
+                host=request.headers.get("Host", ""),
+                path=request.raw_path,
+                status=answer.status,
+                size=len(answer.body) if isinstance(answer.body, bytes) else 0,
+                seconds=seconds,
+                reason=answer.headers.get("X-Gate-Reason"),
+                headers=request.headers,
+            )
+        )
+
     def record(
         self,
         read: InboundRequest,
@@ -143,7 +168,7 @@ class Entrance:
         """Count one request and write its line; ``decision`` None for the gate's own endpoints."""
         rule = decision.rule if decision else None
         self._count(decision, rule, read, status, seconds)
-        if self._access is None:
+        if self._access is None or not self._access.wants(status, reason):
             return
         self._access.write(
             AccessEntry(
@@ -160,6 +185,7 @@ class Entrance:
                 reason=reason,
                 rule=rule.name if rule else None,
                 upstream=rule.upstream if rule else None,
+                headers=read.headers,
             )
         )
 

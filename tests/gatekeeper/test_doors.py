@@ -205,3 +205,19 @@ def test_sighup_reads_the_files_again_unchanged(start: Start) -> None:
     gate = start().wait_ready()
     gate.signal(signal.SIGHUP)
     until(lambda: len(gate.logged("tls: read again")) == 2, "both workers to read the certificate")
+
+
+def test_a_request_that_cannot_be_read_has_a_line_in_the_access_log(start: Start) -> None:
+    """security 1, 28"""
+    gate = start().wait_ready()
+    with socket.create_connection(("127.0.0.1", gate.port), timeout=PATIENCE) as raw:
+        raw.sendall(b"GET /a/%2e%2e/b HTTP/1.1\r\nHost: a.example\r\n\r\n")
+        assert raw.recv(12) == b"HTTP/1.1 400"
+
+    def written() -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in gate.err.splitlines() if line.startswith("{")]
+        return [line for line in lines if line.get("path") == "/a/%2e%2e/b"]
+
+    (line,) = until(written, "the line")
+    assert (line["status"], line["reason"], line["client"]) == (400, "bad-target", "127.0.0.1")
+    assert line["host"] == "a.example"

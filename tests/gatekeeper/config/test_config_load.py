@@ -230,7 +230,7 @@ def test_the_environment_precedes_the_file(folder: Path) -> None:
     tokens = found.config.tokens
     assert (tokens.access_ttl, tokens.audience, tokens.algorithm) == (600.0, "shop", "ES256")
     assert found.config.listen == ["127.0.0.1:81", "[::1]:81"]
-    assert (found.config.passwords.min_length, found.config.logs.access) == (16, False)
+    assert (found.config.passwords.min_length, found.config.logs.access) == (16, "off")
     assert found.source_of(("tokens", "access_ttl")) == "environment GATEKEEPER__TOKENS__ACCESS_TTL"
     assert found.source_of(("tokens", "audience")) == f"{folder}/gate.yaml:1"
     assert found.source_of(("tokens", "idle_ttl")) == "default"
