@@ -12,7 +12,7 @@ from gatekeeper.errors import Problem
 from gatekeeper.gate import Authenticated
 from gatekeeper.identity.factors.checks import CodeShown, PasskeyShown
 from gatekeeper.identity.factors.records import Method
-from gatekeeper.identity.step_up import PASSWORD, StepUps
+from gatekeeper.identity.step_up import FRESH, PASSWORD, StepUps
 from gatekeeper.pages.forms import see_other
 from gatekeeper.pages.frame import Frame, passkey_answer
 from gatekeeper.pages.next import HOME, with_next
@@ -34,10 +34,12 @@ class StepUpPages:
         """GET ``step-up``: what may be shown; whoever has to add a factor first is led there."""
         inbound, query = request[INBOUND], request.query
         who = await self._frame.visits.signed_in(request, enrolling=True)
-        target = self._frame.target(query.get("next"))
-        if who.principal.must_enrol:
+        target, wanted = self._frame.target(query.get("next")), _wanted(query)
+        fresh = inbound.received - who.principal.auth_time <= FRESH
+        # Adding a factor may have sent them here for a fresh login; then back to it would be round in a circle.
+        if who.principal.must_enrol and (fresh or wanted["acr_values"]):
             return see_other(with_next(self._frame.address("account/factors"), target))
-        page = await self._page(request, who, target, _wanted(query))
+        page = await self._page(request, who, target, wanted)
         return self._frame.visits.renewed(page, who, inbound.received)
 
     async def confirm(self, request: web.Request) -> web.Response:
@@ -45,7 +47,7 @@ class StepUpPages:
         fields = await self._frame.form(request)
         target, wanted = self._frame.target(fields.get("next")), _wanted(fields)
         back = with_next(self._frame.address("step-up"), target)
-        who = await self._frame.visits.signed_in(request, back=back)
+        who = await self._frame.visits.signed_in(request, back=back, enrolling=True)
         try:
             pair = await self._confirmed(who.principal, fields, request[INBOUND].received)
         except Problem as refusal:

@@ -134,3 +134,21 @@ async def test_an_app_is_removed_by_its_owner(ada, app):
     answer = await ada.submit(f"{HOME}/totp/remove", {})
     assert (answer.status, answer.headers["Location"]) == (303, f"{HOME}?done=app-removed")
     assert (await Browser(ada.gate).sign_in(EMAIL, PASSWORD)).status == 303
+
+
+async def test_an_admin_who_takes_their_time_confirms_the_password_and_adds_a_factor(gate):
+    """security 22: no way leads round in a circle"""
+    browser = Browser(gate)
+    await browser.submit(f"/_gate/setup/{gate.setup_token}", {"email": "root@example.com", "password": PASSWORD})
+    gate.clock.advance(301)
+    answer = await browser.submit(f"{HOME}/totp", {})
+    step_up = answer.headers["Location"]
+    page = await browser.get(step_up)
+    assert (page.status, input_named(await page.text(), "password")["type"]) == (200, "password")
+    fields = {"method": "password", "password": PASSWORD, "next": HOME}
+    answer = await browser.submit("/_gate/step-up", fields)
+    assert (answer.status, answer.headers["Location"]) == (303, HOME)
+    answer = await browser.submit(f"{HOME}/totp", {})
+    assert "otpauth:" in await answer.text()
+    panel = await browser.get("/_gate/step-up?next=%2F_gate%2Fadmin%2F&acr_values=2fa")
+    assert panel.headers["Location"].startswith(HOME)
