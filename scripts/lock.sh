@@ -12,7 +12,7 @@ compile() {
     out=$1
     shift
     "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-        --extra embedded --extra passkeys "$@" pyproject.toml -o "$out"
+        --extra embedded --extra mail --extra passkeys "$@" pyproject.toml -o "$out"
 }
 compile requirements/run.txt "$@"
-compile requirements/dev.txt --group dev --constraint requirements/run.txt "$@"
+compile requirements/dev.txt --extra passwords --group dev --constraint requirements/run.txt "$@"

@@ -155,10 +155,12 @@ class MemoryAccounts:
         self.accounts: dict[str, Account] = {}
         self._records = records
 
-    async def create(self, state: UserState, password_hash: str | None, now: float) -> None:
+    async def create(
+        self, state: UserState, password_hash: str | None, now: float, *, must_verify: bool = False
+    ) -> None:
         if any(account.state.email == state.email for account in self.accounts.values()):
             raise Conflict("users_email_key")
-        self.accounts[state.id] = Account(state, now, password_hash)
+        self.accounts[state.id] = Account(state, now, password_hash, must_verify)
 
     async def find(self, user: str) -> Account | None:
         return self.accounts.get(user)
@@ -190,6 +192,9 @@ class MemoryAccounts:
         account = self.accounts.get(user)
         if account is not None and account.password_hash == old:
             self.accounts[user] = replace(account, password_hash=new)
+
+    async def drop_password(self, user: str) -> None:
+        self.accounts[user] = replace(self.accounts[user], password_hash=None)
 
     async def has_admin(self) -> bool:
         return any("admin" in account.state.roles and not account.state.locked for account in self.accounts.values())

@@ -26,6 +26,30 @@ from gatekeeper.store.postgres import Postgres
 CHEAP = Argon2Cost(time=1, memory=8, lanes=1)
 
 
+class Shown:
+    """What the console sender has printed."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def write(self, line: bytes) -> None:
+        self.lines.append(line.decode().removesuffix("\n"))
+
+    def code(self, email: str, purpose: str) -> str:
+        """The newest code for this e-mail and purpose."""
+        return self._newest(f"OTP for {email} ({purpose}): ")
+
+    def token(self, email: str, purpose: str) -> str:
+        """The token in the newest link."""
+        link = URL(self._newest(f"Link for {email} ({purpose}): "))
+        return link.query.get("token") or link.query["invite"]
+
+    def _newest(self, start: str) -> str:
+        found = [line.removeprefix(start) for line in self.lines if line.startswith(start)]
+        assert found, f"no line begins with {start!r}: {self.lines}"
+        return found[-1]
+
+
 @dataclass
 class RunningGate:
     """A gate that answers at ``url``."""
@@ -38,6 +62,7 @@ class RunningGate:
     client: aiohttp.ClientSession
     setup_token: str | None
     dsn: str
+    console: Shown
 
     async def rows(self, sql: str) -> list[dict[str, Any]]:
         """What the gate's database says."""
@@ -130,7 +155,8 @@ async def _running(
     storage = {"data_dir": data_dir, "secret": SECRET}
     config = Config.model_validate({"public_url": url, "storage": storage, **settings})
     prepared = await prepare_stores(config, postgres, clock)
-    gate = await build(config, StoreAddresses(postgres, redis), clock=clock, argon2=CHEAP)
+    shown = Shown()
+    gate = await build(config, StoreAddresses(postgres, redis), clock=clock, argon2=CHEAP, console=shown)
     runner = make_runner(
         gate.app,
         timeouts=config.timeouts,
@@ -146,6 +172,8 @@ async def _running(
     connector = aiohttp.TCPConnector(force_close=express)
     async with aiohttp.ClientSession(connector=connector, cookie_jar=jar, auto_decompress=False) as client:
         try:
-            yield RunningGate(config.public_url, url, config, clock, gate, client, prepared.setup_token, postgres)
+            yield RunningGate(
+                config.public_url, url, config, clock, gate, client, prepared.setup_token, postgres, shown
+            )
         finally:
             await runner.cleanup()

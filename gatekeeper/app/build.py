@@ -12,6 +12,7 @@ from aiohttp import web
 from gatekeeper.answers import json_answer
 from gatekeeper.app.bans import ban_parts
 from gatekeeper.app.edge import Edge, build_edge
+from gatekeeper.app.mail import Post, build_post, keep_tidy, passwords_of
 from gatekeeper.app.parts import Running, TokenParts, keep_keys, load_keys, open_stores, token_parts
 from gatekeeper.app.reload import Reloader, rule_book
 from gatekeeper.bootstrap import secret_of
@@ -20,10 +21,11 @@ from gatekeeper.config.model import Config
 from gatekeeper.errors import GatekeeperError, StoreUnavailable
 from gatekeeper.health import Health
 from gatekeeper.identity.openapi import document
-from gatekeeper.identity.passwords import OWASP, Argon2Cost, PasswordRules, Passwords
+from gatekeeper.identity.passwords import OWASP, Argon2Cost
 from gatekeeper.inbound import TrustedProxies
 from gatekeeper.live import LiveConnections
 from gatekeeper.observe.access import AccessLog
+from gatekeeper.observe.lines import Lines
 from gatekeeper.observe.metrics import CONTENT_TYPE, Metrics
 from gatekeeper.pools import Pools, show_targets
 from gatekeeper.store.addresses import StoreAddresses
@@ -80,7 +82,7 @@ def _application(config: Config, edge: Edge) -> web.Application:
     prefix = config.prefix
     app = web.Application(middlewares=[edge.entrance.middleware], client_max_size=config.sizes.json_body)
     edge.theme.setup(app)
-    for calls in (edge.identity, edge.second, edge.factors):
+    for calls in (edge.identity, edge.mail, edge.second, edge.factors):
         app.add_routes(calls.routes(prefix))
     app.add_routes(edge.pages.routes(prefix))
     app.add_routes(edge.panel.routes(prefix))
@@ -117,8 +119,12 @@ async def build(
     access: AccessLog | None = None,
     clock: Clock | None = None,
     argon2: Argon2Cost = OWASP,
+    console: Lines | None = None,
 ) -> Gatekeeper:
-    """One worker's gate over running, migrated and prepared stores. Raises StartupError or StoreUnavailable."""
+    """One worker's gate over running, migrated and prepared stores. Raises StartupError or StoreUnavailable.
+
+    ``console`` is where the console sender's lines go, standard output unless given.
+    """
     clock = clock or SystemClock()
     stores = open_stores(config, addresses.postgres, addresses.redis, clock)
     metrics, secret = Metrics(), secret_of(config.storage)
@@ -129,10 +135,7 @@ async def build(
     running = Running(
         stores=stores,
         rules=rule_book(config, places),
-        passwords=Passwords(
-            PasswordRules(min_length=config.passwords.min_length, block_common=config.passwords.block_common),
-            cost=argon2,
-        ),
+        passwords=passwords_of(config, argon2),
         places=places,
         clock=clock,
         secret=secret,
@@ -141,9 +144,10 @@ async def build(
         bans=ban_parts(config, stores, bans, live, metrics, clock),
         upstreams=upstreams,
     )
-    edge = build_edge(config, stores, tokens, running, access)
+    post = build_post(config, running, console)
+    edge = build_edge(config, stores, tokens, running, access, post)
     app = _application(config, edge)
-    app.cleanup_ctx.append(_life(running, tokens))
+    app.cleanup_ctx.append(_life(running, tokens, post))
     app.on_shutdown.append(running.drain)
     return Gatekeeper(
         app,
@@ -158,7 +162,7 @@ async def build(
     )
 
 
-def _life(running: Running, tokens: TokenParts) -> Callable[[web.Application], AsyncIterator[None]]:
+def _life(running: Running, tokens: TokenParts, post: Post) -> Callable[[web.Application], AsyncIterator[None]]:
     async def life(_app: web.Application) -> AsyncIterator[None]:
         keys = running.stores.keys
         try:
@@ -176,6 +180,8 @@ def _life(running: Running, tokens: TokenParts) -> Callable[[web.Application], A
                 asyncio.create_task(running.metrics.keep_flushing()),
                 asyncio.create_task(running.live.run()),
                 asyncio.create_task(running.bans.follower.run()),
+                asyncio.create_task(post.delivery.run()),
+                asyncio.create_task(keep_tidy(post, running)),
             }
             running.upstreams.watch()
             running.metrics.reloaded(good=True, now=running.clock.now())

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from admin.app import Panel
 from gatekeeper.app.logins import Logins, build_logins, factor_endpoints
+from gatekeeper.app.mail import MailServices, Post, build_mail_services, mail_endpoints
 from gatekeeper.app.pages import build_pages, build_theme
 from gatekeeper.app.parts import Running, Stores, TokenParts
 from gatekeeper.config.model import Config
@@ -18,6 +19,7 @@ from gatekeeper.health import Check, Health
 from gatekeeper.identity.endpoints import Identity, IdentitySettings
 from gatekeeper.identity.factor_endpoints import FactorEndpoints
 from gatekeeper.identity.limits import LimitsCounter
+from gatekeeper.identity.mail_endpoints import MailEndpoints
 from gatekeeper.identity.second_endpoints import SecondEndpoints
 from gatekeeper.inbound import HostList, RequestReader, TrustedProxies
 from gatekeeper.observe.access import AccessLog
@@ -35,11 +37,10 @@ from policies.load import compile_limit
 from policies.rates import Limit
 
 
-def _identity(config: Config, stores: Stores, tokens: TokenParts, running: Running, logins: Logins) -> Identity:
+def _identity(config: Config, tokens: TokenParts, running: Running, logins: Logins, services: MailServices) -> Identity:
+    stores = running.stores
     return Identity(
         settings=IdentitySettings(
-            open_registration=config.open_registration,
-            register_per_address=config.limits.register_per_ip,
             refresh_per_session=config.limits.refresh_per_session,
             json_limit=config.sizes.json_body,
         ),
@@ -56,6 +57,7 @@ def _identity(config: Config, stores: Stores, tokens: TokenParts, running: Runni
         keys=tokens.ring,
         places=running.places,
         audit=stores.journal,
+        tell_changed=services.recovery.tell_changed,
     )
 
 
@@ -65,6 +67,7 @@ class Edge:
 
     gate: Gate
     identity: Identity
+    mail: MailEndpoints
     second: SecondEndpoints
     factors: FactorEndpoints
     pages: Pages
@@ -109,14 +112,17 @@ def _panel(config: Config, stores: Stores, tokens: TokenParts, theme: Theme) -> 
     )
 
 
-def build_edge(config: Config, stores: Stores, tokens: TokenParts, running: Running, access: AccessLog | None) -> Edge:
+def build_edge(
+    config: Config, stores: Stores, tokens: TokenParts, running: Running, access: AccessLog | None, post: Post
+) -> Edge:
     """Everything between a socket and the services."""
     hosts = HostList(config.public_url, config.hosts)
     trusted = TrustedProxies(networks(config))
     gate = _gate(config, tokens, running, hosts)
     headers = IdentityHeaders(Assertions(tokens.ring, config.public_url), running.places)
     logins = build_logins(config, tokens, running)
-    identity = _identity(config, stores, tokens, running, logins)
+    services = build_mail_services(config, running, logins, post)
+    identity = _identity(config, tokens, running, logins, services)
     second, factors = factor_endpoints(config, tokens, identity, logins)
     theme = build_theme(config)
     settings = ProxySettings(config.prefix, config.sizes.body)
@@ -137,6 +143,7 @@ def build_edge(config: Config, stores: Stores, tokens: TokenParts, running: Runn
     return Edge(
         gate=gate,
         identity=identity,
+        mail=mail_endpoints(config, identity, services),
         second=second,
         factors=factors,
         pages=build_pages(config, tokens, running, theme, identity, logins),

@@ -16,7 +16,6 @@ from gatekeeper.identity.factors.checks import FactorChecks
 from gatekeeper.identity.factors.devices import Devices
 from gatekeeper.identity.factors.enrolment import Enrolment
 from gatekeeper.identity.factors.recovery_codes import RecoveryCodes
-from gatekeeper.identity.factors.sealing import Sealer
 from gatekeeper.identity.factors.totp import Totp
 from gatekeeper.identity.guard import AttemptGuard
 from gatekeeper.identity.limits import AttemptCounter, LimitsCounter
@@ -30,11 +29,10 @@ from gatekeeper.journal.measured import MeasuredAttempts
 from gatekeeper.store.challenges import RedisChallenges
 from gatekeeper.store.factors import PostgresFactors
 from gatekeeper.tokens.keyring import derive
+from gatekeeper.tokens.sealing import Sealer
 
 if TYPE_CHECKING:  # fido2 comes with an extra
     from gatekeeper.identity.factors.passkeys import Passkeys
-
-_TRIES = 5  # of one challenge
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +103,9 @@ def build_logins(config: Config, tokens: TokenParts, running: Running) -> Logins
     accounts = Accounts(stores.accounts, stores.live)
     counter = LimitsCounter(stores.redis.limits_storage)
     attempts = MeasuredAttempts(stores.journal, running.metrics)
-    challenges = Challenges(RedisChallenges(stores.redis), secret=derive(running.secret, "challenges"), attempts=_TRIES)
+    challenges = Challenges(
+        RedisChallenges(stores.redis), secret=derive(running.secret, "challenges"), attempts=config.otp.attempts
+    )
     parts = _factors(config, running)
     checks = FactorChecks(
         parts.store,

@@ -10,15 +10,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from gatekeeper.app.mail import passwords_of
+from gatekeeper.cli.invite import invite
 from gatekeeper.cli.stores import attached
 from gatekeeper.cli.tables import print_rows
 from gatekeeper.clock import SystemClock, as_datetime
 from gatekeeper.config.load import LoadedConfig
+from gatekeeper.config.model import Config
+from gatekeeper.config.types import parse_duration
 from gatekeeper.errors import Conflict, GatekeeperError
 from gatekeeper.identity.accounts import ROLE, Account, Accounts
 from gatekeeper.identity.emails import InvalidEmail, canonical_email
 from gatekeeper.identity.factors.records import Factors
-from gatekeeper.identity.passwords import PasswordRules, Passwords
+from gatekeeper.identity.passwords import OWASP, Passwords
 from gatekeeper.journal.audit import Change
 from gatekeeper.store.accounts import PostgresAccounts
 from gatekeeper.store.factors import PostgresFactors
@@ -42,6 +46,8 @@ class Desk:
     passwords: Passwords
     journal: PostgresJournal
     now: float
+    config: Config
+    postgres: Postgres
 
     async def find(self, email: str) -> Account:
         """The account of a typed e-mail. Raises Refused."""
@@ -63,7 +69,7 @@ Command = Callable[[Desk, argparse.Namespace], Awaitable[None]]
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the group to the command line."""
     group = subparsers.add_parser(
-        "user", help="accounts: add, list, show, passwd, role, lock, unlock, logout, reset-factors"
+        "user", help="accounts: add, list, show, passwd, role, lock, unlock, logout, invite, reset-factors"
     )
     commands = group.add_subparsers(dest="user_command", required=True, metavar="COMMAND")
     add = _command(commands, "add", _add, "add a user; the password is asked for, or one line on standard input")
@@ -80,6 +86,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     _command(commands, "lock", _lock, "no login, and every session ends")
     _command(commands, "unlock", _unlock, "logins again")
     _command(commands, "logout", _logout, "end every session")
+    inviting = _command(commands, "invite", _invite, "print (and mail) a link that makes one account, for this e-mail")
+    inviting.add_argument("--role", action="append", default=[], metavar="ROLE", help="a role; may be given again")
+    inviting.add_argument("--expires", metavar="D", help="life of the link, such as 12h or 7d")
     summary = "remove every second factor, recovery code and remembered device; sessions go on"
     _command(commands, "reset-factors", _reset_factors, summary)
 
@@ -109,14 +118,14 @@ async def _run(args: argparse.Namespace, loaded: LoadedConfig, postgres: str, re
 async def _desk(loaded: LoadedConfig, postgres_dsn: str, redis_url: str) -> AsyncIterator[Desk]:
     config = loaded.config
     postgres, redis = Postgres(postgres_dsn, size=2), Redis(redis_url, timeout=2.0)
-    rules = PasswordRules(min_length=config.passwords.min_length, block_common=config.passwords.block_common)
-    passwords = Passwords(rules)
+    passwords = passwords_of(config, OWASP)
     try:
         await postgres.open()
         await redis.open()
         live = RedisSessions(redis, user_life=config.tokens.refresh_ttl + 86_400)
         accounts = Accounts(PostgresAccounts(postgres), live)
-        yield Desk(accounts, PostgresFactors(postgres), passwords, PostgresJournal(postgres), SystemClock.now())
+        journal, now = PostgresJournal(postgres), SystemClock.now()
+        yield Desk(accounts, PostgresFactors(postgres), passwords, journal, now, config, postgres)
     finally:
         passwords.close()
         await redis.close()
@@ -134,6 +143,25 @@ async def _add(desk: Desk, args: argparse.Namespace) -> None:
         raise Refused(f"there is a user {email} already") from None
     await desk.note("user.add", user.id, None, {"email": user.email, "roles": list(user.roles)})
     print(f"added {user.email} ({user.id})")
+
+
+async def _invite(desk: Desk, args: argparse.Namespace) -> None:
+    email, roles = _email(args.email), tuple(sorted(set(_roles(args.role))))
+    if desk.config.registration_mode == "closed":
+        raise Refused("registration.mode is closed, so no invitation would be taken; set it to invite")
+    if await desk.accounts.find_by_email(email) is not None:
+        raise Refused(f"there is a user {email} already")
+    life = desk.config.registration.invitation_ttl
+    if args.expires is not None:
+        try:
+            life = parse_duration(args.expires)
+        except ValueError as fault:
+            raise Refused(f"--expires: {fault}") from None
+    link, mailed = await invite(desk.config, desk.postgres, email, roles, life, f"cli:{_whoami()}", desk.now)
+    await desk.note("user.invite", email, None, {"roles": list(roles)})
+    print(link)
+    if mailed:
+        print(f"it is mailed to {email} as well", file=sys.stderr)
 
 
 async def _list(desk: Desk, args: argparse.Namespace) -> None:
@@ -244,7 +272,7 @@ async def _new_password(desk: Desk) -> str:
         password = sys.stdin.readline().rstrip("\n")
         if not password:
             raise Refused("a password is expected as one line on standard input")
-    fault = desk.passwords.rules.fault(password)
+    fault = await desk.passwords.fault(password)
     if fault:
         raise Refused(f"the password {fault}")
     return await desk.passwords.hash(password)

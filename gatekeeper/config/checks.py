@@ -14,6 +14,7 @@ from gatekeeper.config.paths import KeyPath
 from gatekeeper.config.rules import AllowSubjects, RuleLimit
 from gatekeeper.config.types import say_duration, say_size
 from gatekeeper.config.upstreams import Upstream
+from gatekeeper.notify.messages import Kind
 from policies.cors import parse_origins
 from policies.load import BadRules, compile_limit, compile_rules
 from policies.rules import RuleBook
@@ -36,6 +37,7 @@ def contradictions(config: Config) -> Iterator[Mistake]:
         _unverified,
         _api_cors,
         _default_limit,
+        _messages,
     )
     return chain.from_iterable(check(config) for check in checks)
 
@@ -58,12 +60,12 @@ def check_rules(config: Config, lines: Sequence[int | None] = ()) -> tuple[RuleB
 
 def _unverified(config: Config) -> Iterator[Mistake]:
     """Rules about e-mails, of which only verified ones count, where none ever is."""
-    if not config.open_registration:
+    if not config.open_registration or config.registration.verify_email:
         return
     for position, rule in enumerate(config.rules):
         allow = rule.allow if isinstance(rule.allow, list) else [rule.allow]
         if any(isinstance(choice, AllowSubjects) and choice.asks_for_email for choice in allow):
-            words = "asks for verified e-mails, but registration is open and verifies none; close it"
+            words = "asks for verified e-mails, but registration is open and verifies none; verify them or close it"
             yield ("rules", position, "allow"), words
 
 
@@ -149,6 +151,27 @@ def _upstreams(config: Config) -> Iterator[Mistake]:
     for name, upstream in config.upstreams.items():
         for path, message in chain(_health(upstream), _tls(upstream)):
             yield ("upstreams", name, *path), message
+
+
+def _messages(config: Config) -> Iterator[Mistake]:
+    mail, webhooks = config.mail, config.notify.webhooks
+    if mail.smtp.host is None and "smtp" in config.otp.deliver:
+        yield ("otp", "deliver"), "smtp needs a server: set mail.smtp.host and mail.from"
+    if mail.smtp.host is not None and mail.from_address is None:
+        yield ("mail", "from"), "is needed with mail.smtp.host"
+    if (mail.smtp.user is None) != (mail.smtp.password is None):
+        yield ("mail", "smtp", "user" if mail.smtp.user is None else "password"), "is needed beside the other"
+    if mail.smtp.ca is not None and mail.smtp.tls == "none":
+        yield ("mail", "smtp", "ca"), "contradicts tls: none"
+    if "webhook" in config.otp.deliver and not any("otp" in webhook.events for webhook in webhooks):
+        yield ("otp", "deliver"), "webhook needs a receiver: one of notify.webhooks with `otp` in its events"
+    for index, webhook in enumerate(webhooks):
+        for place, event in enumerate(webhook.events):
+            if event not in set(Kind):
+                words = f"there is no event {event}; there are {', '.join(Kind)}"
+                yield ("notify", "webhooks", index, "events", place), words
+        if not webhook.url.startswith("https:") and not config.notify.allow_private:
+            yield ("notify", "webhooks", index, "url"), "must be https, or reach a network of notify.allow_private"
 
 
 def _health(upstream: Upstream) -> Iterator[Mistake]:

@@ -7,6 +7,7 @@ repeats a value that may hold a secret.
 from __future__ import annotations
 
 import re
+from email.utils import parseaddr
 from ipaddress import ip_address
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
@@ -147,6 +148,33 @@ def check_secret(value: str) -> str:
         raise ValueError(
             f"has {len(value)} characters, at least {SHORTEST_SECRET} are needed: `openssl rand -hex 32` makes one"
         )
+    return value
+
+
+def check_called_url(value: str) -> str:
+    """An address that the gate calls: http or https, a path and a query if need be."""
+    parts = _split(value, ("http", "https"), "https://hooks.example.org/gate")
+    if "#" in value or not value.isascii():
+        raise ValueError("no fragment and only ASCII may stand in the address")
+    return value if parts.path else f"{value}/"
+
+
+def check_range_url(value: str) -> str:
+    """The same, to which five hexadecimal digits are added."""
+    if check_called_url(value)[-1] != "/" or "?" in value:
+        raise ValueError("an address that ends in a slash is needed: the first digits of the hash are put behind it")
+    return check_called_url(value)
+
+
+def check_mail_address(value: str) -> str:
+    """``gate@example.org`` or ``Example <gate@example.org>``."""
+    name, address = parseaddr(value)
+    local, at, domain = address.rpartition("@")
+    if not at or not local or not address.isascii() or not value.isprintable() or " " in address:
+        raise ValueError("a sender such as gate@example.org or `Example <gate@example.org>` is needed")
+    if value.strip() not in {address, f"<{address}>"} and not name:
+        raise ValueError("a sender such as gate@example.org or `Example <gate@example.org>` is needed")
+    _check_name(domain)
     return value
 
 

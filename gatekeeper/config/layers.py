@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from gatekeeper.config.document import Document
 from gatekeeper.config.environment import Given, place
@@ -13,6 +13,8 @@ from gatekeeper.config.model import Config
 from gatekeeper.config.paths import KeyPath, keys, show_path
 from gatekeeper.config.section import Section
 from gatekeeper.errors import Fault
+
+EACH: Final = "*"  # stands for every element of a list
 
 
 @dataclass(slots=True)
@@ -103,11 +105,13 @@ def _paths_within(value: Any, path: KeyPath) -> Iterator[KeyPath]:
 
 
 def secret_paths(section: type[Section] = Config, around: KeyPath = ()) -> list[KeyPath]:
-    """The key paths of all secrets."""
+    """The key paths of all secrets, with ``EACH`` for the elements of a list."""
     found: list[KeyPath] = []
     for key in keys(section):
         if key.section is not None:
             found += secret_paths(key.section, (*around, key.name))
+        elif key.listed_section is not None:
+            found += secret_paths(key.listed_section, (*around, key.name, EACH))
         elif key.secret:
             found.append((*around, key.name))
     return found

@@ -18,6 +18,7 @@ from gatekeeper.config.document import MAX_BYTES, Document, parse
 from gatekeeper.config.environment import read_environment
 from gatekeeper.config.layers import Layers
 from gatekeeper.config.listening import Tls
+from gatekeeper.config.messages import Mail
 from gatekeeper.config.model import Config, Timeouts
 from gatekeeper.config.networks import NetworkFile
 from gatekeeper.config.paths import KeyPath, show_path
@@ -179,6 +180,8 @@ def _completed(config: Config, layers: Layers, base: Path) -> Config:
         for entry in config.trusted_proxies
     ]
     updates["tls"] = _completed_tls(config.tls, whole)
+    if config.mail.templates is not None or config.mail.smtp.ca is not None:
+        updates["mail"] = _completed_mail(config.mail, whole)
     if config.geo.database != BUNDLED:
         database = whole(("geo", "database"), Path(config.geo.database))
         updates["geo"] = config.geo.model_copy(update={"database": str(database)})
@@ -196,6 +199,16 @@ def _completed_tls(tls: Tls, whole: Callable[[KeyPath, Path], Path]) -> Tls:
         pair.model_copy(update=completed(("tls", "more"), cert=pair.cert, key=pair.key)) for pair in tls.more
     ]
     return tls.model_copy(update=own)
+
+
+def _completed_mail(mail: Mail, whole: Callable[[KeyPath, Path], Path]) -> Mail:
+    templates, ca = mail.templates, mail.smtp.ca
+    updates: dict[str, Any] = {}
+    if templates is not None:
+        updates["templates"] = whole(("mail", "templates"), templates)
+    if ca is not None:
+        updates["smtp"] = mail.smtp.model_copy(update={"ca": whole(("mail", "smtp", "ca"), ca)})
+    return mail.model_copy(update=updates)
 
 
 def _completed_upstream(

@@ -16,6 +16,7 @@ from pydantic import Field, SecretStr
 from gatekeeper.config.bans import Bans
 from gatekeeper.config.forms import is_loopback
 from gatekeeper.config.listening import AnyListener, Listener, Tls
+from gatekeeper.config.messages import Mail, Notify, Otp
 from gatekeeper.config.networks import NetworkOrFile
 from gatekeeper.config.pages import Pages
 from gatekeeper.config.rules import RuleConfig
@@ -30,6 +31,7 @@ from gatekeeper.config.types import (
     PostgresUrl,
     Prefix,
     PublicUrl,
+    RangeUrl,
     Rate,
     Rates,
     RedisUrl,
@@ -90,9 +92,25 @@ class Tokens(Section):
 class Registration(Section):
     """Who may make an account."""
 
-    mode: Literal["auto", "open", "closed"] = Field(
-        "auto", description="open, closed, or `auto`: open on a loopback public_url, else closed."
+    mode: Literal["auto", "open", "invite", "closed"] = Field(
+        "auto",
+        description="open, invite (by `gatekeeper user invite`), closed, or `auto`: open on a loopback public_url, else"
+        " closed.",
     )
+    verify_email: bool = Field(
+        False, description="An account works once its e-mail is confirmed; a taken e-mail answers like a free one."
+    )
+    invitation_ttl: Duration = Field(7 * 86400.0, description="Life of an invitation, unless it says otherwise.")
+
+
+class LeakCheck(Section):
+    """Whether a new password is among leaked ones, by the first 5 digits of its SHA-1 (k-anonymity)."""
+
+    url: RangeUrl | None = Field(
+        None, description="Where ranges are asked for, such as https://api.pwnedpasswords.com/range/; not set: nowhere."
+    )
+    timeout: Duration = Field(3.0, description="For the whole answer.")
+    required: bool = Field(False, description="Refuse new passwords while the check cannot be made.")
 
 
 class Passwords(Section):
@@ -100,6 +118,8 @@ class Passwords(Section):
 
     min_length: int = Field(12, ge=8, le=128, description="Fewest characters, 8 to 128.")
     block_common: bool = Field(True, description="Refuse the commonest passwords.")
+    min_score: int = Field(0, ge=0, le=4, description="Least zxcvbn score, 0 (off) to 4; needs the extra `passwords`.")
+    leak_check: LeakCheck = Field(default_factory=LeakCheck)
 
 
 class Mfa(Section):
@@ -141,6 +161,13 @@ class Limits(Section):
         ),
     )
     register_per_ip: Rate = Field("20/hour", validate_default=True, description="Registrations from one address.")
+    forgot_per_ip: Rate = Field(
+        "20/hour", validate_default=True, description="Requests for a reset or a verification mail from one address."
+    )
+    otp_per_ip: Rate = Field("30/hour", validate_default=True, description="Requests for a code from one address.")
+    otp_per_account: Rate = Field(
+        "20/hour", validate_default=True, description="Codes for one account, over all purposes."
+    )
     refresh_per_session: Rate = Field("60/minute", validate_default=True, description="Refreshes of one session.")
 
 
@@ -260,6 +287,7 @@ class Config(Section):
     passwords: Passwords = Field(default_factory=Passwords)
     mfa: Mfa = Field(default_factory=Mfa)
     pages: Pages = Field(default_factory=Pages)
+    otp: Otp = Field(default_factory=Otp)
     limits: Limits = Field(default_factory=Limits)
     bans: Bans = Field(default_factory=Bans)
     timeouts: Timeouts = Field(default_factory=Timeouts)
@@ -267,6 +295,8 @@ class Config(Section):
     geo: Geo = Field(default_factory=Geo)
     logs: Logs = Field(default_factory=Logs)
     cors: ApiCors = Field(default_factory=ApiCors)
+    mail: Mail = Field(default_factory=Mail)
+    notify: Notify = Field(default_factory=Notify)
     upstreams: dict[UpstreamName, Upstream] = Field(
         default_factory=_example_upstreams, min_length=1, description="Services behind the gate, by name."
     )
@@ -280,8 +310,13 @@ class Config(Section):
         return [one if isinstance(one, Listener) else Listener(address=one) for one in self.listen]
 
     @property
-    def open_registration(self) -> bool:
-        """Whether anybody may make an account: `auto` means only where nobody but this machine comes by."""
+    def registration_mode(self) -> Literal["open", "invite", "closed"]:
+        """Who may make an account: `auto` means anybody only where nobody but this machine comes by."""
         if self.registration.mode == "auto":
-            return is_loopback(urlsplit(self.public_url).hostname or "")
-        return self.registration.mode == "open"
+            return "open" if is_loopback(urlsplit(self.public_url).hostname or "") else "closed"
+        return self.registration.mode
+
+    @property
+    def open_registration(self) -> bool:
+        """Whether anybody may make an account."""
+        return self.registration_mode == "open"

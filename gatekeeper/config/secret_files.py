@@ -7,11 +7,12 @@ as ``GATEKEEPER__STORAGE__SECRET_FILE`` in the environment.
 from __future__ import annotations
 
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from gatekeeper.config.environment import Given, place
-from gatekeeper.config.layers import Layers, secret_paths
+from gatekeeper.config.layers import EACH, Layers, secret_paths
 from gatekeeper.config.model import EMBEDDED
 from gatekeeper.config.paths import KeyPath
 
@@ -23,11 +24,21 @@ def resolve_secrets(layers: Layers, base: Path) -> None:
 
     Paths in the file start at ``base``, those from the environment at the current folder.
     """
-    for path in secret_paths():
-        section: Any = layers.raw
-        for part in path[:-1]:
-            section = section.get(part) if isinstance(section, dict) else None
-        _resolve(layers, path, section if isinstance(section, dict) else {}, base)
+    for pattern in secret_paths():
+        for path, section in _places(layers.raw, pattern):
+            _resolve(layers, path, section, base)
+
+
+def _places(raw: Any, pattern: KeyPath, around: KeyPath = ()) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
+    """Where the secrets of a key stand, each with its section: one, or one an element of a list."""
+    part, *rest = pattern
+    if not rest:
+        yield (*around, part), raw if isinstance(raw, dict) else {}
+    elif part == EACH:
+        for index, element in enumerate(raw if isinstance(raw, list) else ()):
+            yield from _places(element, tuple(rest), (*around, index))
+    else:
+        yield from _places(raw.get(part) if isinstance(raw, dict) else None, tuple(rest), (*around, part))
 
 
 def _resolve(layers: Layers, path: KeyPath, section: dict[str, Any], base: Path) -> None:

@@ -68,6 +68,9 @@ def _mask_within(section: Section, values: dict[str, Any]) -> None:
             values[key.name] = mask(value.get_secret_value())
         elif isinstance(value, Section):
             _mask_within(value, values[key.name])
+        elif key.listed_section is not None:
+            for element, shown in zip(value, values[key.name], strict=True):
+                _mask_within(element, shown)
 
 
 def _lines(key: Key, value: Any, path: KeyPath, loaded: LoadedConfig) -> Iterator[tuple[str, str]]:

@@ -258,6 +258,8 @@ def _complete(section: type[Section], definitions: dict[str, Any], defaults: Map
     for key in keys(section):
         if key.section is not None:
             _complete(key.section, definitions, defaults[key.name])
+        if key.listed_section is not None:
+            _complete(key.listed_section, definitions, _defaults_of(key.listed_section))
         if "default" in properties[key.name]:
             properties[key.name]["default"] = defaults[key.name]
         if key.secret:

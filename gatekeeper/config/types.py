@@ -245,4 +245,11 @@ Statuses = Annotated[
 ]
 PostgresUrl = Annotated[SecretStr, _secret(forms.check_postgres)]
 RedisUrl = Annotated[SecretStr, _secret(forms.check_redis)]
+MailAddress = Annotated[str, AfterValidator(forms.check_mail_address)]
+WebhookUrl = Annotated[str, AfterValidator(forms.check_called_url)]
+RangeUrl = Annotated[str, AfterValidator(forms.check_range_url)]
+EventName = Annotated[
+    str,
+    _named(r"[a-z][a-z0-9-]*(?:\.[a-z0-9-]+)*", "an event is named such as otp or password-reset"),
+]
 LongSecret = Annotated[SecretStr, _secret(forms.check_secret)]

@@ -16,17 +16,23 @@ LONGEST_NAME = 200
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A user with the password's hash; ``created_at`` in Unix seconds."""
+    """A user with the password's hash; ``created_at`` in Unix seconds.
+
+    ``must_verify``: it was made where e-mails are verified, and may not log in before that.
+    """
 
     state: UserState
     created_at: float
     password_hash: str | None = field(default=None, repr=False)
+    must_verify: bool = False
 
 
 class AccountStore(Protocol):
     """Accounts in PostgreSQL. Each method is one statement or transaction; all raise StoreUnavailable."""
 
-    async def create(self, state: UserState, password_hash: str | None, now: float) -> None:
+    async def create(
+        self, state: UserState, password_hash: str | None, now: float, *, must_verify: bool = False
+    ) -> None:
         """Raises Conflict(``users_email_key``) where the e-mail is taken."""
 
     async def find(self, user: str) -> Account | None: ...
@@ -50,6 +56,8 @@ class AccountStore(Protocol):
 
     async def rehash(self, user: str, old: str, new: str) -> None:
         """Replace a hash by one of the same password, unless it has changed meanwhile."""
+
+    async def drop_password(self, user: str) -> None: ...
 
     async def has_admin(self) -> bool: ...
 
@@ -77,6 +85,7 @@ class Accounts:
         name: str | None = None,
         roles: Sequence[str] = (),
         now: float,
+        must_verify: bool = False,
     ) -> UserState:
         """A new account under a canonical e-mail. Raises Conflict where it is taken."""
         state = UserState(
@@ -89,7 +98,7 @@ class Accounts:
             epoch=1,
             version=1,
         )
-        await self._store.create(state, password_hash, now)
+        await self._store.create(state, password_hash, now, must_verify=must_verify)
         return state
 
     async def find(self, user: str) -> Account | None:
@@ -130,9 +139,18 @@ class Accounts:
         """A new password; every other session ends."""
         return await self._follow(await self._store.set_password(user, password_hash, now, keep=keep), keep=keep)
 
+    async def put_in_force(self, state: UserState) -> UserState:
+        """What another store changed of a user (a link was spent) holds from the next request on."""
+        await self._live.put_user(state)
+        return state
+
     async def rehash(self, user: str, old: str, new: str) -> None:
         """Keep the same password under stronger parameters."""
         await self._store.rehash(user, old, new)
+
+    async def drop_password(self, user: str) -> None:
+        """No password opens this account until another is set."""
+        await self._store.drop_password(user)
 
     async def has_admin(self) -> bool:
         """Whether anyone could open the panel."""

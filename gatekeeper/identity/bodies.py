@@ -47,11 +47,12 @@ class Body(BaseModel):
 
 
 class RegisterBody(Body):
-    """POST ``register``."""
+    """POST ``register``. ``invite`` is the token of an invitation's link."""
 
     email: Email
     password: Password = Field(repr=False)
     name: Name | None = None
+    invite: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(None, repr=False)
 
 
 class LoginBody(Body):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import limits
@@ -10,7 +11,7 @@ from aiohttp import web
 from gatekeeper.answers import STATUS, json_answer
 from gatekeeper.appkeys import INBOUND
 from gatekeeper.clock import as_datetime
-from gatekeeper.errors import Conflict, Problem
+from gatekeeper.errors import Problem
 from gatekeeper.gate import Authenticated, Authenticator, same_origin
 from gatekeeper.identity.accounts import Accounts
 from gatekeeper.identity.bodies import (
@@ -18,7 +19,6 @@ from gatekeeper.identity.bodies import (
     LoginBody,
     LogoutBody,
     RefreshBody,
-    RegisterBody,
     SessionAnswer,
     TokenAnswer,
     UserAnswer,
@@ -31,7 +31,7 @@ from gatekeeper.identity.limits import AttemptCounter, take_or_refuse
 from gatekeeper.identity.login import PasswordLogin
 from gatekeeper.identity.passwords import Passwords
 from gatekeeper.identity.second_step import refused_for
-from gatekeeper.inbound import InboundRequest, rate_key
+from gatekeeper.inbound import InboundRequest
 from gatekeeper.journal.audit import AuditLog, Change
 from gatekeeper.tokens.cookies import Cookies
 from gatekeeper.tokens.devices import DeviceTokens
@@ -47,8 +47,6 @@ from policies.model import Principal, Reason
 class IdentitySettings:
     """The configuration that the endpoints read; ``json_limit`` in bytes."""
 
-    open_registration: bool
-    register_per_address: limits.RateLimitItem
     refresh_per_session: limits.RateLimitItem
     json_limit: int
 
@@ -79,7 +77,7 @@ def token_answer(pair: TokenPair, *, cookies: bool) -> dict[str, object]:
 
 
 class Identity:
-    """The handlers; ``routes`` puts them under the prefix."""
+    """The handlers; ``routes`` puts them under the prefix. ``tell_changed`` tells owners of a new password."""
 
     def __init__(
         self,
@@ -98,6 +96,7 @@ class Identity:
         keys: KeyRing,
         places: PlaceFinder,
         audit: AuditLog,
+        tell_changed: Callable[[UserState, float], Awaitable[None]],
     ) -> None:
         self._settings = settings
         self._accounts = accounts
@@ -113,12 +112,12 @@ class Identity:
         self._keys = keys
         self._places = places
         self._audit = audit
+        self._tell_changed = tell_changed
 
     def routes(self, prefix: str) -> list[web.RouteDef]:
         """The routes under ``prefix``."""
         auth = f"{prefix}/auth"
         return [
-            web.post(f"{auth}/register", self.register),
             web.post(f"{auth}/login", self.log_in),
             web.post(f"{auth}/refresh", self.refresh),
             web.post(f"{auth}/logout", self.log_out),
@@ -128,25 +127,6 @@ class Identity:
             web.post(f"{auth}/password/change", self.change_password),
             web.get(f"{prefix}/jwks.json", self.jwks),
         ]
-
-    async def register(self, request: web.Request) -> web.Response:
-        """POST ``register``: 201 with the user."""
-        if not self._settings.open_registration:
-            raise Problem(403, Reason.REGISTRATION_CLOSED, "Accounts are made by an administrator here.")
-        body = await read_body(request, RegisterBody, self._settings.json_limit)
-        fault = self._passwords.rules.fault(body.password)
-        if fault:
-            raise invalid("/password", fault)
-        inbound = request[INBOUND]
-        key = ("register", rate_key(inbound.client))
-        await take_or_refuse(self._counter, self._settings.register_per_address, *key)
-        hashed = await self._passwords.hash(body.password)
-        try:
-            user = await self._accounts.create(body.email, hashed, name=body.name, now=inbound.received)
-        except Conflict:
-            raise Problem(409, Reason.EMAIL_TAKEN, "There is an account with this e-mail already.") from None
-        await self._note(inbound, user.id, "user.register", user.id, after={"email": user.email})
-        return json_answer(user_answer(user).model_dump(), status=201)
 
     async def log_in(self, request: web.Request) -> web.Response:
         """POST ``login``: a token answer."""
@@ -258,7 +238,7 @@ class Identity:
         body = await read_body(request, ChangePasswordBody, self._settings.json_limit)
         inbound = request[INBOUND]
         who = await self.authenticated(inbound)
-        fault = self._passwords.rules.fault(body.new_password)
+        fault = await self._passwords.fault(body.new_password)
         if fault:
             raise invalid("/new_password", fault)
         user = await self.replace_password(inbound, who, body.current_password, body.new_password)
@@ -276,6 +256,7 @@ class Identity:
         if user is None:
             raise Problem(401, Reason.SESSION_ENDED)
         await self._note(inbound, user.id, "user.password", user.id)
+        await self._tell_changed(user, inbound.received)
         return user
 
     async def jwks(self, request: web.Request) -> web.Response:

@@ -43,7 +43,8 @@ class PasswordLogin:
     async def log_in(self, email: str, password: str, caller: Caller, now: float) -> TokenPair:
         """A new session.
 
-        Raises Problem (401 invalid-credentials or mfa-required, 403 banned, 429, 503) or StoreUnavailable.
+        Raises Problem (401 invalid-credentials or mfa-required, 403 banned or email-unverified, 429, 503) or
+        StoreUnavailable.
         """
         account = await self._find(email)
         user = account.state.id if account else None
@@ -58,6 +59,9 @@ class PasswordLogin:
             await self._guard.failed(attempt, now)
             raise Problem(401, Reason.INVALID_CREDENTIALS, "The e-mail or the password is wrong.")
         await self._guard.succeeded(attempt)
+        if account.must_verify:
+            await self._record(email, account, Result.FAILURE, Reason.EMAIL_UNVERIFIED, caller, now)
+            raise Problem(403, Reason.EMAIL_UNVERIFIED, "Confirm your e-mail first; the link is in your mail.")
         await self._rehash(account, password)
         return await self._second.admit(FirstStep(account.state, email, "password", ("pwd",)), caller, now)
 

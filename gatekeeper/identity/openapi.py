@@ -21,11 +21,18 @@ from gatekeeper.identity.bodies import (
     WhoAmI,
 )
 from gatekeeper.identity.factor_operations import FACTOR_OPERATIONS
+from gatekeeper.identity.mail_bodies import AskedAnswer
+from gatekeeper.identity.mail_operations import MAIL_OPERATIONS
 from gatekeeper.identity.operation import Operation
 
 OPERATIONS = (
     Operation(
-        "post", "/auth/register", "Make an account", {201: UserAnswer}, RegisterBody, refusals=(400, 403, 409, 422, 429)
+        "post",
+        "/auth/register",
+        "Make an account",
+        {201: UserAnswer, 202: AskedAnswer},
+        RegisterBody,
+        refusals=(403, 409, 422, 429),
     ),
     Operation("post", "/auth/login", "Log in with a password", {200: TokenAnswer}, LoginBody, refusals=(401, 422, 429)),
     Operation("post", "/auth/refresh", "Rotate a refresh token", {200: TokenAnswer}, RefreshBody, refusals=(401, 429)),
@@ -42,6 +49,7 @@ OPERATIONS = (
         secured=True,
         refusals=(401, 422, 429),
     ),
+    *MAIL_OPERATIONS,
     *FACTOR_OPERATIONS,
     Operation("get", "/jwks.json", "Public signing keys (RFC 7517)", {200: None}),
     Operation("get", "/health/live", "Whether the process lives", {200: None}),

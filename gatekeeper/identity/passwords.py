@@ -15,15 +15,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import TypeVar
+from typing import Final, Protocol, TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.low_level import Type
 
-from gatekeeper.errors import Problem
+from gatekeeper.errors import Problem, StartupError
 from policies.model import Reason
 
+_SCORED: Final = 100  # characters; what is this long is judged by its beginning
 LONGEST = 1024  # characters; capped before anything is hashed (security 16)
 _Result = TypeVar("_Result")
 
@@ -51,12 +52,24 @@ def normalize(password: str) -> str:
     return unicodedata.normalize("NFC", password)
 
 
-class PasswordRules:
-    """Length and a blocklist; no composition rules."""
+class LeakedPasswords(Protocol):
+    """Knows passwords that have leaked."""
 
-    def __init__(self, *, min_length: int, block_common: bool) -> None:
+    async def fault(self, password: str) -> str | None:
+        """What is wrong with a password, None where it is unknown there (or nobody can say, and may not)."""
+
+
+class PasswordRules:
+    """Length, a blocklist, and how soon it would be guessed (``min_score``, zxcvbn); no composition rules.
+
+    Raises StartupError where a score is asked for and the extra is not installed.
+    """
+
+    def __init__(self, *, min_length: int, block_common: bool, min_score: int = 0) -> None:
         self.min_length = min_length
         self._block_common = block_common
+        self._min_score = min_score
+        self._score = _scorer() if min_score else None
 
     def fault(self, password: str) -> str | None:
         """What is wrong with a new password, in words fit for its owner, or None."""
@@ -66,20 +79,48 @@ class PasswordRules:
             return f"must have at most {LONGEST} characters"
         if self._block_common and normalize(password).casefold() in _common():
             return "is one of the most common passwords"
+        if self._score is not None and self._score(normalize(password)[:_SCORED]) < self._min_score:
+            return "is too easy to guess; take something longer or less usual"
         return None
+
+
+def _scorer() -> Callable[[str], int]:
+    try:
+        from zxcvbn_rs_py import zxcvbn
+    except ImportError:
+        raise StartupError(
+            "passwords.min_score: needs the extra `passwords`: pip install 'gatekeeper[passwords]'"
+        ) from None
+    return lambda password: int(zxcvbn(password).score)
 
 
 class Passwords:
     """Hashes and verifies. ``queue`` is how many may wait or run at once."""
 
-    def __init__(self, rules: PasswordRules, *, cost: Argon2Cost = OWASP, threads: int = 0, queue: int = 64) -> None:
+    def __init__(
+        self,
+        rules: PasswordRules,
+        *,
+        cost: Argon2Cost = OWASP,
+        threads: int = 0,
+        queue: int = 64,
+        leaked: LeakedPasswords | None = None,
+    ) -> None:
         self.rules = rules
+        self._leaked = leaked
         self._hasher = PasswordHasher(cost.time, cost.memory, cost.lanes, type=Type.ID)
         self._dummy = self._hasher.hash("the account that nobody has")
         self._threads = threads or max(1, (os.cpu_count() or 2) - 1)
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="argon2")
         self._most = queue
         self.queued = 0
+
+    async def fault(self, password: str) -> str | None:
+        """What is wrong with a new password, in words fit for its owner, or None; asks the leak check last."""
+        fault = self.rules.fault(password)
+        if fault is None and self._leaked is not None:
+            fault = await self._leaked.fault(normalize(password))
+        return fault
 
     async def hash(self, password: str) -> str:
         """The PHC string of a new password. Raises Problem (503 busy) when the queue is full."""

@@ -72,6 +72,8 @@ class Metrics:
         self._decisions = self._counter("decisions", "Decisions.", "decision", "reason", "rule")
         self._logins = self._counter("logins", "Login attempts.", "result", "reason", "method")
         self._tokens = self._counter("tokens", "Tokens handed out or refused.", "event")
+        self._otp = self._counter("otp", "One-time codes: requested, repeated, resent, right, wrong, late.", "event")
+        self._messages = self._counter("messages", "Mail and webhooks: sent, postponed, given_up.", "channel", "event")
         self._limited = self._counter("limited", "Requests over a limit.", "limit")
         self._bans = self._counter("bans", "Automatic bans.", "source")
         self._reported = self._counter("reported", "What rules on trial would do.", "rule", "decision", "reason")
@@ -154,6 +156,14 @@ class Metrics:
     def token(self, event: str) -> None:
         """issued, rotated, repeated, renewed, reused, revoked."""
         self._tokens.waiting[event,] += 1
+
+    def otp(self, event: str) -> None:
+        """requested, repeated, resent, right, wrong, late."""
+        self._otp.waiting[event,] += 1
+
+    def message(self, channel: str, event: str) -> None:
+        """sent, postponed, given_up."""
+        self._messages.waiting[channel, event] += 1
 
     def limited(self, limit: str) -> None:
         """One request over the limit of this name."""

@@ -12,15 +12,15 @@ from gatekeeper.store.postgres import Postgres
 from gatekeeper.tokens.keyring import SealedKey
 from gatekeeper.tokens.sessions import UserState
 
-_USER = "u.id, u.email, u.email_verified, u.name, u.roles, u.locked, u.epoch, u.version, u.created_at"
-_ACCOUNT = f"SELECT {_USER}, p.hash FROM users u LEFT JOIN passwords p ON p.user_id = u.id"  # noqa: S608  # columns
+USER_COLUMNS = "u.id, u.email, u.email_verified, u.name, u.roles, u.locked, u.epoch, u.version, u.created_at"
+_ACCOUNT = f"SELECT {USER_COLUMNS}, u.must_verify, p.hash FROM users u LEFT JOIN passwords p ON p.user_id = u.id"  # noqa: S608  # columns
 _END_SESSIONS = """
 UPDATE sessions SET ended_at = %(now)s, end_reason = %(reason)s
 WHERE user_id = %(user)s AND ended_at IS NULL AND id IS DISTINCT FROM %(keep)s
 """
 _RAISE_EPOCH = f"""
 UPDATE users u SET epoch = epoch + 1, version = version + 1, epoch_raised_at = %(now)s, updated_at = %(now)s
-WHERE u.id = %(user)s RETURNING {_USER}
+WHERE u.id = %(user)s RETURNING {USER_COLUMNS}
 """  # noqa: S608  # columns
 
 
@@ -39,7 +39,7 @@ def user_state(row: dict[str, Any]) -> UserState:
 
 
 def _account(row: dict[str, Any]) -> Account:
-    return Account(user_state(row), row["created_at"].timestamp(), row["hash"])
+    return Account(user_state(row), row["created_at"].timestamp(), row["hash"], must_verify=row["must_verify"])
 
 
 class PostgresAccounts:
@@ -48,14 +48,19 @@ class PostgresAccounts:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
-    async def create(self, state: UserState, password_hash: str | None, now: float) -> None:
+    async def create(
+        self, state: UserState, password_hash: str | None, now: float, *, must_verify: bool = False
+    ) -> None:
         """One transaction for the user and the password."""
         at = as_datetime(now)
         async with self._postgres.transaction() as tx:
             await tx.execute(
-                "INSERT INTO users (id, email, email_verified, name, roles, epoch_raised_at, created_at, updated_at)"
-                " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
-                (uuid.UUID(state.id), state.email, state.email_verified, state.name, list(state.roles), at, at, at),
+                "INSERT INTO users (id, email, email_verified, name, roles, epoch_raised_at, created_at, updated_at,"
+                " must_verify) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                (
+                    *(uuid.UUID(state.id), state.email, state.email_verified, state.name, list(state.roles)),
+                    *(at, at, at, must_verify),
+                ),
             )
             if password_hash is not None:
                 await tx.execute(
@@ -78,7 +83,7 @@ class PostgresAccounts:
         row = await _write_one(
             self._postgres,
             "UPDATE users u SET roles = %s, version = version + 1, updated_at = %s"  # noqa: S608  # columns
-            f" WHERE u.id = %s RETURNING {_USER}",
+            f" WHERE u.id = %s RETURNING {USER_COLUMNS}",
             (list(roles), as_datetime(now), uuid.UUID(user)),
         )
         return user_state(row) if row else None
@@ -87,7 +92,7 @@ class PostgresAccounts:
         row = await _write_one(
             self._postgres,
             "UPDATE users u SET name = %s, version = version + 1, updated_at = %s"  # noqa: S608  # columns
-            f" WHERE u.id = %s RETURNING {_USER}",
+            f" WHERE u.id = %s RETURNING {USER_COLUMNS}",
             (name, as_datetime(now), uuid.UUID(user)),
         )
         return user_state(row) if row else None
@@ -97,7 +102,7 @@ class PostgresAccounts:
             row = await tx.fetch_one(
                 "UPDATE users u SET locked = %(locked)s, epoch = epoch + %(locked)s::int, version = version + 1,"  # noqa: S608
                 " epoch_raised_at = CASE WHEN %(locked)s THEN %(now)s ELSE epoch_raised_at END, updated_at = %(now)s"
-                f" WHERE u.id = %(user)s RETURNING {_USER}",
+                f" WHERE u.id = %(user)s RETURNING {USER_COLUMNS}",
                 {"locked": locked, "now": as_datetime(now), "user": uuid.UUID(user)},
             )
             if row and locked:
@@ -128,6 +133,9 @@ class PostgresAccounts:
         await self._postgres.execute(
             "UPDATE passwords SET hash = %s WHERE user_id = %s AND hash = %s", (new, uuid.UUID(user), old)
         )
+
+    async def drop_password(self, user: str) -> None:
+        await self._postgres.execute("DELETE FROM passwords WHERE user_id = %s", (uuid.UUID(user),))
 
     async def has_admin(self) -> bool:
         row = await self._postgres.fetch_one(

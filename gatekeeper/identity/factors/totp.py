@@ -16,7 +16,7 @@ import pyotp
 import segno
 
 from gatekeeper.identity.factors.records import TotpStore
-from gatekeeper.identity.factors.sealing import Sealer
+from gatekeeper.tokens.sealing import Sealer
 
 STEP: Final = 30  # seconds
 DRIFT: Final = 1  # steps that a phone's clock may be off, either way

@@ -1,6 +1,7 @@
 """``gatekeeper user`` against real stores: what it prints, what it changes, what it refuses."""
 
 import asyncio
+import hashlib
 import io
 import json
 import sys
@@ -131,3 +132,32 @@ def test_factors_are_shown_and_reset(command, postgres_dsn):
     assert (change["before"], change["after"]) == (facts, none)
     assert none.items() <= json.loads(command("show", "ada@example.com", "--json")[1]).items()
     assert command("reset-factors", "eve@example.com")[0] == 1
+
+
+def test_an_invitation_is_a_link_for_one_email_kept_as_a_hash(command, postgres_dsn):
+    status, out, err = command("invite", "Ada@Example.com", "--role", "staff", "--expires", "2d")
+    assert (status, err) == (0, "")
+    link, token = out.strip(), out.strip().partition("?invite=")[2]
+    assert link == f"http://127.0.0.1:8080/_gate/register?invite={token}"
+    (row,) = _rows(postgres_dsn, "SELECT * FROM mail_links")
+    assert (row["purpose"], row["email"], row["roles"]) == ("invitation", "ada@example.com", ["staff"])
+    assert (row["expires_at"] - row["created_at"]).days == 2
+    assert bytes(row["token_hash"]) == hashlib.sha256(token.encode()).digest()
+    (change,) = _rows(postgres_dsn, "SELECT * FROM audit_log")
+    assert (change["action"], change["subject"]) == ("user.invite", "ada@example.com")
+    assert change["actor"].startswith("cli:")
+    assert token not in str(change)
+
+
+def test_nobody_is_invited_who_has_an_account_or_for_a_time_that_is_none(command):
+    command("add", "ada@example.com", stdin=PASSWORD + "\n")
+    status, _, err = command("invite", "ada@example.com")
+    assert (status, "there is a user ada@example.com already" in err) == (1, True)
+    status, _, err = command("invite", "bob@example.com", "--expires", "soon")
+    assert (status, "--expires: a duration" in err) == (1, True)
+
+
+def test_a_closed_gate_invites_nobody(command, monkeypatch):
+    monkeypatch.setenv("GATEKEEPER__REGISTRATION__MODE", "closed")
+    status, _, err = command("invite", "ada@example.com")
+    assert (status, "registration.mode is closed" in err) == (1, True)

@@ -10,11 +10,11 @@ import pytest
 import pytest_asyncio
 from factories import NOW, user
 
-from gatekeeper.identity.factors.sealing import Sealer
 from gatekeeper.identity.factors.totp import PENDING, STEP, Totp, matching_step, qr_svg
 from gatekeeper.store.accounts import PostgresAccounts
 from gatekeeper.store.factors import PostgresFactors
 from gatekeeper.store.postgres import Postgres
+from gatekeeper.tokens.sealing import Sealer
 
 VECTORS = [  # RFC 6238, appendix B
     (59, "94287082", "46119246", "90693936"),

@@ -1,4 +1,7 @@
-"""Small secrets at rest: AES-256-GCM (NIST SP 800-38D) under a derived key, bound to whom they belong to."""
+"""Small secrets at rest: AES-256-GCM (NIST SP 800-38D) under a derived key, bound to whom they belong to.
+
+Used by the outbox, by challenges and by second factors.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,235 @@
+"""What is sent, and the services that send it: outbox, SMTP, webhooks, codes, recovery, registration. For ``edge``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from dataclasses import dataclass
+from typing import Final
+
+from gatekeeper.app.logins import Logins
+from gatekeeper.app.parts import Running
+from gatekeeper.config.model import Config
+from gatekeeper.errors import StoreUnavailable
+from gatekeeper.identity.email_proofs import EmailProofs
+from gatekeeper.identity.endpoints import Identity
+from gatekeeper.identity.factors.otp import OneTimeCodes, OtpSettings
+from gatekeeper.identity.leaks import PwnedRanges
+from gatekeeper.identity.limits import LimitsCounter
+from gatekeeper.identity.links import Addresses
+from gatekeeper.identity.mail_endpoints import MailEndpoints
+from gatekeeper.identity.otp_login import OtpLogin
+from gatekeeper.identity.passwords import Argon2Cost, PasswordRules, Passwords
+from gatekeeper.identity.recovery import Recovery
+from gatekeeper.identity.registration import Invitations, Registration, RegistrationSettings
+from gatekeeper.journal.measured import MeasuredAttempts
+from gatekeeper.notify.console import Console
+from gatekeeper.notify.delivery import Channel, Delivery
+from gatekeeper.notify.letters import Letters
+from gatekeeper.notify.messages import Kind
+from gatekeeper.notify.outbound import Outbound
+from gatekeeper.notify.outbox import Notifier, Routes
+from gatekeeper.notify.smtp import Smtp, SmtpServer
+from gatekeeper.notify.webhook import Webhooks, key_of
+from gatekeeper.observe.lines import Lines, LineWriter
+from gatekeeper.store.mail_links import PostgresLinks
+from gatekeeper.store.outbox import PostgresOutbox
+from gatekeeper.store.postgres import Postgres
+from gatekeeper.tokens.keyring import derive
+from gatekeeper.tokens.sealing import Sealer
+
+SWEEP_EVERY: Final = 3600.0  # seconds
+_KEPT: Final = 30 * 86_400.0  # seconds that a message that was given up is shown
+_LINKS_KEPT: Final = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """Everything about sending."""
+
+    outbox: PostgresOutbox
+    links: PostgresLinks
+    notifier: Notifier
+    delivery: Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class MailServices:
+    """The services, for the endpoints and the pages."""
+
+    codes: OneTimeCodes
+    otp_login: OtpLogin
+    proofs: EmailProofs
+    recovery: Recovery
+    registration: Registration
+
+
+class _StandardOutput:
+    """Lines to standard output; its thread starts with the first one."""
+
+    def __init__(self) -> None:
+        self._writer: LineWriter | None = None
+
+    def write(self, line: bytes) -> None:
+        self._writer = self._writer or LineWriter(sys.stdout)
+        self._writer.write(line)
+
+
+def routes_of(config: Config) -> Routes:
+    """Which way each kind of message goes."""
+    hooks: dict[str, tuple[str, ...]] = {}
+    for kind in Kind:
+        hooks[kind] = tuple(hook.url for hook in config.notify.webhooks if _listens(hook.events, kind))
+    codes = tuple(dict.fromkeys(config.otp.deliver))
+    others = ("smtp",) if config.mail.smtp.host is not None else codes
+    return Routes(codes, others, hooks)
+
+
+def _listens(events: list[str], kind: Kind) -> bool:
+    return str(kind) in events
+
+
+def smtp_of(config: Config) -> Smtp | None:
+    """The channel for mail; None where none is configured. Raises StartupError."""
+    mail, server = config.mail, config.mail.smtp
+    if server.host is None or mail.from_address is None:
+        return None
+    password = server.password.get_secret_value() if server.password else None
+    letters = Letters(sender=mail.from_address, public_url=config.public_url, folder=mail.templates)
+    return Smtp(
+        SmtpServer(server.host, server.port, server.tls, server.user, password, server.ca, server.timeout), letters
+    )
+
+
+def notifier_of(config: Config, postgres: Postgres, secret: str, lines: Lines | None = None) -> Notifier:
+    """What takes messages; ``lines`` is where the console's go (standard output)."""
+    return Notifier(PostgresOutbox(postgres), _sealer(secret), routes_of(config), Console(lines or _StandardOutput()))
+
+
+def _sealer(secret: str) -> Sealer:
+    return Sealer(derive(secret, "messages"))
+
+
+def build_post(config: Config, running: Running, lines: Lines | None) -> Post:
+    """Raises StartupError where something that mail needs is missing."""
+    postgres = running.stores.postgres
+    channels: dict[str, Channel] = {}
+    smtp = smtp_of(config)
+    if smtp is not None:
+        channels["smtp"] = smtp
+    if config.notify.webhooks:
+        keys = {hook.url: key_of(hook.secret.get_secret_value()) for hook in config.notify.webhooks}
+        channels["webhook"] = Webhooks(keys, Outbound(config.notify.allow_private), config.notify.timeout)
+    outbox = PostgresOutbox(postgres)
+    delivery = Delivery(
+        outbox,
+        _sealer(running.secret),
+        channels,
+        running.clock,
+        tries=config.mail.tries,
+        on_event=running.metrics.message,
+    )
+    notifier = notifier_of(config, postgres, running.secret, lines)
+    notifier.wake = delivery.wake
+    return Post(outbox, PostgresLinks(postgres), notifier, delivery)
+
+
+async def keep_tidy(post: Post, running: Running) -> None:
+    """Forget old links and messages now and then, for ever, until cancelled."""
+    while True:
+        now = running.clock.now()
+        with contextlib.suppress(StoreUnavailable):
+            await post.links.forget(now - _LINKS_KEPT)
+            await post.outbox.forget(now - _KEPT)
+        await asyncio.sleep(SWEEP_EVERY)
+
+
+def _codes(config: Config, running: Running, logins: Logins, post: Post) -> OneTimeCodes:
+    settings = OtpSettings(
+        digits=config.otp.digits,
+        life=config.otp.ttl,
+        resend_after=config.otp.resend_after,
+        per_email=config.otp.limit,
+        per_account=config.limits.otp_per_account,
+        per_address=config.limits.otp_per_ip,
+    )
+    return OneTimeCodes(
+        logins.accounts,
+        logins.challenges,
+        post.notifier,
+        LimitsCounter(running.stores.redis.limits_storage),
+        Sealer(derive(running.secret, "challenge-facts")),
+        settings,
+        counter_secret=derive(running.secret, "attempt-counters"),
+        on_event=running.metrics.otp,
+    )
+
+
+def build_mail_services(config: Config, running: Running, logins: Logins, post: Post) -> MailServices:
+    """All of it."""
+    stores, accounts = running.stores, logins.accounts
+    counter = LimitsCounter(stores.redis.limits_storage)
+    addresses = Addresses(config.public_url, config.prefix)
+    codes = _codes(config, running, logins, post)
+    proofs = EmailProofs(accounts, codes, post.links, post.notifier, stores.journal, addresses)
+    otp_login = OtpLogin(
+        codes,
+        logins.challenges,
+        accounts,
+        proofs,
+        logins.second,
+        MeasuredAttempts(stores.journal, running.metrics),
+        counter,
+        running.bans.strikes,
+        per_address=config.limits.login_per_ip,
+    )
+    recovery = Recovery(
+        accounts,
+        codes,
+        running.passwords,
+        post.links,
+        post.notifier,
+        stores.journal,
+        counter,
+        addresses,
+        per_address=config.limits.forgot_per_ip,
+        per_email=config.otp.limit,
+        counter_secret=derive(running.secret, "attempt-counters"),
+    )
+    registration = Registration(
+        accounts,
+        running.passwords,
+        post.links,
+        Invitations(post.links, post.notifier, addresses),
+        proofs,
+        stores.journal,
+        counter,
+        RegistrationSettings(config.registration_mode, config.registration.verify_email, config.limits.register_per_ip),
+    )
+    return MailServices(codes, otp_login, proofs, recovery, registration)
+
+
+def mail_endpoints(config: Config, identity: Identity, services: MailServices) -> MailEndpoints:
+    """The handlers over the services."""
+    return MailEndpoints(
+        identity,
+        services.codes,
+        services.otp_login,
+        services.proofs,
+        services.recovery,
+        services.registration,
+        json_limit=config.sizes.json_body,
+    )
+
+
+def passwords_of(config: Config, cost: Argon2Cost) -> Passwords:
+    """What hashes and judges passwords. Raises StartupError where an extra is missing."""
+    wanted, leak = config.passwords, config.passwords.leak_check
+    leaked = None
+    if leak.url is not None:
+        leaked = PwnedRanges(
+            leak.url, Outbound(config.notify.allow_private), timeout=leak.timeout, required=leak.required
+        )
+    rules = PasswordRules(min_length=wanted.min_length, block_common=wanted.block_common, min_score=wanted.min_score)
+    return Passwords(rules, cost=cost, leaked=leaked)

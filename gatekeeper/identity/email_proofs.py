@@ -1,0 +1,184 @@
+"""Whose e-mail is it? Verification and change of e-mails, by a link or a code in a mail to the address in question.
+
+The service behind POST ``email/verify``, ``email/resend``, ``email/change`` and their pages.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gatekeeper.errors import Conflict, Problem
+from gatekeeper.identity.accounts import Accounts
+from gatekeeper.identity.caller import Caller
+from gatekeeper.identity.challenges import Purpose
+from gatekeeper.identity.factors.otp import Asked, OneTimeCodes, Recipient
+from gatekeeper.identity.links import (
+    CONFIRM_LIFE,
+    Addresses,
+    Link,
+    LinkPurpose,
+    LinkStore,
+    hashed,
+    new_token,
+    well_formed,
+)
+from gatekeeper.journal.audit import AuditLog, Change
+from gatekeeper.notify.messages import Kind, Message
+from gatekeeper.notify.outbox import Notifier
+from gatekeeper.tokens.sessions import UserState
+from policies.model import Principal, Reason
+
+FRESH: Final = 900.0  # seconds since the login, or step-up, in which an e-mail may be changed
+_PURPOSES: Final = (LinkPurpose.VERIFY_EMAIL, LinkPurpose.CHANGE_EMAIL)
+_NOT_GOOD: Final = "This link has been used, has expired, or never was; ask for another."
+_TAKEN: Final = "There is an account with this e-mail already."
+
+
+class EmailProofs:
+    """The service."""
+
+    def __init__(
+        self,
+        accounts: Accounts,
+        codes: OneTimeCodes,
+        links: LinkStore,
+        notifier: Notifier,
+        audit: AuditLog,
+        addresses: Addresses,
+    ) -> None:
+        self._accounts = accounts
+        self._codes = codes
+        self._links = links
+        self._notifier = notifier
+        self._audit = audit
+        self._addresses = addresses
+
+    async def ask(self, email: str, caller: Caller, now: float) -> Asked:
+        """Link and code to an e-mail that has yet to be verified; the same answer for any other.
+
+        Raises Problem (429), StoreUnavailable.
+        """
+        recipient = await self._codes.find(email, Purpose.VERIFY_EMAIL)
+        return await self.send(recipient, caller, now)
+
+    async def send(self, recipient: Recipient, caller: Caller, now: float, *, tell_owner: bool = False) -> Asked:
+        """The same for somebody who has been looked up. Raises Problem (429), StoreUnavailable.
+
+        ``tell_owner``: the e-mail is somebody's already, who gets no code but is told that it was tried.
+        """
+        asked, code = await self._codes.open(recipient, Purpose.VERIFY_EMAIL, caller, now)
+        if code is not None:
+            email = recipient.email if recipient.account else None
+            link = await self._new_link(LinkPurpose.VERIFY_EMAIL, recipient.user, email, now)
+            if tell_owner:
+                await self.tell_taken(recipient.email, now)
+                return asked
+            await self._codes.send(recipient, Purpose.VERIFY_EMAIL, code, now, link=link)
+        return asked
+
+    async def change(self, who: Principal, email: str, caller: Caller, now: float) -> Asked:
+        """Begin to change the e-mail of somebody who signed in of late; both addresses are told.
+
+        The answer is the same for a taken e-mail, whose owner is told instead. ``email`` is canonical. Raises Problem
+        (401 step-up-required, 422, 429), StoreUnavailable.
+        """
+        if now - who.auth_time > FRESH:
+            detail = "Confirm that it is you, then change the e-mail."
+            raise Problem(401, Reason.STEP_UP_REQUIRED, detail, max_age=int(FRESH))
+        account = await self._accounts.find(who.subject)
+        if account is None:
+            raise Problem(401, Reason.SESSION_ENDED)
+        if account.state.email == email:
+            errors = [{"pointer": "/email", "detail": "is your e-mail already"}]
+            raise Problem(422, Reason.VALIDATION, "The body has errors.", errors=errors)
+        taken = await self._accounts.find_by_email(email)
+        recipient = Recipient(email, None if taken else account)
+        whom = f"{who.subject}\0{email}"
+        asked, code = await self._codes.open(recipient, Purpose.CHANGE_EMAIL, caller, now, whom=whom)
+        if code is not None:
+            link = await self._new_link(LinkPurpose.CHANGE_EMAIL, who.subject, None if taken else email, now)
+            if taken is not None:
+                await self.tell_taken(taken.state.email, now)
+            else:
+                await self._codes.send(recipient, Purpose.CHANGE_EMAIL, code, now, link=link)
+            facts = {"address": email, "forgot": self._addresses.forgot}
+            await self._notifier.send(Message(Kind.EMAIL_CHANGING, account.state.email, now + CONFIRM_LIFE, facts), now)
+            await self._note("user.email-change-asked", who.subject, caller, now, after={"email": email})
+        return asked
+
+    async def tell_taken(self, email: str, now: float) -> None:
+        """Tell the owner of an account that somebody wanted another with its e-mail. Raises StoreUnavailable."""
+        facts = {"link": self._addresses.login, "forgot": self._addresses.forgot}
+        await self._notifier.send(Message(Kind.EMAIL_TAKEN, email, now + CONFIRM_LIFE, facts), now)
+
+    async def find(self, token: str, now: float) -> Link | None:
+        """The link of a token, for the page that asks before it acts. Raises StoreUnavailable."""
+        return await self._links.find(hashed(token), _PURPOSES, now) if well_formed(token) else None
+
+    async def confirm_link(self, token: str, caller: Caller, now: float) -> UserState:
+        """Spend a link. Raises Problem (400 token-invalid, 409 email-taken), StoreUnavailable."""
+        link = await self.find(token, now)
+        if link is None or link.user is None:
+            raise Problem(400, Reason.TOKEN_INVALID, _NOT_GOOD)
+        before = await self._accounts.find(link.user)
+        try:
+            state = await self._links.confirm(hashed(token), now)
+        except Conflict:
+            raise Problem(409, Reason.EMAIL_TAKEN, _TAKEN) from None
+        if state is None or before is None:
+            raise Problem(400, Reason.TOKEN_INVALID, _NOT_GOOD)
+        return await self._done(before.state, state, caller, now)
+
+    async def confirm_code(self, challenge: str, code: str, caller: Caller, now: float) -> UserState:
+        """Spend a challenge by its code.
+
+        Raises Problem (401 otp-invalid, otp-expired; 409 email-taken), StoreUnavailable.
+        """
+        answered = await self._codes.answer(challenge, code, Purpose.VERIFY_EMAIL, Purpose.CHANGE_EMAIL, now=now)
+        account = await self._accounts.find(answered.user) if answered.user else None
+        email = self._codes.email_of(answered)
+        changes = answered.purpose is Purpose.CHANGE_EMAIL
+        if account is None or (not changes and account.state.email != email):
+            raise Problem(401, Reason.OTP_INVALID, "The code is not right.")
+        return await self.prove(account.state, email, caller, now)
+
+    async def prove(self, user: UserState, email: str, caller: Caller, now: float) -> UserState:
+        """A code has proved that ``email`` is the user's. Raises Problem (409 email-taken), StoreUnavailable."""
+        try:
+            state = await self._links.confirm_code(user.id, email, now)
+        except Conflict:
+            raise Problem(409, Reason.EMAIL_TAKEN, _TAKEN) from None
+        if state is None:
+            raise Problem(401, Reason.SESSION_ENDED)
+        return await self._done(user, state, caller, now)
+
+    async def _done(self, before: UserState, after: UserState, caller: Caller, now: float) -> UserState:
+        await self._accounts.put_in_force(after)
+        if before.email == after.email:
+            await self._note("user.verify-email", after.id, caller, now)
+            return after
+        await self._note(
+            "user.email", after.id, caller, now, before={"email": before.email}, after={"email": after.email}
+        )
+        for address in (before.email, after.email):
+            facts = {"address": after.email}
+            await self._notifier.send(Message(Kind.EMAIL_CHANGED, address, now + CONFIRM_LIFE, facts), now)
+        return after
+
+    async def _new_link(self, purpose: LinkPurpose, user: str | None, email: str | None, now: float) -> str:
+        token, kept = new_token()
+        await self._links.add(Link(kept, purpose, user, email, now, now + CONFIRM_LIFE))
+        return self._addresses.confirm(token)
+
+    async def _note(
+        self,
+        action: str,
+        user: str,
+        caller: Caller,
+        now: float,
+        *,
+        before: dict[str, object] | None = None,
+        after: dict[str, object] | None = None,
+    ) -> None:
+        change = Change(now, user, action, user, before, after, caller.address, caller.request_id)
+        await self._audit.record_change(change)

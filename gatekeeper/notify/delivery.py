@@ -1,0 +1,156 @@
+"""Empties the outbox: claims parcels, hands them to their channel, tries again at growing distance, gives up at last.
+
+Every worker of every gate runs one. A parcel is claimed for a while (SKIP LOCKED), and taken out once a server has
+it: at least once, never none. Built and run by ``gatekeeper.app``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol
+
+from gatekeeper.clock import Clock
+from gatekeeper.errors import StoreUnavailable
+from gatekeeper.notify.messages import Message, SendingFailed
+from gatekeeper.notify.outbox import DECOY, Parcel, unseal
+from gatekeeper.tokens.sealing import Sealer
+
+POLL: Final = 2.0  # seconds between looks when nobody said that there is something
+LEASE: Final = 120.0  # seconds that a claimed parcel is left to whoever claimed it
+BATCH: Final = 20
+_FIRST_PAUSE: Final = 5.0
+_LONGEST_PAUSE: Final = 3600.0
+_LONGEST_FAULT: Final = 300  # characters
+
+_log = logging.getLogger("gatekeeper.notify")
+
+
+class Waiting(Protocol):
+    """The outbox as seen from its far end. Raises StoreUnavailable."""
+
+    async def claim(self, count: int, *, now: float, until: float) -> list[Parcel]:
+        """Parcels that are due, theirs alone until ``until``; each claim is a try."""
+
+    async def done(self, parcel: Parcel) -> None: ...
+
+    async def postpone(self, parcel: Parcel, due: float, fault: str) -> None: ...
+
+    async def give_up(self, parcel: Parcel, fault: str, now: float) -> None:
+        """Its content is forgotten; that it failed, and why, stays."""
+
+
+class Channel(Protocol):
+    """One way out."""
+
+    async def send(self, message: Message, parcel: Parcel, now: float) -> None:
+        """Within a deadline of its own. Raises SendingFailed."""
+
+
+def pause_after(tries: int) -> float:
+    """Seconds until the next try: 5, 10, 20 ... an hour at most."""
+    return min(_FIRST_PAUSE * 2.0 ** max(tries - 1, 0), _LONGEST_PAUSE)
+
+
+class Delivery:
+    """The loop. ``tries`` is after how many a parcel is given up; ``on_event`` hears (channel, event)."""
+
+    def __init__(
+        self,
+        outbox: Waiting,
+        sealer: Sealer,
+        channels: Mapping[str, Channel],
+        clock: Clock,
+        *,
+        tries: int,
+        on_event: Callable[[str, str], None] = lambda _channel, _event: None,
+    ) -> None:
+        self._outbox = outbox
+        self._sealer = sealer
+        self._channels = channels
+        self._clock = clock
+        self._tries = tries
+        self._on_event = on_event
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """There is something in the box."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """For ever, until cancelled. What was claimed then comes back when its lease is over."""
+        while True:
+            self._woken.clear()
+            try:
+                full = await self.round()
+            except StoreUnavailable as fault:
+                _log.warning("the outbox cannot be read: %s", fault)
+                full = False
+            except Exception:  # noqa: BLE001 - one bad parcel must not end what all others need
+                _log.exception("the outbox could not be emptied")
+                full = False
+            if not full:
+                await self._rest()
+
+    async def _rest(self) -> None:
+        try:
+            async with asyncio.timeout(POLL):
+                await self._woken.wait()
+        except TimeoutError:
+            return
+
+    async def round(self) -> bool:
+        """Claim and send once; whether there may be more. Raises StoreUnavailable."""
+        now = self._clock.now()
+        parcels = await self._outbox.claim(BATCH, now=now, until=now + LEASE)
+        await self._send_all(parcels)
+        return len(parcels) == BATCH
+
+    async def _send_all(self, parcels: Sequence[Parcel]) -> None:
+        results = await asyncio.gather(*(self._deliver(parcel) for parcel in parcels), return_exceptions=True)
+        faults = [result for result in results if isinstance(result, BaseException)]
+        if faults:
+            raise faults[0]
+
+    async def _deliver(self, parcel: Parcel) -> None:
+        if parcel.channel == DECOY:
+            await self._outbox.done(parcel)
+            return
+        channel = self._channels.get(parcel.channel)
+        message = unseal(self._sealer, parcel)
+        try:
+            if channel is None:
+                raise SendingFailed(f"{parcel.channel} is not configured (any more)", final=True)
+            if message is None:
+                raise SendingFailed("was sealed under another secret", final=True)
+            if self._clock.now() >= parcel.until:
+                raise SendingFailed("is too late to be of use", final=True)
+            async with asyncio.timeout(LEASE / 2):
+                await channel.send(message, parcel, self._clock.now())
+        except SendingFailed as fault:
+            await self._failed(parcel, message, fault)
+        except TimeoutError:
+            await self._failed(parcel, message, SendingFailed("took too long"))
+        else:
+            self._on_event(parcel.channel, "sent")
+            await self._outbox.done(parcel)
+
+    async def _failed(self, parcel: Parcel, message: Message | None, fault: SendingFailed) -> None:
+        text = str(fault)[:_LONGEST_FAULT]
+        now = self._clock.now()
+        due = now + pause_after(parcel.tries)
+        facts = {
+            "channel": parcel.channel,
+            "kind": parcel.kind,
+            "to": message.to if message else None,
+            "tries": parcel.tries,
+        }
+        if fault.final or parcel.tries >= self._tries or due >= parcel.until:
+            self._on_event(parcel.channel, "given_up")
+            _log.error("a message was given up: %s", text, extra=facts)
+            await self._outbox.give_up(parcel, text, now)
+        else:
+            self._on_event(parcel.channel, "postponed")
+            _log.warning("a message could not be sent yet: %s", text, extra=facts)
+            await self._outbox.postpone(parcel, due, text)

@@ -1,0 +1,90 @@
+"""The outbox in PostgreSQL. Implements ``notify.outbox.Outbox`` and ``notify.delivery.Waiting``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gatekeeper.clock import as_datetime
+from gatekeeper.notify.outbox import Parcel
+from gatekeeper.store.postgres import Postgres
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxState:
+    """How many parcels wait and were given up; ``fault`` is the newest one's."""
+
+    waiting: int
+    given_up: int
+    fault: str | None
+
+
+class PostgresOutbox:
+    """Parcels, oldest due first."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+
+    async def put(self, parcels: Sequence[Parcel], now: float) -> None:
+        at = as_datetime(now)
+        values: list[object] = []
+        for parcel in parcels:
+            until = as_datetime(parcel.until)
+            values += [parcel.id, parcel.channel, parcel.kind, parcel.address, parcel.sealed, at, at, until]
+        rows = ", ".join(["(%s, %s, %s, %s, %s, %s, %s, %s)"] * len(parcels))
+        await self._postgres.execute(
+            f"INSERT INTO outbox (id, channel, kind, address, sealed, created_at, due_at, until) VALUES {rows}",  # noqa: S608
+            values,
+        )
+
+    async def claim(self, count: int, *, now: float, until: float) -> list[Parcel]:
+        async with self._postgres.transaction() as tx:
+            rows = await tx.fetch(
+                "UPDATE outbox SET due_at = %(until)s, tries = tries + 1 WHERE id IN ("
+                " SELECT id FROM outbox WHERE given_up_at IS NULL AND due_at <= %(now)s ORDER BY due_at LIMIT %(count)s"
+                " FOR UPDATE SKIP LOCKED) RETURNING *",
+                {"now": as_datetime(now), "until": as_datetime(until), "count": count},
+            )
+        return [_parcel(row) for row in rows]
+
+    async def done(self, parcel: Parcel) -> None:
+        await self._postgres.execute("DELETE FROM outbox WHERE id = %s", (parcel.id,))
+
+    async def postpone(self, parcel: Parcel, due: float, fault: str) -> None:
+        await self._postgres.execute(
+            "UPDATE outbox SET due_at = %s, fault = %s WHERE id = %s", (as_datetime(due), fault, parcel.id)
+        )
+
+    async def give_up(self, parcel: Parcel, fault: str, now: float) -> None:
+        await self._postgres.execute(
+            "UPDATE outbox SET given_up_at = %s, fault = %s, sealed = NULL WHERE id = %s",
+            (as_datetime(now), fault, parcel.id),
+        )
+
+    async def state(self) -> OutboxState:
+        """For ``check`` and the metrics."""
+        row = await self._postgres.fetch_one(
+            "SELECT count(*) FILTER (WHERE given_up_at IS NULL AND channel <> 'none') AS waiting,"
+            " count(*) FILTER (WHERE given_up_at IS NOT NULL) AS given_up,"
+            " (array_agg(fault ORDER BY given_up_at DESC NULLS LAST) FILTER (WHERE fault IS NOT NULL))[1] AS fault"
+            " FROM outbox"
+        )
+        row = row or {"waiting": 0, "given_up": 0, "fault": None}
+        return OutboxState(row["waiting"], row["given_up"], row["fault"])
+
+    async def forget(self, before: float) -> None:
+        """Remove what was given up before then."""
+        await self._postgres.execute("DELETE FROM outbox WHERE given_up_at < %s", (as_datetime(before),))
+
+
+def _parcel(row: dict[str, Any]) -> Parcel:
+    return Parcel(
+        id=row["id"],
+        channel=row["channel"],
+        kind=row["kind"],
+        sealed=bytes(row["sealed"]),
+        until=row["until"].timestamp(),
+        address=row["address"],
+        tries=row["tries"],
+    )
