@@ -97,15 +97,18 @@ def _guard(config: Config, tokens: TokenParts, running: Running, counter: Attemp
     )
 
 
+def _challenges(config: Config, running: Running) -> Challenges:
+    store, secret = RedisChallenges(running.stores.redis), derive(running.secret, "challenges")
+    return Challenges(store, secret=secret, attempts=config.otp.attempts)
+
+
 def build_logins(config: Config, tokens: TokenParts, running: Running) -> Logins:
     """All of it."""
     stores, roles = running.stores, config.mfa.require_for_roles
     accounts = Accounts(stores.accounts, stores.live)
     counter = LimitsCounter(stores.redis.limits_storage)
     attempts = MeasuredAttempts(stores.journal, running.metrics)
-    challenges = Challenges(
-        RedisChallenges(stores.redis), secret=derive(running.secret, "challenges"), attempts=config.otp.attempts
-    )
+    challenges = _challenges(config, running)
     parts = _factors(config, running)
     checks = FactorChecks(
         parts.store,

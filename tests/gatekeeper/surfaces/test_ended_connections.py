@@ -66,6 +66,10 @@ def logged(monkeypatch):
     class Log:
         write = staticmethod(entries.append)
 
+        @staticmethod
+        def wants(_status, _reason):
+            return True
+
     build_gate = gates.build
     monkeypatch.setattr(gates, "build", partial(build_gate, access=Log()))
     return entries
