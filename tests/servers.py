@@ -102,9 +102,12 @@ def valkey_server(folder: Path, *options: str) -> Iterator[Server]:
 
 @contextmanager
 def postgres_server(folder: Path, *options: str) -> Iterator[Server]:
-    """A started PostgreSQL; ``options`` are further settings, ``name=value``. The role may create databases."""
+    """A started PostgreSQL; ``options`` are further settings, ``name=value``. The role may create databases.
+
+    Without autovacuum: its workers are the superuser's, so a database that one is in could not be dropped.
+    """
     account = accounts.choose(folder)
-    further = tuple(part for option in options for part in ("-c", option))
+    further = tuple(part for option in ("autovacuum=off", *options) for part in ("-c", option))
     server = PostgresServer(folder, account, _run(folder, account), 100, durable=False, options=further)
     yield from _running(Server(server))
 
