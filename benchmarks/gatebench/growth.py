@@ -1,25 +1,31 @@
 """Part `growth`: a gate with a million of everything against an empty one with ten rules.
 
-A new kind of entry is one more function in ``FILLS``: it fills the stores and says what it put there.
+A new kind of entry in Redis is one more function in ``FILLS``: it fills the store and says what it put there.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
-from time import perf_counter
+from time import monotonic, perf_counter, sleep
 from typing import Any
 
+import psycopg2
 import redis as redis_py
 
 from gatebench.gate import Gate, gate, rules, stores
 from gatebench.load import Measured, interleaved
-from gatebench.processes import rss
+from gatebench.processes import BenchError, cpu_seconds, rss
 from gatebench.report import Goal, Part
 from gatebench.stage import SESSIONS, Stage
 
 _PORTION = 5_000
 _LIFE_MS = 6 * 3600 * 1000
 _MIB = 1 << 20
+_LONGEST_LOAD = 180.0  # seconds in which a worker takes the bans in
+_QUIET = 2.0  # seconds without work that say it has
+_IDLE = 0.05  # share of a core that a worker without requests may use
+_LEAST_A_BAN = 4  # bytes that its memory grows by for each
 
 # Copies of one real session under other names, each with a blacklisted token of its own.
 _COPY = """
@@ -56,6 +62,28 @@ def _blacklist(client: Any, real: str, count: int) -> str:
     return f"{count:,} blacklisted tokens"
 
 
+_BANS = """
+INSERT INTO bans (kind, subject, network, source, actor, since, until, version)
+SELECT 'network', host(address), address, 'import', 'benchmark', now(), now() + interval '1 day', 1
+FROM (SELECT '10.0.0.0'::inet + number AS address FROM generate_series(1, %s) AS number) AS addresses;
+UPDATE bans_version SET version = 1;
+"""
+
+
+def _bans(url: str, full: Gate, count: int) -> str:
+    """Bans of single addresses; back when the worker has taken them all in, which it does in pieces."""
+    with contextlib.closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(_BANS, (count,))
+    before, give_up = rss(full.workers[0]), monotonic() + _LONGEST_LOAD
+    while monotonic() < give_up:
+        spent = cpu_seconds(full.workers)
+        sleep(_QUIET)
+        grown = rss(full.workers[0]) - before
+        if cpu_seconds(full.workers) - spent < _IDLE * _QUIET and grown > count * _LEAST_A_BAN:
+            return f"{count:,} bans"
+    raise BenchError(f"the bans were not taken in within {_LONGEST_LOAD:g} s")
+
+
 Fill = Callable[[Any, str, int], str]
 FILLS: tuple[Fill, ...] = (_sessions, _blacklist)
 
@@ -74,6 +102,7 @@ def growth(stage: Stage) -> Part:
         for one in (few, many):
             _without_rewrites(one.redis)
         filled = _fill(many.redis, large, tokens["full"][0], bounds.entries)
+        filled.append(_bans(many.postgres, large, bounds.entries))
         systems = [little.system("empty", tokens["empty"]), large.system("full", tokens["full"])]
         interleaved(systems, rounds=1, seconds=bounds.warm, folder=stage.folder)
         found = interleaved(systems, rounds=bounds.rounds, seconds=bounds.seconds, folder=stage.folder)
