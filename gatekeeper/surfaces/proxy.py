@@ -92,6 +92,7 @@ class Proxy:
         """Other upstreams are in force, and other rules."""
         self._cookie_names = _own_cookies(self._upstreams)
         self._known_fields.clear()
+        self._known_answers.clear()  # both hold what the old cookie names let through
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Decide, then forward or refuse."""

@@ -61,6 +61,18 @@ async def test_an_upstream_cannot_set_the_gate_s_route(start):
     assert not any(cookie.startswith("gate-route-api=x") for cookie in cookies)
 
 
+async def test_a_route_that_a_reload_made_the_gate_s_own_is_dropped_from_answers_seen_before(start):
+    """security 29: what was remembered of an answer's head was remembered under the old upstreams."""
+    dated = b"\r\nDate: Wed, 25 Nov 2026 00:00:00 GMT\r\nSet-Cookie: gate-route-api=x\r\n\r\n"
+    async with Upstream(says(OK.replace(b"\r\n\r\n", dated, 1))) as up, start(up.address) as gate:
+        before = await gate.call("GET", "/x")
+        assert before.headers.getall("Set-Cookie") == ["gate-route-api=x"]
+        sticky = gate.config.upstreams["api"].model_copy(update={"sticky": "cookie"})
+        gate.gatekeeper.reloader.apply(gate.config.model_copy(update={"upstreams": {"api": sticky}}))
+        after = await gate.call("GET", "/x")
+    assert "gate-route-api=x" not in after.headers.getall("Set-Cookie")
+
+
 async def test_a_user_stays_at_one_target_wherever_they_are(start):
     rules = [{"name": "all", "path": "/**", "allow": "authenticated"}]
     ups = [Upstream() for _ in range(3)]
