@@ -23,6 +23,7 @@ from gatekeeper.errors import StoreUnavailable
 
 _NOTHING: Final = object()
 _MOST_WAITING: Final = 16_384  # commands without a reply; more is overload and refused at once
+_A_FEW = 8
 _GRACE: Final = 0.01  # seconds; after a stall of the loop itself the answer may lie unread in the socket
 _WRITE_BUFFER: Final = 1 << 20
 _NESTED: Final = re.compile(r"@user_script: ?\d+: -([A-Z]+) ")  # how Redis 6 wraps an error met inside a script
@@ -132,6 +133,11 @@ class Pipeline(asyncio.Protocol):
         loaded, answer = self.submit(("SCRIPT", "LOAD", script.text)), self.submit(command)
         await asyncio.gather(loaded, answer)
         return answer.result()
+
+    @property
+    def crowded(self) -> bool:
+        """Whether a few more commands might be too many; what waits has a deadline, so this ends by itself."""
+        return len(self._waiting) > _MOST_WAITING - _A_FEW
 
     def submit(self, command: Sequence[object]) -> asyncio.Future[Any]:
         """Put a command into this tick's batch. The future may be cancelled at any time."""

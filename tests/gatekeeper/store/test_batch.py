@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from gatekeeper.errors import StoreUnavailable
+from gatekeeper.store import breaker
 from gatekeeper.store.batch import CommandRefused, Pipeline, Script
 from gatekeeper.store.redis import Redis
 
@@ -160,6 +161,35 @@ async def test_more_callers_than_the_bound_are_refused_at_once(valkey: Any, pipe
     valkey.resume()
     answers = await asyncio.gather(*calls, return_exceptions=True)
     assert answers.count(b"x") == 16_384
+
+
+async def test_a_crowd_is_not_taken_for_an_outage_by_the_probe(
+    valkey: Any, eventually: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    class Watched(Pipeline):
+        __slots__ = ()
+
+        @property
+        def crowded(self) -> bool:
+            asked.append(super().crowded)
+            return asked[-1]
+
+    monkeypatch.setattr(breaker, "Pipeline", Watched)
+    monkeypatch.setattr(breaker, "_PROBE_EVERY", 0.01)
+    redis = Redis(valkey.url, timeout=CALM, connect_timeout=CALM)
+    await eventually(redis.open)
+    pipeline = redis._breaker.pipeline
+    assert pipeline is not None
+    valkey.pause()
+    calls = [asyncio.create_task(pipeline.call("ECHO", "x")) for _ in range(17_000)]
+    await until(lambda: asked.count(True) > 2)
+    valkey.resume()
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert answers.count(b"x") >= 16_380  # a probe may have been among those who waited
+    assert redis._breaker.pipeline is pipeline
+    await redis.close()
 
 
 async def test_values_larger_than_any_buffer_pass(pipeline: Pipeline) -> None:
