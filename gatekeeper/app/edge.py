@@ -146,7 +146,7 @@ def build_edge(
         mail=mail_endpoints(config, identity, services),
         second=second,
         factors=factors,
-        pages=build_pages(config, tokens, running, theme, identity, logins),
+        pages=build_pages(config, tokens, running, theme, identity, logins, services),
         panel=_panel(config, stores, tokens, theme),
         proxy=proxy,
         verify=verify,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gatekeeper.app.logins import Logins
+from gatekeeper.app.mail import MailServices
 from gatekeeper.app.parts import Running, TokenParts
 from gatekeeper.config.model import Config
 from gatekeeper.errors import StartupError
@@ -11,9 +12,13 @@ from gatekeeper.identity.profile import Profile
 from gatekeeper.identity.setup import FirstAdmin
 from gatekeeper.pages.account import AccountPages
 from gatekeeper.pages.brand import BadBrand, Brand
+from gatekeeper.pages.codes import CodePages
+from gatekeeper.pages.confirm_email import ConfirmEmailPage
 from gatekeeper.pages.factors import FactorPages
 from gatekeeper.pages.frame import Frame
 from gatekeeper.pages.next import origins_of
+from gatekeeper.pages.recovery import RecoveryPages
+from gatekeeper.pages.register import RegisterPages
 from gatekeeper.pages.second_factor import SecondFactorPages
 from gatekeeper.pages.setup import SetupPage
 from gatekeeper.pages.sign_in import SignInPages
@@ -36,10 +41,16 @@ def build_theme(config: Config) -> Theme:
 
 
 def build_pages(
-    config: Config, tokens: TokenParts, running: Running, theme: Theme, identity: Identity, logins: Logins
+    config: Config,
+    tokens: TokenParts,
+    running: Running,
+    theme: Theme,
+    identity: Identity,
+    logins: Logins,
+    mail: MailServices,
 ) -> Pages:
     """Every page of the gate's own but the panel's."""
-    stores, methods = running.stores, config.mfa.methods
+    methods, rules = config.mfa.methods, running.passwords.rules
     frame = Frame(
         theme=theme,
         visits=Visits(tokens.authenticator, tokens.cookies, prefix=config.prefix),
@@ -48,34 +59,56 @@ def build_pages(
         form_limit=config.sizes.json_body,
     )
     second = SecondFactorPages(
-        frame, logins.second, logins.passkey_login, tokens.cookies, remember=config.mfa.remember_devices
+        frame, logins.second, mail.codes, logins.passkey_login, tokens.cookies, remember=config.mfa.remember_devices
     )
+    printed = config.otp.deliver == ["console"]
+    codes = CodePages(frame, mail.codes, mail.otp_login, mail.proofs, logins.challenges, second, printed=printed)
+    https = config.public_url.startswith("https:")
     return Pages(
         theme=theme,
-        sign_in=SignInPages(frame, logins.login, second, secure=config.public_url.startswith("https:")),
+        sign_in=SignInPages(
+            frame, logins.login, second, codes, registers=mail.registration.settings.mode == "open", secure=https
+        ),
         second=second,
-        step_up=StepUpPages(frame, logins.step_ups),
-        setup=SetupPage(
-            theme=theme,
-            identity=identity,
-            second=logins.second,
-            passwords=running.passwords,
-            setup=FirstAdmin(stores.setup_links, stores.accounts, stores.journal),
-            form_limit=config.sizes.json_body,
-        ),
-        account=AccountPages(
-            frame,
-            accounts=logins.accounts,
-            profile=Profile(logins.accounts, stores.journal),
-            passwords=running.passwords,
-            enrolment=logins.enrolment,
-            sessions=tokens.sessions,
-            attempts=stores.journal,
-        ),
+        step_up=StepUpPages(frame, logins.step_ups, mail.codes),
+        setup=_setup_page(config, running, frame, logins),
+        register=RegisterPages(frame, mail.registration, rules, logins.second, codes),
+        codes=codes,
+        recovery=RecoveryPages(frame, mail.recovery, rules),
+        confirm_email=ConfirmEmailPage(frame, mail.proofs),
+        account=_account_pages(tokens, running, frame, logins, mail, codes),
         factors=FactorPages(
             frame,
             logins.enrolment,
             totp="totp" in methods,
             passkeys="passkey" in methods and logins.passkeys is not None,
         ),
+    )
+
+
+def _setup_page(config: Config, running: Running, frame: Frame, logins: Logins) -> SetupPage:
+    stores = running.stores
+    return SetupPage(
+        theme=frame.theme,
+        identity=frame.identity,
+        second=logins.second,
+        passwords=running.passwords,
+        setup=FirstAdmin(stores.setup_links, stores.accounts, stores.journal),
+        form_limit=config.sizes.json_body,
+    )
+
+
+def _account_pages(
+    tokens: TokenParts, running: Running, frame: Frame, logins: Logins, mail: MailServices, codes: CodePages
+) -> AccountPages:
+    return AccountPages(
+        frame,
+        accounts=logins.accounts,
+        profile=Profile(logins.accounts, running.stores.journal),
+        passwords=running.passwords,
+        proofs=mail.proofs,
+        codes=codes,
+        enrolment=logins.enrolment,
+        sessions=tokens.sessions,
+        attempts=running.stores.journal,
     )

@@ -11,16 +11,22 @@ from gatekeeper.appkeys import INBOUND
 from gatekeeper.errors import Problem
 from gatekeeper.gate import Authenticated
 from gatekeeper.identity.accounts import Account, Accounts
+from gatekeeper.identity.challenges import Purpose
+from gatekeeper.identity.email_proofs import FRESH, EmailProofs
+from gatekeeper.identity.emails import InvalidEmail, canonical_email
 from gatekeeper.identity.factors.enrolment import Enrolment
 from gatekeeper.identity.passwords import Passwords
 from gatekeeper.identity.profile import Profile
 from gatekeeper.identity.setup import ROLE
 from gatekeeper.journal.attempts import Attempt, Result
 from gatekeeper.pages import words
+from gatekeeper.pages.codes import CodePages
 from gatekeeper.pages.forms import see_other
 from gatekeeper.pages.frame import Frame
 from gatekeeper.pages.language import Language, later
+from gatekeeper.pages.next import HOME, with_next
 from gatekeeper.pages.theme import stamped
+from gatekeeper.pages.typed import email_faults, email_of, service_faults
 from gatekeeper.tokens.sessions import Sessions
 from geo.device import find_device
 from policies.model import Reason
@@ -28,6 +34,7 @@ from policies.model import Reason
 SHOWN: Final = 10  # latest sign-ins
 _DONE: Final[Mapping[str, str]] = {
     "name": later("Your name is changed."),
+    "email": later("Your e-mail is confirmed."),
     "password": later("Your password is changed, and your other sessions have ended."),
     "session": later("The session has ended."),
     "sessions": later("All your other sessions have ended."),
@@ -56,6 +63,8 @@ class AccountPages:
         accounts: Accounts,
         profile: Profile,
         passwords: Passwords,
+        proofs: EmailProofs,
+        codes: CodePages,
         enrolment: Enrolment,
         sessions: Sessions,
         attempts: OwnAttempts,
@@ -67,10 +76,13 @@ class AccountPages:
         self._accounts = accounts
         self._profile = profile
         self._passwords = passwords
+        self._proofs = proofs
+        self._codes = codes
         self._enrolment = enrolment
         self._sessions = sessions
         self._attempts = attempts
         self._home = frame.address("account")
+        self._fresh_first = with_next(frame.address("step-up"), f"{self._home}?change=email")
 
     async def overview(self, request: web.Request) -> web.Response:
         """GET ``account``; ``done`` names what has just been changed."""
@@ -90,7 +102,36 @@ class AccountPages:
         if fault is None:
             return self._done("name", who, request)
         faults = {"name": words.field_fault("name", fault, self._theme.language_of(request))}
-        return await self._page(request, who, faults=faults, typed=typed)
+        return await self._page(request, who, faults=faults, typed={"name": typed})
+
+    async def change_email(self, request: web.Request) -> web.Response:
+        """POST ``account/email``: both addresses are told; the code page, or first a fresh login."""
+        fields = await self._frame.form(request)
+        who = await self._visits.signed_in(request, back=self._home)
+        inbound, typed, language = request[INBOUND], email_of(fields), self._theme.language_of(request)
+        caller = self._identity.caller(inbound)
+        faults = email_faults(typed, language)
+        if not faults:
+            try:
+                asked = await self._proofs.change(who.principal, canonical_email(typed), caller, inbound.received)
+                page = self._codes.ask(request, asked, Purpose.CHANGE_EMAIL, typed, HOME)
+                return self._visits.renewed(page, who, inbound.received)
+            except InvalidEmail as fault:
+                faults["email"] = words.field_fault("email", str(fault), language)
+            except Problem as refusal:
+                if refusal.reason is Reason.STEP_UP_REQUIRED:
+                    return see_other(self._fresh_first)
+                if refusal.status not in {422, 429}:
+                    raise
+                faults = service_faults(refusal, language) or {"email": words.sentence(refusal, language)}
+        return await self._page(request, who, faults=faults, typed={"email": typed})
+
+    async def verify_email(self, request: web.Request) -> web.Response:
+        """POST ``account/email/verify``: the present e-mail gets link and code."""
+        await self._frame.form(request)
+        who = await self._visits.signed_in(request, back=self._home)
+        page = await self._codes.verify(request, who.principal.email, HOME)
+        return self._visits.renewed(page, who, request[INBOUND].received)
 
     async def change_password(self, request: web.Request) -> web.Response:
         """POST ``account/password``: every other session ends, this one goes on."""
@@ -101,7 +142,7 @@ class AccountPages:
         faults = {}
         if not current:
             faults["current_password"] = language.say("Enter your password.")
-        wrong = self._passwords.rules.fault(new)
+        wrong = await self._passwords.fault(new)
         if wrong is not None:
             faults["new_password"] = words.field_fault("password", wrong, language)
         if not faults:
@@ -136,7 +177,7 @@ class AccountPages:
         *,
         done: str | None = None,
         faults: Mapping[str, str] | None = None,
-        typed: str | None = None,
+        typed: Mapping[str, str] | None = None,
     ) -> web.Response:
         now, user = request[INBOUND].received, who.principal.subject
         account = await self._accounts.find(user)
@@ -144,7 +185,10 @@ class AccountPages:
             raise Problem(401, Reason.SESSION_ENDED)
         language = self._theme.language_of(request)
         context = {
-            "account": _shown(account, language, typed),
+            "account": _shown(account, language),
+            "typed": {"name": account.state.name or "", "email": "", **(typed or {})},
+            "changes_email": request.query.get("change") == "email",
+            "fresh_first": None if now - who.principal.auth_time <= FRESH else self._fresh_first,
             "admin": ROLE in account.state.roles,
             "sessions": await self._shown_sessions(who, now, language),
             "attempts": [_attempt(one, now, language) for one in await self._attempts.latest_of(user, SHOWN)],
@@ -191,13 +235,11 @@ def device_in(language: Language, user_agent: str) -> str:
     return device.program or device.system or language.say("Unknown device")
 
 
-def _shown(account: Account, language: Language, typed: str | None) -> dict[str, object]:
+def _shown(account: Account, language: Language) -> dict[str, object]:
     state = account.state
     return {
         "email": state.email,
         "email_verified": state.email_verified,
-        "name": state.name or "",
-        "typed_name": (state.name or "") if typed is None else typed,
         "roles": list(state.roles),
         "since": language.day(account.created_at),
     }

@@ -75,6 +75,23 @@ class Frame:
         page = self.theme.page(request, template, whole, status=status, form_leads_to=leads_to)
         return stamped(page, fault) if fault else page
 
+    def over(
+        self, request: web.Request, fault: Problem, title: str, advice: str | None, leads_to: str, label: str
+    ) -> web.Response:
+        """The page of something that is over or closed: ``title``, what to do (else why it is so), and the way there.
+
+        The texts are keys of the catalogue.
+        """
+        say = self.theme.language_of(request).say
+        context = {
+            "here": None,
+            "title": say(title),
+            "advice": say(advice) if advice else None,
+            "leads_to": leads_to,
+            "label": say(label),
+        }
+        return self.page(request, "over.html", context, fault=fault)
+
     def say(self, request: web.Request, text: str) -> str:
         """``text`` in the language of the page."""
         return self.theme.language_of(request).say(text)

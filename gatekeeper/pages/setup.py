@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from aiohttp import web
-from pydantic import ValidationError
 
 from gatekeeper.appkeys import INBOUND
 from gatekeeper.errors import Conflict, Problem, StoreUnavailable
@@ -15,9 +14,9 @@ from gatekeeper.identity.passwords import Passwords
 from gatekeeper.identity.second_step import FirstStep, SecondStep
 from gatekeeper.identity.setup import FirstAdmin
 from gatekeeper.pages.forms import read_form, see_other
-from gatekeeper.pages.language import Language, later
+from gatekeeper.pages.language import later
 from gatekeeper.pages.theme import Theme, stamped
-from gatekeeper.pages.words import field_fault
+from gatekeeper.pages.typed import new_account
 from policies.model import Reason
 
 _TAKEN = later(
@@ -58,7 +57,8 @@ class SetupPage:
         if not await self._setup.good(token, inbound.received):
             raise _not_good()
         language = self._theme.language_of(request)
-        wanted = self._check(fields, language)
+        password_fault = await self._passwords.fault(fields.get("password", ""))
+        wanted = new_account(fields, language, password_fault)
         if not isinstance(wanted, RegisterBody):
             return self._page(request, fields, wanted, Problem(422, Reason.VALIDATION))
         hashed = await self._passwords.hash(wanted.password)
@@ -85,28 +85,6 @@ class SetupPage:
         self._identity.set_cookies(answer, pair, inbound.received)
         self._identity.remember_browser(answer, inbound, admin.id)
         return answer
-
-    def _check(self, fields: Mapping[str, str], language: Language) -> RegisterBody | dict[str, str]:
-        typed = {
-            "email": fields.get("email", "").strip(),
-            "password": fields.get("password", ""),
-            "name": fields.get("name", "").strip() or None,
-        }
-        faults = {}
-        password_fault = self._passwords.rules.fault(typed["password"] or "")
-        if password_fault is not None:
-            faults["password"] = field_fault("password", password_fault, language)
-        if not typed["email"]:
-            faults["email"] = language.say("Enter your e-mail.")
-        try:
-            body = RegisterBody.model_validate(typed)
-        except ValidationError as fault:
-            for error in fault.errors(include_url=False, include_input=False):
-                field = str(error["loc"][0])
-                wrong = "is too long" if error["type"] == "string_too_long" else error["msg"]
-                faults.setdefault(field, field_fault(field, wrong, language))
-            return faults
-        return faults or body
 
     def _page(
         self, request: web.Request, typed: Mapping[str, str], faults: Mapping[str, str], fault: Problem | None = None

@@ -11,28 +11,47 @@ from gatekeeper.appkeys import INBOUND
 from gatekeeper.errors import Problem, StoreUnavailable
 from gatekeeper.identity.login import PasswordLogin
 from gatekeeper.pages import words
+from gatekeeper.pages.codes import CodePages
 from gatekeeper.pages.forms import refuse_foreign, see_other
 from gatekeeper.pages.frame import Frame
-from gatekeeper.pages.language import COOKIE, Language
+from gatekeeper.pages.language import COOKIE, later
 from gatekeeper.pages.next import HOME, origin_of, safe_next, with_next
 from gatekeeper.pages.second_factor import SecondFactorPages
 from gatekeeper.pages.theme import outage, stamped
+from gatekeeper.pages.typed import LONGEST_EMAIL, email_faults, email_of
 from policies.model import Reason
 
-_LONGEST_EMAIL: Final = 320  # characters, as in the API
 _A_YEAR: Final = 31_536_000  # seconds
+_DONE: Final[Mapping[str, str]] = {
+    "reset": later("Your new password is set. Sign in with it."),
+    "email": later("Your e-mail is confirmed. You can sign in now."),
+}
 
 
 class SignInPages:
-    """The handlers of ``P/login``, ``P/logout`` and ``P/language``; ``secure`` where the pages come by https."""
+    """The handlers of ``P/login``, ``P/logout`` and ``P/language``.
 
-    def __init__(self, frame: Frame, login: PasswordLogin, second: SecondFactorPages, *, secure: bool) -> None:
+    ``registers``: anybody may make an account; ``secure`` where the pages come by https.
+    """
+
+    def __init__(
+        self,
+        frame: Frame,
+        login: PasswordLogin,
+        second: SecondFactorPages,
+        codes: CodePages,
+        *,
+        registers: bool,
+        secure: bool,
+    ) -> None:
         self._frame = frame
         self._theme = frame.theme
         self._visits = frame.visits
         self._identity = frame.identity
         self._login = login
         self._second = second
+        self._codes = codes
+        self._registers = registers
         # Only the gate's own pages are told; the services behind it never see the choice.
         self._language_cookie = f"; Path={frame.theme.prefix}; Max-Age={_A_YEAR}; SameSite=Lax; HttpOnly"
         self._language_cookie += "; Secure" if secure else ""
@@ -43,27 +62,39 @@ class SignInPages:
         target = self._frame.target(request.query.get("next"))
         who = await self._visits.who(inbound)
         if who is None:
-            return self._login_page(request, target)
+            return self._login_page(request, target, done=_DONE.get(request.query.get("done", "")))
         return self._visits.renewed(see_other(target), who, inbound.received)
 
     async def log_in(self, request: web.Request) -> web.Response:
         """POST ``login``: both cookies and on to ``next``, or the form again with what went wrong."""
         fields = await self._frame.form(request)
-        inbound = request[INBOUND]
         target = self._frame.target(fields.get("next"))
-        email, password = fields.get("email", "").strip(), fields.get("password", "")
-        faults = _faults(email, password, self._theme.language_of(request))
+        email, password = email_of(fields), fields.get("password", "")
+        language = self._theme.language_of(request)
+        faults = email_faults(email, language)
+        if not password:
+            faults["password"] = language.say("Enter your password.")
         if faults:
             fault = Problem(422, Reason.VALIDATION)
-            return self._login_page(request, target, email=email[:_LONGEST_EMAIL], faults=faults, fault=fault)
+            return self._login_page(request, target, email=email[:LONGEST_EMAIL], faults=faults, fault=fault)
+        try:
+            return await self._signed_in(request, email, password, target)
+        except Problem as refusal:
+            return self._login_page(request, target, email=email, fault=refusal)
+        except StoreUnavailable as fault:
+            return self._login_page(request, target, email=email, fault=outage(fault))
+
+    async def _signed_in(self, request: web.Request, email: str, password: str, target: str) -> web.Response:
+        """On to ``target``, or the page of the step that is still missing. Raises Problem, StoreUnavailable."""
+        inbound = request[INBOUND]
         try:
             pair = await self._login.log_in(email, password, self._identity.caller(inbound), inbound.received)
         except Problem as refusal:
             if refusal.reason is Reason.MFA_REQUIRED:
                 return self._second.ask(request, refusal, target)
-            return self._login_page(request, target, email=email, fault=refusal)
-        except StoreUnavailable as fault:
-            return self._login_page(request, target, email=email, fault=outage(fault))
+            if refusal.reason is Reason.EMAIL_UNVERIFIED:
+                return await self._codes.verify(request, email, target)
+            raise
         return self._frame.admitted(request, pair, target)
 
     async def logout_form(self, request: web.Request) -> web.Response:
@@ -98,26 +129,21 @@ class SignInPages:
         email: str = "",
         faults: Mapping[str, str] | None = None,
         fault: Problem | None = None,
+        done: str | None = None,
     ) -> web.Response:
+        language = self._theme.language_of(request)
         context = {
-            "here": with_next(f"{self._theme.prefix}/login", target),
+            "here": with_next(self._frame.address("login"), target),
+            "by_code": with_next(self._frame.address("otp"), target),
             "by_passkey": self._second.by_passkey,
+            "forgot": with_next(self._frame.address("forgot"), target),
+            "register": with_next(self._frame.address("register"), target) if self._registers else None,
+            "done": language.say(done) if done else None,
             "email": email,
             "next": None if target == HOME else target,
             "faults": faults or {},
-            "message": words.sentence(fault, self._theme.language_of(request)) if fault and not faults else None,
+            "message": words.sentence(fault, language) if fault and not faults else None,
         }
         status = fault.status if fault else 200
         page = self._theme.page(request, "login.html", context, status=status, form_leads_to=origin_of(target))
         return stamped(page, fault) if fault else page
-
-
-def _faults(email: str, password: str, language: Language) -> dict[str, str]:
-    faults = {}
-    if not email:
-        faults["email"] = language.say("Enter your e-mail.")
-    elif len(email) > _LONGEST_EMAIL:
-        faults["email"] = language.say("That is too long for an e-mail.")
-    if not password:
-        faults["password"] = language.say("Enter your password.")
-    return faults

@@ -7,7 +7,11 @@ from itertools import chain
 from aiohttp import web
 
 from gatekeeper.pages.account import AccountPages
+from gatekeeper.pages.codes import CodePages
+from gatekeeper.pages.confirm_email import ConfirmEmailPage
 from gatekeeper.pages.factors import FactorPages
+from gatekeeper.pages.recovery import RecoveryPages
+from gatekeeper.pages.register import RegisterPages
 from gatekeeper.pages.second_factor import SecondFactorPages
 from gatekeeper.pages.setup import SetupPage
 from gatekeeper.pages.sign_in import SignInPages
@@ -27,6 +31,10 @@ class Pages:
         second: SecondFactorPages,
         step_up: StepUpPages,
         setup: SetupPage,
+        register: RegisterPages,
+        codes: CodePages,
+        recovery: RecoveryPages,
+        confirm_email: ConfirmEmailPage,
         account: AccountPages,
         factors: FactorPages,
     ) -> None:
@@ -36,11 +44,15 @@ class Pages:
         self._factors = factors
         self._sign_in = sign_in
         self._setup = setup
+        self._register = register
+        self._codes = codes
+        self._recovery = recovery
+        self._confirm_email = confirm_email
         self._account = account
 
     def routes(self, prefix: str) -> list[web.RouteDef]:
         """The routes under ``prefix``, static files included."""
-        sign_in, second, account, setup = self._sign_in, self._second, self._account, self._setup
+        sign_in, second, setup = self._sign_in, self._second, self._setup
         return [
             *self._page(f"{prefix}/second-factor", second.back, second.finish),
             *self._page(f"{prefix}/passkey", second.back, second.by_passkey_alone),
@@ -49,13 +61,33 @@ class Pages:
             *self._page(f"{prefix}/login", sign_in.login_form, sign_in.log_in),
             *self._page(f"{prefix}/logout", sign_in.logout_form, sign_in.log_out),
             *self._page(f"{prefix}/setup/{{token}}", setup.form, setup.make_admin),
-            *self._page(f"{prefix}/account", account.overview),
-            *self._page(f"{prefix}/account/name", account.back, account.change_name),
-            *self._page(f"{prefix}/account/password", account.back, account.change_password),
-            *self._page(f"{prefix}/account/sessions", account.back, account.end_session),
+            *self._mail_routes(prefix),
+            *self._account_routes(f"{prefix}/account"),
             web.post(f"{prefix}/language", self._theme.paged(sign_in.choose_language)),
             web.get(f"{prefix}/static/{{name}}", self._theme.static),
         ]
+
+    def _mail_routes(self, prefix: str) -> list[web.RouteDef]:
+        recovery, confirm = self._recovery, self._confirm_email
+        return [
+            *self._page(f"{prefix}/register", self._register.form, self._register.register),
+            *self._page(f"{prefix}/otp", self._codes.form, self._codes.act),
+            *self._page(f"{prefix}/forgot", recovery.forgot_form, recovery.forgot),
+            *self._page(f"{prefix}/reset", recovery.reset_form, recovery.reset),
+            *self._page(f"{prefix}/confirm-email", confirm.form, confirm.confirm),
+        ]
+
+    def _account_routes(self, base: str) -> list[web.RouteDef]:
+        account = self._account
+        acts = {
+            "name": account.change_name,
+            "email": account.change_email,
+            "email/verify": account.verify_email,
+            "password": account.change_password,
+            "sessions": account.end_session,
+        }
+        routes = [self._page(f"{base}/{path}", account.back, act) for path, act in acts.items()]
+        return [*self._page(base, account.overview), *chain.from_iterable(routes)]
 
     def _factor_routes(self, base: str) -> list[web.RouteDef]:
         factors = self._factors

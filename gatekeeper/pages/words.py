@@ -34,6 +34,7 @@ _REASONS: Final[Mapping[Reason, str]] = {
     Reason.MFA_INVALID: later("That did not match."),
     Reason.MFA_REQUIRED: later("This needs a second factor."),
     Reason.STEP_UP_REQUIRED: later("Confirm first that it is you."),
+    Reason.TOKEN_INVALID: later("It has been used, has expired, or never was."),
     Reason.EMAIL_TAKEN: later("There is an account with this e-mail already."),
     Reason.EMAIL_UNVERIFIED: later("Confirm your e-mail first."),
     Reason.REGISTRATION_CLOSED: later("Accounts are made by an administrator here."),
@@ -83,12 +84,19 @@ _OF_SERVICES: Final = (
     later("That passkey cannot be added, or is added already."),
     later("This took too long; begin again."),
     later("The form could not be read. Go back and send it again."),
+    later("Accounts are made by invitation here."),
+    later("This invitation has been used, has expired, or never was."),
 )
 #: What services say of single fields, as whole sentences; ``field_fault`` looks them up.
 _OF_FIELDS: Final = (
     later("The password must have at least %(num)s characters."),
     later("The password must have at most %(num)s characters."),
     later("The password is one of the most common passwords."),
+    later("The password is too easy to guess; take something longer or less usual."),
+    later("The password is in a list of leaked passwords; take another."),
+    later("The password cannot be checked against leaked passwords at the moment; try again shortly."),
+    later("The e-mail is not the address that was invited."),
+    later("The e-mail is your e-mail already."),
     later("The e-mail must be at most %(num)s characters."),
     later("The e-mail must contain exactly one @."),
     later("The e-mail must not contain invisible characters."),

@@ -48,11 +48,15 @@ class OtpSettings:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A code is on its way, or is not because nobody is there to get one; all in seconds."""
+    """A code is on its way, or is not because nobody is there to get one; all in seconds.
+
+    ``fresh`` is False where one was sent a moment ago and this call sent none.
+    """
 
     challenge: str
     expires_in: int
     resend_after: int
+    fresh: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +240,7 @@ class OneTimeCodes:
         )
 
     def _asked(self, opened: Opened, life: float) -> Asked:
-        return Asked(opened.id, int(life), max(int(opened.wait + 0.999), 0))
+        return Asked(opened.id, int(life), max(int(opened.wait + 0.999), 0), opened.fresh)
 
 
 def _canonical(email: str) -> str | None:

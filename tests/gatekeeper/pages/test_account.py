@@ -5,7 +5,7 @@ import re
 import pytest
 from factories import PASSWORD
 from forms import Browser, input_named, text_of
-from gates import bearer
+from gates import bearer, running_gate
 
 EMAIL = "ada@example.com"
 NEW = "another horse battery 7"
@@ -161,3 +161,14 @@ async def test_a_made_up_notice_is_not_shown(ada):
 
 async def test_only_admins_are_shown_the_way_to_the_panel(gate, ada):
     assert "/_gate/admin" not in await (await ada.get(HOME)).text()
+
+
+async def test_a_new_password_is_judged_by_all_rules_also_the_score(postgres_dsn, redis_url, tmp_path):
+    async with running_gate(postgres_dsn, redis_url, tmp_path, passwords={"min_score": 4}) as gate:
+        await gate.register(EMAIL, NEW)
+        browser = Browser(gate)
+        await browser.sign_in(EMAIL, NEW)
+        fields = {"current_password": NEW, "new_password": "passwordpassword1"}
+        answer = await browser.submit(f"{HOME}/password", fields)
+        assert answer.status == 422
+        assert "too easy to guess" in await text_of(answer)
