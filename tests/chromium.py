@@ -7,13 +7,14 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from axe import AXE, serious_faults
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 ARTIFACTS = Path(__file__).parent / "artifacts"
 PATIENCE = 60_000.0  # milliseconds; under any load
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 NARROW, WIDE = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
 _ARGUMENTS = [
     "--headless=new",
@@ -78,16 +79,21 @@ class Person:
 
 
 async def look(page: Page, name: str) -> None:
-    """Screenshots at 360 and 1280 px, light and dark, into ``tests/artifacts``; and axe-core, where it is installed."""
-    ARTIFACTS.mkdir(exist_ok=True)
+    """``glance`` at 360 and 1280 px, light and dark."""
     before = page.viewport_size or WIDE
     for size in (NARROW, WIDE):
         await page.set_viewport_size(size)  # type: ignore[arg-type]  # a plain dictionary of the two
-        for scheme in ("light", "dark"):
-            await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]  # one of its literals
-            assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} is too wide"
-            if AXE.is_file():
-                assert await serious_faults(page) == [], f"{name}, {size['width']} px, {scheme}"
-            await page.screenshot(path=ARTIFACTS / f"{name}-{size['width']}-{scheme}.png", full_page=True)
+        for scheme in SCHEMES:
+            await page.emulate_media(color_scheme=scheme)
+            await glance(page, f"{name}-{size['width']}-{scheme}")
     await page.emulate_media(color_scheme="light")
     await page.set_viewport_size(before)
+
+
+async def glance(page: Page, name: str) -> None:
+    """A screenshot into ``tests/artifacts``; nothing is cut off, and axe-core, where it is installed, is content."""
+    ARTIFACTS.mkdir(exist_ok=True)
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} is too wide"
+    if AXE.is_file():
+        assert await serious_faults(page) == [], name
+    await page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)

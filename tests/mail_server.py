@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+_PATIENCE = 60.0  # seconds; under any load
 USER, PASSWORD = "gate", "the mail server's password"
 
 
@@ -39,6 +40,7 @@ class MailServer:
     logged_in: list[bool] = field(default_factory=list)
     listening: asyncio.Server | None = None
     start: Callable[[], Any] | None = None
+    arrived: asyncio.Queue[EmailMessage] = field(default_factory=asyncio.Queue)
 
     async def handle_RCPT(  # noqa: N802  # the library's name
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
@@ -52,6 +54,7 @@ class MailServer:
         message = message_from_bytes(envelope.content, policy=policy.default)
         assert isinstance(message, EmailMessage)
         self.received.append(message)
+        self.arrived.put_nowait(message)
         self.over_tls.append(
             session.ssl is not None or isinstance(server.transport.get_extra_info("sslcontext"), ssl.SSLContext)
         )
@@ -64,17 +67,42 @@ class MailServer:
         self.listening.close()
         await self.listening.wait_closed()
 
+    async def next(self, to: str) -> str:
+        """The plain text of the next mail to somebody, once it is there; mails to others before it are passed over."""
+        async with asyncio.timeout(_PATIENCE):
+            while True:
+                message = await self.arrived.get()
+                if message["To"] == to:
+                    return plain_text(message)
+
     def text(self, number: int = -1) -> str:
         """The plain text of a mail."""
-        part = self.received[number].get_body(("plain",))
-        assert part is not None
-        return str(part.get_content())
+        return plain_text(self.received[number])
 
     def link(self, number: int = -1) -> str:
         """The first link in it."""
-        found = re.search(r"https?://\S+", self.text(number))
-        assert found
-        return found[0]
+        return link_in(self.text(number))
+
+
+def plain_text(message: EmailMessage) -> str:
+    """What a mail says."""
+    part = message.get_body(("plain",))
+    assert part is not None
+    return str(part.get_content())
+
+
+def code_in(text: str) -> str:
+    """The code that stands alone in a line of a mail."""
+    found = re.search(r"(?m)^\s+(\d{6})\s*$", text)
+    assert found, text
+    return found[1]
+
+
+def link_in(text: str) -> str:
+    """The first link in a mail."""
+    found = re.search(r"https?://\S+", text)
+    assert found, text
+    return found[0]
 
 
 @asynccontextmanager

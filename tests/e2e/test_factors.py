@@ -6,25 +6,11 @@ import pyotp
 import pytest
 from chromium import Person, look
 from factories import PASSWORD
+from passkeys import platform_authenticator
 from person import press, sign_in
 
 pytestmark = pytest.mark.chromium
 HOME = "/_gate/account"
-AUTHENTICATOR = {
-    "protocol": "ctap2",
-    "transport": "internal",
-    "hasResidentKey": True,
-    "hasUserVerification": True,
-    "isUserVerified": True,
-    "automaticPresenceSimulation": True,
-}
-
-
-async def _authenticator(page):
-    """A platform authenticator that says yes to everything."""
-    devtools = await page.context.new_cdp_session(page)
-    await devtools.send("WebAuthn.enable")
-    return devtools, await devtools.send("WebAuthn.addVirtualAuthenticator", {"options": AUTHENTICATOR})
 
 
 async def _enrol_app(page, gate):
@@ -105,7 +91,7 @@ async def test_a_recovery_code_stands_in_once_for_a_lost_app(gate, ada, browser)
 
 async def test_a_passkey_is_added_and_signs_in_alone(gate, ada):
     page = await ada.page()
-    devtools, authenticator = await _authenticator(page)
+    devtools, authenticator = await platform_authenticator(page)
     await page.goto(f"{HOME}/factors")
     await sign_in(page)
     await page.fill("#passkey-name", "Laptop <b>")
