@@ -1,7 +1,7 @@
 # Every target sets up what it needs; see scripts/setup.sh. `make` says what there is.
 .DEFAULT_GOAL := help
 .PHONY: help run test test-full lint bench lock catalogue clean setup-run setup-dev
-TEST_WORKERS ?= 2
+TEST_WORKERS ?= 4
 PYTEST := .venv/bin/python -m pytest -n $(TEST_WORKERS)
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin
 

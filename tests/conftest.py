@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import shutil
 import signal
@@ -13,18 +12,17 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import psycopg2
 import pytest
 import redis
 import servers
 from axe import AXE
+from databases import Databases, admitting
 
 _PROGRAMS = {
     "nginx": ("nginx",),
     "haproxy": ("haproxy",),
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
 }
-_numbers = itertools.count(1)
 _deselected = pytest.StashKey[list[str]]()
 
 
@@ -104,23 +102,33 @@ def short_tmp() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[servers.Server]:
-    """The session's PostgreSQL, with the migrated database ``template``."""
-    with servers.short_folder() as folder, servers.postgres_server(folder) as server:
-        from gatekeeper.store.migrate import migrate  # what it imports is under test
-
-        _execute(server.url, "CREATE DATABASE template")
-        with ThreadPoolExecutor(1) as other:  # the fixture may be asked for inside a running loop
-            other.submit(asyncio.run, migrate(_database(server, "template"))).result(servers.PATIENCE)
+    """The session's PostgreSQL."""
+    with (
+        servers.short_folder() as folder,
+        servers.postgres_server(folder, f"hba_file={admitting(folder)}") as server,
+    ):
         yield server
 
 
+@pytest.fixture(scope="session")
+def databases(postgres: servers.Server) -> Iterator[Databases]:
+    """Migrated, empty databases; ``postgres_dsn`` is one a test."""
+    from gatekeeper.store.migrate import migrate  # what it imports is under test
+
+    lender = Databases(postgres)
+    with ThreadPoolExecutor(1) as other:  # the fixture may be asked for inside a running loop
+        other.submit(asyncio.run, migrate(lender.template())).result(servers.PATIENCE)
+    lender.seal()
+    yield lender
+    lender.close()
+
+
 @pytest.fixture
-def postgres_dsn(postgres: servers.Server) -> Iterator[str]:
+def postgres_dsn(databases: Databases) -> Iterator[str]:
     """The libpq URL of a migrated, empty database of the test's own."""
-    name = f"test_{next(_numbers)}"
-    _execute(postgres.url, f"CREATE DATABASE {name} TEMPLATE template")
-    yield _database(postgres, name)
-    _execute(postgres.url, f"DROP DATABASE {name} WITH (FORCE)")
+    url = databases.take()
+    yield url
+    databases.give_back(url)
 
 
 @pytest.fixture(scope="session")
@@ -136,14 +144,3 @@ def redis_url(valkey_of_session: servers.Server) -> str:
     with closing(redis.Redis.from_url(valkey_of_session.url)) as client:
         client.flushall()
     return valkey_of_session.url
-
-
-def _database(server: servers.Server, name: str) -> str:
-    return server.url.replace("@/gatekeeper?", f"@/{name}?")
-
-
-def _execute(dsn: str, statement: str) -> None:
-    with closing(psycopg2.connect(dsn)) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(statement)

@@ -8,6 +8,7 @@ import logging
 import re
 import ssl
 import warnings
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -40,7 +41,7 @@ class MailServer:
     logged_in: list[bool] = field(default_factory=list)
     listening: asyncio.Server | None = None
     start: Callable[[], Any] | None = None
-    arrived: asyncio.Queue[EmailMessage] = field(default_factory=asyncio.Queue)
+    unread: defaultdict[str, asyncio.Queue[EmailMessage]] = field(default_factory=lambda: defaultdict(asyncio.Queue))
 
     async def handle_RCPT(  # noqa: N802  # the library's name
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
@@ -54,7 +55,7 @@ class MailServer:
         message = message_from_bytes(envelope.content, policy=policy.default)
         assert isinstance(message, EmailMessage)
         self.received.append(message)
-        self.arrived.put_nowait(message)
+        self.unread[message["To"]].put_nowait(message)
         self.over_tls.append(
             session.ssl is not None or isinstance(server.transport.get_extra_info("sslcontext"), ssl.SSLContext)
         )
@@ -68,12 +69,9 @@ class MailServer:
         await self.listening.wait_closed()
 
     async def next(self, to: str) -> str:
-        """The plain text of the next mail to somebody, once it is there; mails to others before it are passed over."""
+        """The plain text of the next mail to somebody, once it is there; one to others may come before or after it."""
         async with asyncio.timeout(_PATIENCE):
-            while True:
-                message = await self.arrived.get()
-                if message["To"] == to:
-                    return plain_text(message)
+            return plain_text(await self.unread[to].get())
 
     def text(self, number: int = -1) -> str:
         """The plain text of a mail."""

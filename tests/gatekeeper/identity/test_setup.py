@@ -16,26 +16,26 @@ HASH = "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$aGFzaA"
 
 
 @pytest.fixture
-async def postgres(postgres_dsn):
-    store = Postgres(postgres_dsn, timeout=60.0)
-    await store.open()
-    yield store
-    await store.close()
+async def store(postgres_dsn):
+    opened = Postgres(postgres_dsn, timeout=60.0)
+    await opened.open()
+    yield opened
+    await opened.close()
 
 
 @pytest.fixture
-def accounts(postgres):
-    return PostgresAccounts(postgres)
+def accounts(store):
+    return PostgresAccounts(store)
 
 
 @pytest.fixture
-def first(postgres, accounts):
-    return FirstAdmin(PostgresSetupLinks(postgres), accounts, PostgresJournal(postgres))
+def first(store, accounts):
+    return FirstAdmin(PostgresSetupLinks(store), accounts, PostgresJournal(store))
 
 
-async def test_a_link_is_kept_as_a_hash_only(first, postgres):
+async def test_a_link_is_kept_as_a_hash_only(first, store):
     token = await first.make_link(NOW)
-    rows = await postgres.fetch("SELECT * FROM setup_links")
+    rows = await store.fetch("SELECT * FROM setup_links")
     assert len(rows) == 1
     assert token not in str(rows)
     assert token.encode() not in bytes(rows[0]["token_hash"])
@@ -92,11 +92,11 @@ async def test_anything_else_is_no_link(first, token):
     assert await first.consume(token, "a@example.com", HASH, None, NOW) is None
 
 
-async def test_making_the_admin_is_in_the_audit_log(first, postgres):
+async def test_making_the_admin_is_in_the_audit_log(first, store):
     token = await first.make_link(NOW)
     admin = await first.consume(token, "a@example.com", HASH, "Ada", NOW)
     assert (admin.email, admin.name, admin.roles) == ("a@example.com", "Ada", ("admin",))
-    rows = await postgres.fetch("SELECT action, actor, subject, after FROM audit_log")
+    rows = await store.fetch("SELECT action, actor, subject, after FROM audit_log")
     assert rows == [
         {
             "action": "user.setup",
