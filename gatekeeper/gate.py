@@ -370,9 +370,11 @@ def same_origin(request: InboundRequest) -> bool:
 
     Where both are sent both must; neither sent is refused (security 8).
     """
-    if request.method in SAFE_METHODS and "Upgrade" not in request.headers:
+    headers = request.headers
+    # Proxies that ask verify drop Upgrade, but not what else makes a WebSocket (RFC 6455 4.1).
+    if request.method in SAFE_METHODS and "Upgrade" not in headers and "Sec-WebSocket-Version" not in headers:
         return True
-    origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
+    origin, site = headers.get("Origin"), headers.get("Sec-Fetch-Site")
     if origin is None and site is None:
         return False
     if site is not None and site != "same-origin":

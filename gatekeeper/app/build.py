@@ -97,7 +97,7 @@ def _application(config: Config, edge: Edge) -> web.Application:
         return json_answer(openapi)
 
     app.router.add_get(f"{prefix}/openapi.json", openapi_json)
-    app.router.add_route("*", f"{prefix}/verify", edge.verify.handle)
+    app.add_routes(edge.verify.routes(prefix))
     return app
 
 

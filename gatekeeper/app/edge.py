@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from urllib.parse import urlsplit
+
+from aiohttp import web
 
 from admin.app import Panel
 from gatekeeper.app.logins import Logins, build_logins, factor_endpoints
@@ -27,11 +30,13 @@ from gatekeeper.pages.refusals import ForPeople
 from gatekeeper.pages.theme import Theme
 from gatekeeper.pages.views import Pages
 from gatekeeper.pools import readiness
+from gatekeeper.surfaces.asked import ByEnvoy, by_forward, by_nginx
 from gatekeeper.surfaces.entrance import Entrance
 from gatekeeper.surfaces.express import Express
 from gatekeeper.surfaces.identity_headers import IdentityHeaders
 from gatekeeper.surfaces.proxy import Proxy, ProxySettings
-from gatekeeper.surfaces.verify import NginxVerify
+from gatekeeper.surfaces.refusal import PagesElsewhere
+from gatekeeper.surfaces.verify import ForwardRefusals, NginxRefusals, Verify
 from gatekeeper.tokens.assertion import Assertions
 from policies.load import compile_limit
 from policies.rates import Limit
@@ -62,6 +67,34 @@ def _identity(config: Config, tokens: TokenParts, running: Running, logins: Logi
 
 
 @dataclass(frozen=True, slots=True)
+class Verifies:
+    """The verify endpoints: by their only target, and Envoy's, which has the asked path behind it."""
+
+    of_one_target: Mapping[str, Verify]
+    envoy: Verify
+
+    def routes(self, prefix: str) -> list[web.RouteDef]:
+        """Any method."""
+        routes = [web.route("*", target, verify.handle) for target, verify in self.of_one_target.items()]
+        return [*routes, web.route("*", f"{prefix}/verify/envoy/{{path:.*}}", self.envoy.handle)]
+
+
+def _verifies(
+    config: Config, gate: Gate, identity: IdentityHeaders, trusted: TrustedProxies, hosts: HostList
+) -> Verifies:
+    pages = PagesElsewhere(hosts, prefix=config.prefix, public_url=config.public_url)
+    nginx, forward = NginxRefusals(pages), ForwardRefusals(pages)
+    endpoint = f"{config.prefix}/verify"
+    return Verifies(
+        {
+            endpoint: Verify(gate, identity, trusted, by_nginx, nginx),
+            f"{endpoint}/forward": Verify(gate, identity, trusted, by_forward, forward),
+        },
+        Verify(gate, identity, trusted, ByEnvoy(f"{endpoint}/envoy"), forward),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Edge:
     """What handles requests."""
 
@@ -73,7 +106,7 @@ class Edge:
     pages: Pages
     panel: Panel
     proxy: Proxy
-    verify: NginxVerify
+    verify: Verifies
     entrance: Entrance
     express: Express
     health: Health
@@ -130,7 +163,7 @@ def build_edge(
     checks: dict[str, Check] = {"redis": running.redis_answers, "postgres": running.postgres_answers}
     checks |= {"bans": running.bans.follower.ready, **readiness(running.upstreams)}
     proxy = Proxy(gate, running.upstreams, headers, settings, running.metrics, running.live)
-    verify = NginxVerify(gate, headers, trusted, hosts, prefix=config.prefix, public_url=config.public_url)
+    verify = _verifies(config, gate, headers, trusted, hosts)
     entrance = Entrance(
         reader,
         hosts,
@@ -151,7 +184,9 @@ def build_edge(
         proxy=proxy,
         verify=verify,
         entrance=entrance,
-        express=Express(reader, gate, proxy, verify, entrance, running.live, running.metrics, prefix=config.prefix),
+        express=Express(
+            reader, gate, proxy, verify.of_one_target, entrance, running.live, running.metrics, prefix=config.prefix
+        ),
         health=Health(checks),
         theme=theme,
         trusted=trusted,

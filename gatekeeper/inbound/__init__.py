@@ -8,7 +8,7 @@ from gatekeeper.inbound.client import TrustedProxies, derive_client, parse_addre
 from gatekeeper.inbound.head import Head, Heads
 from gatekeeper.inbound.hosts import HostList, parse_host
 from gatekeeper.inbound.request import METHODS, InboundRequest, Refused, RequestReader, is_method
-from gatekeeper.inbound.target import canonical_path, canonical_target
+from gatekeeper.inbound.target import canonical_path, canonical_target, split_target
 
 __all__ = [
     "METHODS",
@@ -28,4 +28,5 @@ __all__ = [
     "parse_address",
     "parse_host",
     "rate_key",
+    "split_target",
 ]

@@ -121,7 +121,7 @@ class Entrance:
         return None if banned is None else _turned_away(banned)
 
     def _refuse(self, request: web.Request, refused: Refused) -> web.Response:
-        if request.raw_path.startswith(self._verify):  # nginx knows no 400 from a subrequest
+        if request.raw_path.partition("?")[0] == self._verify:  # nginx knows no 400 from a subrequest
             answer = problem(Reason.BAD_TARGET, status=403)
             answer.headers["X-Gate-Reason"] = str(refused.reason)
             return answer

@@ -7,6 +7,7 @@ is only how a request comes off a ``Lane`` and how its answer is written there.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from functools import partial
 from time import perf_counter
 from typing import Final
@@ -25,7 +26,7 @@ from gatekeeper.server.refusals import FAILED
 from gatekeeper.surfaces.entrance import CLIENT_LEFT, Entrance, ForPeople
 from gatekeeper.surfaces.proxy import TOO_MANY, Forwarded, Proxy
 from gatekeeper.surfaces.relay import answer_head, is_endless, without_body
-from gatekeeper.surfaces.verify import NginxVerify
+from gatekeeper.surfaces.verify import Verify
 from gatekeeper.upstream.tunnel import probe_peer
 from policies.model import Decision, Reason, Verdict
 
@@ -50,14 +51,14 @@ class _Exchange:
 
 
 class Express:
-    """Serves what a lane has read."""
+    """Serves what a lane has read; ``verifies`` are the verify endpoints of one target each."""
 
     def __init__(
         self,
         reader: RequestReader,
         gate: Gate,
         proxy: Proxy,
-        verify: NginxVerify,
+        verifies: Mapping[str, Verify],
         entrance: Entrance,
         live: LiveConnections,
         metrics: Metrics,
@@ -67,12 +68,11 @@ class Express:
         self._reader = reader
         self._gate = gate
         self._proxy = proxy
-        self._nginx = verify
+        self._verifies = verifies
         self._entrance = entrance
         self._live = live
         self._metrics = metrics
         self._own = prefix
-        self._verify = f"{prefix}/verify"
 
     def read(self, method: str, target: str, head: Head, arrival: Arrival) -> InboundRequest | None:
         """The request; None for the gate's own endpoints but verify, and for what is to be refused."""
@@ -80,7 +80,7 @@ class Express:
         if not isinstance(inbound, InboundRequest):
             return None
         path = inbound.target.path
-        if path.startswith(self._own) and f"{path}/".startswith(f"{self._own}/") and target != self._verify:
+        if path.startswith(self._own) and f"{path}/".startswith(f"{self._own}/") and target not in self._verifies:
             return None
         return inbound
 
@@ -90,10 +90,11 @@ class Express:
         self._metrics.in_flight += 1
         exchange = _Exchange(lane, inbound, self._entrance.for_people)
         try:
-            if inbound.target.path == self._verify:
-                await self._ask(exchange)
-            else:
+            verify = self._verifies.get(inbound.target.path)
+            if verify is None:
                 await self._forward(exchange, body)
+            else:
+                await _ask(exchange, verify)
         except Problem as fault:
             _say(exchange, say(fault))
         except Exception as fault:  # noqa: BLE001 - no fault may leave the client without an answer
@@ -146,16 +147,6 @@ class Express:
             self._live.remove(live)
             met.answer.release()
 
-    async def _ask(self, exchange: _Exchange) -> None:
-        decision, asked = await self._nginx.ask(exchange.inbound)
-        exchange.decision = decision
-        if decision.verdict is not Verdict.ALLOW or decision.set_cookie is not None:
-            _say(exchange, self._nginx.say(decision, asked))
-            return
-        lane, fields = exchange.lane, self._nginx.allowed(decision, asked)
-        exchange.status = 200
-        lane.write(_VERIFIED % (fields, rfc822_formatted_time().encode(), b"" if lane.keep_alive else _CLOSE))
-
     def _failed(self, exchange: _Exchange, fault: Exception) -> None:
         """The client gets an answer where none has begun, and no details in any case (security 28)."""
         lane = exchange.lane
@@ -170,6 +161,17 @@ class Express:
         _log.error("request %s failed", request_id, exc_info=fault, extra={"request_id": request_id})
         lane.keep_alive = False
         _say(exchange, web.Response(body=FAILED, status=500, content_type="application/problem+json"))
+
+
+async def _ask(exchange: _Exchange, verify: Verify) -> None:
+    decision, asked = await verify.ask(exchange.inbound)
+    exchange.decision = decision
+    if decision.verdict is not Verdict.ALLOW or decision.set_cookie is not None:
+        _say(exchange, verify.say(decision, asked))
+        return
+    lane, fields = exchange.lane, verify.allowed(decision, asked)
+    exchange.status = 200
+    lane.write(_VERIFIED % (fields, rfc822_formatted_time().encode(), b"" if lane.keep_alive else _CLOSE))
 
 
 def _relay(exchange: _Exchange, met: Forwarded, body: bytes) -> None:

@@ -8,11 +8,10 @@ from functools import partial
 from math import ceil
 from time import perf_counter
 from typing import NamedTuple, assert_never
-from urllib.parse import quote
 
 from aiohttp import HttpVersion11, web
 
-from gatekeeper.answers import problem, wanted
+from gatekeeper.answers import problem
 from gatekeeper.appkeys import DECISION, INBOUND
 from gatekeeper.browsers import is_navigation
 from gatekeeper.errors import GatekeeperError, UpstreamTimeout, UpstreamUnavailable
@@ -29,8 +28,8 @@ from gatekeeper.surfaces.identity_headers import (
     ForwardingFields,
     IdentityHeaders,
 )
+from gatekeeper.surfaces.refusal import page_path, refusal, to_page
 from gatekeeper.surfaces.relay import RelayedAnswer, field_lines, is_dated
-from gatekeeper.surfaces.step_up import step_up_location
 from gatekeeper.surfaces.tunnel import offer, switch
 from gatekeeper.tokens.cookies import Cookies
 from gatekeeper.upstream.circuit import CircuitOpen
@@ -127,35 +126,14 @@ class Proxy:
 
     def _refused(self, inbound: InboundRequest, decision: Decision) -> web.Response:
         match decision.verdict:
-            case Verdict.LOGIN if is_navigation(inbound.headers):
-                return self._to_login(inbound, decision)
-            case Verdict.STEP_UP if is_navigation(inbound.headers):
-                return self._to_page(
-                    inbound, decision, step_up_location(self._settings.prefix, inbound, decision.step_up)
-                )
+            case Verdict.LOGIN | Verdict.STEP_UP if is_navigation(inbound.headers):
+                return to_page(inbound, decision, page_path(self._settings.prefix, inbound, decision))
             case Verdict.ALLOW:
                 raise ValueError("an allowed request is forwarded")
             case Verdict.DENY | Verdict.LOGIN | Verdict.STEP_UP:
-                return _refusal(decision)
+                return refusal(decision)
             case _:
                 assert_never(decision.verdict)
-
-    def _to_login(self, inbound: InboundRequest, decision: Decision) -> web.Response:
-        back = quote(inbound.target.origin_form if inbound.method in {"GET", "HEAD"} else "/", safe="")
-        return self._to_page(inbound, decision, f"{self._settings.prefix}/login?next={back}")
-
-    def _to_page(self, inbound: InboundRequest, decision: Decision, location: str) -> web.Response:
-        reason = decision.reason or Reason.CREDENTIALS_MISSING
-        answer = web.Response(
-            status=302 if inbound.method in {"GET", "HEAD"} else 303,
-            headers={
-                "Location": location,
-                "Cache-Control": "no-store",
-                "X-Gate-Reason": str(reason),
-                "Vary": "Cookie, Sec-Fetch-Mode, Accept",
-            },
-        )
-        return _with_cookie(answer, decision)
 
     async def _forward(self, request: web.Request, inbound: InboundRequest, decision: Decision) -> web.StreamResponse:
         upgrade: tuple[bytes, ...] = ()
@@ -312,17 +290,6 @@ async def _parts(request: web.Request, limit: int) -> AsyncIterator[bytes]:
         yield part
 
 
-def _refusal(decision: Decision) -> web.Response:
-    reason, extra = decision.reason or Reason.NO_RULE, wanted(decision.step_up)
-    if decision.retry_after is not None:
-        extra["retry_after"] = int(decision.retry_after) + 1
-    answer = problem(reason, extra=extra)
-    if decision.standing is not None:
-        answer.headers["RateLimit-Policy"] = decision.standing.limit.policy
-        answer.headers["RateLimit"] = decision.standing.item
-    return _with_cookie(answer, decision)
-
-
 def _upstream_fault(upstream: str, fault: GatekeeperError | None = None) -> web.Response:
     """502 or 504, naming the upstream and never its address; with Retry-After where it was not even asked."""
     reason = Reason.UPSTREAM_TIMEOUT if isinstance(fault, UpstreamTimeout) else Reason.UPSTREAM_UNAVAILABLE
@@ -366,11 +333,3 @@ def _cookie_fields(value: str) -> RawHeaders:
 
 def _without_caching(fields: RawHeaders) -> RawHeaders:
     return [field for field in fields if field[0].lower() not in {b"cache-control", b"expires", b"pragma"}]
-
-
-def _with_cookie(answer: web.Response, decision: Decision) -> web.Response:
-    if decision.set_cookie is not None:
-        answer.headers.add("Set-Cookie", decision.set_cookie)
-        answer.headers["Cache-Control"] = "private, no-store"
-        answer.headers.add("Vary", "Cookie")
-    return answer
