@@ -23,6 +23,7 @@ from gatekeeper.health import Health
 from gatekeeper.identity.openapi import document
 from gatekeeper.identity.passwords import OWASP, Argon2Cost
 from gatekeeper.inbound import TrustedProxies
+from gatekeeper.journal.measured import MeasuredAttempts
 from gatekeeper.live import LiveConnections
 from gatekeeper.observe.access import AccessLog
 from gatekeeper.observe.lines import Lines
@@ -143,6 +144,7 @@ async def build(
         live=live,
         bans=ban_parts(config, stores, bans, live, metrics, clock),
         upstreams=upstreams,
+        attempts=MeasuredAttempts(stores.login_log, metrics),
     )
     post = build_post(config, running, console)
     edge = build_edge(config, stores, tokens, running, access, post)

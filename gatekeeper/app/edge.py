@@ -137,7 +137,7 @@ def _panel(config: Config, stores: Stores, tokens: TokenParts, theme: Theme) -> 
         theme=theme,
         authenticator=tokens.authenticator,
         cookies=tokens.cookies,
-        attempts=stores.journal,
+        attempts=stores.login_log,
         sessions=stores.records,
         live=stores.live,
         idle_ttl=config.tokens.idle_ttl,

@@ -25,7 +25,6 @@ from gatekeeper.identity.second_endpoints import SecondEndpoints
 from gatekeeper.identity.second_step import SecondStep
 from gatekeeper.identity.step_up import StepUps
 from gatekeeper.inbound import HostList
-from gatekeeper.journal.measured import MeasuredAttempts
 from gatekeeper.store.challenges import RedisChallenges
 from gatekeeper.store.factors import PostgresFactors
 from gatekeeper.tokens.keyring import derive
@@ -107,7 +106,7 @@ def build_logins(config: Config, tokens: TokenParts, running: Running) -> Logins
     stores, roles = running.stores, config.mfa.require_for_roles
     accounts = Accounts(stores.accounts, stores.live)
     counter = LimitsCounter(stores.redis.limits_storage)
-    attempts = MeasuredAttempts(stores.journal, running.metrics)
+    attempts = running.attempts
     challenges = _challenges(config, running)
     parts = _factors(config, running)
     checks = FactorChecks(

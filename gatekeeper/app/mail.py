@@ -23,7 +23,6 @@ from gatekeeper.identity.otp_login import OtpLogin
 from gatekeeper.identity.passwords import Argon2Cost, PasswordRules, Passwords
 from gatekeeper.identity.recovery import Recovery
 from gatekeeper.identity.registration import Invitations, Registration, RegistrationSettings
-from gatekeeper.journal.measured import MeasuredAttempts
 from gatekeeper.notify.console import Console
 from gatekeeper.notify.delivery import Channel, Delivery
 from gatekeeper.notify.letters import Letters
@@ -179,7 +178,7 @@ def build_mail_services(config: Config, running: Running, logins: Logins, post: 
         accounts,
         proofs,
         logins.second,
-        MeasuredAttempts(stores.journal, running.metrics),
+        running.attempts,
         counter,
         running.bans.strikes,
         per_address=config.limits.login_per_ip,

@@ -110,5 +110,5 @@ def _account_pages(
         codes=codes,
         enrolment=logins.enrolment,
         sessions=tokens.sessions,
-        attempts=running.stores.journal,
+        attempts=running.stores.login_log,
     )

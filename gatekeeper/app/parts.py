@@ -16,11 +16,13 @@ from gatekeeper.config.model import Config
 from gatekeeper.errors import StoreUnavailable
 from gatekeeper.gate import Authenticator
 from gatekeeper.identity.passwords import Passwords
+from gatekeeper.journal.attempts import AttemptLog
 from gatekeeper.live import LiveConnections
 from gatekeeper.observe.metrics import Metrics
 from gatekeeper.pools import Pools
 from gatekeeper.store.accounts import PostgresAccounts, PostgresKeys, PostgresSetupLinks
 from gatekeeper.store.live import RedisSessions
+from gatekeeper.store.login_rows import PostgresLoginLog
 from gatekeeper.store.postgres import Postgres
 from gatekeeper.store.records import PostgresJournal, PostgresSessionRecords
 from gatekeeper.store.redis import Redis
@@ -58,6 +60,7 @@ class Stores:
     live: RedisSessions
     records: PostgresSessionRecords
     journal: PostgresJournal
+    login_log: PostgresLoginLog
     accounts: PostgresAccounts
     setup_links: PostgresSetupLinks
     keys: PostgresKeys
@@ -88,6 +91,7 @@ def open_stores(config: Config, postgres_dsn: str, redis_url: str, clock: Clock)
         live=RedisSessions(redis, user_life=user_life),
         records=records,
         journal=PostgresJournal(postgres),
+        login_log=PostgresLoginLog(postgres),
         accounts=PostgresAccounts(postgres),
         setup_links=PostgresSetupLinks(postgres),
         keys=PostgresKeys(postgres),
@@ -144,6 +148,7 @@ class Running:
     live: LiveConnections
     bans: BanParts
     upstreams: Pools
+    attempts: AttemptLog
 
     async def redis_answers(self) -> None:
         """Raises StoreUnavailable unless Redis answers."""

@@ -5,9 +5,6 @@ Every attempt is one row, written before it is answered (security 15, 16, 18).
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable
-
 from gatekeeper.errors import Problem
 from gatekeeper.identity.accounts import Account, Accounts
 from gatekeeper.identity.caller import Caller
@@ -30,15 +27,12 @@ class PasswordLogin:
         second: SecondStep,
         attempts: AttemptLog,
         guard: AttemptGuard,
-        *,
-        new_key: Callable[[], uuid.UUID] = uuid.uuid4,
     ) -> None:
         self._accounts = accounts
         self._passwords = passwords
         self._second = second
         self._attempts = attempts
         self._guard = guard
-        self._new_key = new_key
 
     async def log_in(self, email: str, password: str, caller: Caller, now: float) -> TokenPair:
         """A new session.
@@ -111,4 +105,4 @@ class PasswordLogin:
             session=None,
             request_id=caller.request_id,
         )
-        await self._attempts.record_attempt(attempt, self._new_key())
+        await self._attempts.record_attempt(attempt)

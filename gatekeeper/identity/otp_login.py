@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable
-
 import limits
 
 from gatekeeper.errors import Problem
@@ -41,7 +38,6 @@ class OtpLogin:
         strikes: CodeStrikes,
         *,
         per_address: limits.RateLimitItem,
-        new_key: Callable[[], uuid.UUID] = uuid.uuid4,
     ) -> None:
         self._codes = codes
         self._challenges = challenges
@@ -52,7 +48,6 @@ class OtpLogin:
         self._counter = counter
         self._strikes = strikes
         self._per_address = per_address
-        self._new_key = new_key
 
     async def verify(self, challenge: str, code: str, caller: Caller, now: float) -> TokenPair:
         """The session that a right code opens.
@@ -114,5 +109,5 @@ class OtpLogin:
             session=None,
             request_id=caller.request_id,
         )
-        await self._attempts.record_attempt(attempt, self._new_key())
+        await self._attempts.record_attempt(attempt)
         await self._strikes.strike(Source.OTP, caller.address, now)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import limits
@@ -39,7 +38,6 @@ class PasskeyLogin:
         counter: AttemptCounter,
         *,
         per_address: limits.RateLimitItem,
-        new_key: Callable[[], uuid.UUID] = uuid.uuid4,
     ) -> None:
         self._accounts = accounts
         self._passkeys = passkeys
@@ -48,7 +46,6 @@ class PasskeyLogin:
         self._attempts = attempts
         self._counter = counter
         self._per_address = per_address
-        self._new_key = new_key
 
     async def begin(self, caller: Caller, now: float) -> tuple[str, dict[str, Any]]:
         """A challenge and PublicKeyCredentialRequestOptionsJSON. Raises Problem (429), StoreUnavailable."""
@@ -98,4 +95,4 @@ class PasskeyLogin:
             session=None,
             request_id=caller.request_id,
         )
-        await self._attempts.record_attempt(attempt, self._new_key())
+        await self._attempts.record_attempt(attempt)

@@ -6,8 +6,7 @@ row, written before it is answered. Called by ``login``, the endpoints and the p
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, NoReturn, Protocol
 
@@ -64,7 +63,6 @@ class SecondStep:
         strikes: CodeStrikes,
         *,
         required_roles: Collection[str],
-        new_key: Callable[[], uuid.UUID] = uuid.uuid4,
     ) -> None:
         self._accounts = accounts
         self._sessions = sessions
@@ -75,7 +73,6 @@ class SecondStep:
         self._bans = bans
         self._strikes = strikes
         self._required_roles = frozenset(required_roles)
-        self._new_key = new_key
 
     def required(self, roles: Collection[str]) -> bool:
         """Whether these roles need two factors."""
@@ -203,7 +200,7 @@ class SecondStep:
             request_id=caller.request_id,
             factor=factor,
         )
-        await self._attempts.record_attempt(attempt, self._new_key())
+        await self._attempts.record_attempt(attempt)
 
 
 def refused_for(banned: Banned, now: float) -> Problem:

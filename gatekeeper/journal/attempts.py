@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -20,7 +21,14 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One login attempt; ``time`` in Unix seconds, ``email`` as typed, ``factor`` the second one that was shown."""
+    """One login attempt; its fields are the columns of ``login_logs``, None where nothing is known.
+
+    ``time`` in Unix seconds, ``email`` as typed, ``factor`` the second one that was shown; ``latitude`` and
+    ``longitude`` in degrees (WGS 84), ``accuracy_km`` the radius around them; ``device_kind`` such as desktop or
+    phone, ``device_id`` what the browser's signed cookie says; ``signals`` by name, ``evidence`` what each rests on,
+    ``risk`` from 0 to 100, ``action`` the strictest thing they led to; ``latency_ms`` until the answer was known.
+    ``id`` is the attempt's own: written twice, it is one row all the same.
+    """
 
     time: float
     email: str
@@ -34,12 +42,30 @@ class Attempt:
     session: str | None
     request_id: str
     factor: str | None = None
+    region: str | None = None
+    city: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    accuracy_km: float | None = None
+    asn: int | None = None
+    as_org: str | None = None
+    browser: str | None = None
+    browser_version: str | None = None
+    os: str | None = None
+    os_version: str | None = None
+    device_kind: str | None = None
+    device_id: str | None = None
+    fingerprint: str | None = None
+    signals: tuple[str, ...] = ()
+    evidence: Mapping[str, object] | None = None
+    risk: int | None = None
+    action: str | None = None
+    latency_ms: float | None = None
+    id: uuid.UUID = field(default_factory=uuid.uuid4)
 
 
 class AttemptLog(Protocol):
-    """Where attempts are written and read. Raises StoreUnavailable."""
+    """Where attempts are written. Raises StoreUnavailable."""
 
-    async def record_attempt(self, attempt: Attempt, key: uuid.UUID) -> None:
-        """Write once; a second write under the same key changes nothing."""
-
-    async def latest_attempts(self, count: int) -> list[Attempt]: ...
+    async def record_attempt(self, attempt: Attempt) -> None:
+        """Write it; a second write of the same attempt changes nothing."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-
 from gatekeeper.journal.attempts import Attempt, AttemptLog
 from gatekeeper.observe.metrics import Metrics
 
@@ -15,11 +13,7 @@ class MeasuredAttempts:
         self._log = log
         self._metrics = metrics
 
-    async def record_attempt(self, attempt: Attempt, key: uuid.UUID) -> None:
+    async def record_attempt(self, attempt: Attempt) -> None:
         """Count it, write it."""
         self._metrics.login(attempt.result, attempt.reason or "", attempt.method)
-        await self._log.record_attempt(attempt, key)
-
-    async def latest_attempts(self, count: int) -> list[Attempt]:
-        """As the log says."""
-        return await self._log.latest_attempts(count)
+        await self._log.record_attempt(attempt)

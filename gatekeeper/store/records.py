@@ -1,4 +1,4 @@
-"""The durable records in PostgreSQL: sessions, login attempts, changes. Implements Protocols of tokens and journal."""
+"""The durable records in PostgreSQL: sessions and changes. Implements Protocols of tokens and journal."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from gatekeeper.clock import as_datetime
-from gatekeeper.journal.attempts import Attempt, Result
 from gatekeeper.journal.audit import Change
 from gatekeeper.store.accounts import user_state
 from gatekeeper.store.postgres import Postgres
 from gatekeeper.tokens.sessions import Session, SessionOrigin, SessionRecord, UserState
-from policies.model import Address, Reason
+from policies.model import Address
 
 _SESSION = (
     "s.id, s.user_id, s.started_at, s.expires_at, s.ended_at, s.end_reason, host(s.address) AS address,"
@@ -38,23 +37,6 @@ def _record(row: dict[str, Any]) -> SessionRecord:
         end_reason=row["end_reason"],
         origin=SessionOrigin(ip_address(row["address"]), row["country"], row["user_agent"]),
         amr=tuple(row["amr"]),
-    )
-
-
-def _attempt(row: dict[str, Any]) -> Attempt:
-    return Attempt(
-        time=row["time"].timestamp(),
-        email=row["email"],
-        user_id=str(row["user_id"]) if row["user_id"] else None,
-        result=Result(row["result"]),
-        reason=Reason(row["reason"]) if row["reason"] else None,
-        method=row["method"],
-        address=ip_address(row["host"]),
-        country=row["country"],
-        user_agent=row["user_agent"],
-        session=row["session"],
-        request_id=row["request_id"],
-        factor=row["factor"],
     )
 
 
@@ -126,48 +108,10 @@ class PostgresSessionRecords:
 
 
 class PostgresJournal:
-    """Implements ``journal.attempts.AttemptLog`` and ``journal.audit.AuditLog``."""
+    """Implements ``journal.audit.AuditLog``."""
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
-
-    async def record_attempt(self, attempt: Attempt, key: uuid.UUID) -> None:
-        """One row, once."""
-        await self._postgres.execute(
-            "INSERT INTO login_logs (id, time, email, user_id, result, reason, method, address, country, user_agent,"
-            " session, request_id, factor) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
-            " ON CONFLICT (id) DO NOTHING",
-            (
-                key,
-                as_datetime(attempt.time),
-                _text(attempt.email, 254),
-                uuid.UUID(attempt.user_id) if attempt.user_id else None,
-                attempt.result,
-                attempt.reason,
-                attempt.method,
-                str(attempt.address),
-                attempt.country,
-                _text(attempt.user_agent, _LONGEST_AGENT),
-                attempt.session,
-                attempt.request_id,
-                attempt.factor,
-            ),
-        )
-
-    async def latest_attempts(self, count: int) -> list[Attempt]:
-        """Newest first."""
-        rows = await self._postgres.fetch(
-            "SELECT *, host(address) AS host FROM login_logs ORDER BY time DESC, id LIMIT %s", (count,)
-        )
-        return [_attempt(row) for row in rows]
-
-    async def latest_of(self, user: str, count: int) -> list[Attempt]:
-        """Those on one account, newest first."""
-        rows = await self._postgres.fetch(
-            "SELECT *, host(address) AS host FROM login_logs WHERE user_id = %s ORDER BY time DESC, id LIMIT %s",
-            (uuid.UUID(user), count),
-        )
-        return [_attempt(row) for row in rows]
 
     async def record_change(self, change: Change) -> None:
         """One entry of the audit log."""

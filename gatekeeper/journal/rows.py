@@ -1,0 +1,68 @@
+"""Login attempts as flat rows that JSON can hold, one key a column. For the store, the spool and the archive."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from ipaddress import ip_address
+from typing import Any, Final
+
+from gatekeeper.clock import as_datetime
+from gatekeeper.journal.attempts import Attempt, Result
+from policies.model import Reason
+
+COLUMNS: Final = tuple(field.name for field in dataclasses.fields(Attempt))
+_LONGEST: Final = {"email": 254, "user_agent": 512}  # characters
+_LONGEST_OTHER: Final = 200
+
+
+def as_row(attempt: Attempt) -> dict[str, Any]:
+    """All columns; ``time`` as RFC 3339 in UTC with microseconds, text as PostgreSQL takes it, and bounded."""
+    row: dict[str, Any] = {name: getattr(attempt, name) for name in COLUMNS}
+    for name, value in row.items():
+        if isinstance(value, str):
+            row[name] = _text(value, _LONGEST.get(name, _LONGEST_OTHER))
+    row["id"] = str(attempt.id)
+    row["time"] = as_datetime(attempt.time).isoformat(timespec="microseconds")
+    row["address"] = str(attempt.address)
+    row["signals"] = [_text(signal, _LONGEST_OTHER) for signal in attempt.signals]
+    row["evidence"] = _clean(attempt.evidence) if attempt.evidence is not None else None
+    return row
+
+
+def from_row(row: Mapping[str, Any]) -> Attempt:
+    """An attempt out of a row of ``as_row``, or out of one as the database gives it (time and id as objects)."""
+    found = {name: row[name] for name in COLUMNS}
+    moment = row["time"] if isinstance(row["time"], datetime) else datetime.fromisoformat(row["time"])
+    return Attempt(
+        **{
+            **found,
+            "id": uuid.UUID(str(row["id"])),
+            "time": moment.timestamp(),
+            "user_id": str(row["user_id"]) if row["user_id"] else None,
+            "result": Result(row["result"]),
+            "reason": Reason(row["reason"]) if row["reason"] else None,
+            "address": ip_address(row["address"]),
+            "signals": tuple(row["signals"]),
+        }
+    )
+
+
+def _text(value: str, longest: int) -> str:
+    """No NUL, no lone surrogates, bounded."""
+    return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()[:longest]
+
+
+def _clean(value: Any) -> Any:
+    """Evidence with its texts made fit."""
+    match value:
+        case str():
+            return _text(value, _LONGEST_OTHER)
+        case Mapping():
+            return {_text(str(key), _LONGEST_OTHER): _clean(one) for key, one in value.items()}
+        case list() | tuple():
+            return [_clean(one) for one in value]
+        case _:
+            return value
