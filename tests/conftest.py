@@ -17,6 +17,7 @@ import redis
 import servers
 from axe import AXE
 from databases import Databases, admitting
+from hypothesis import HealthCheck, settings
 
 _PROGRAMS = {
     "nginx": ("nginx",),
@@ -31,6 +32,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    examples = 2000 if config.getoption("--full") else 200
+    settings.register_profile(
+        "any load", max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("any load")
     config.stash[_deselected] = []
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # Started in the background by a shell, which ignores SIGINT there; the gates under test would inherit that.

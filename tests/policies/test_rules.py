@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
@@ -233,7 +233,6 @@ ASKED = st.builds(
 PASSED = {Outcome.MISS, Outcome.TOO_LATE}
 
 
-@settings(max_examples=800)
 @given(books(), METHODS, ASKED)
 def test_the_index_finds_what_a_plain_loop_finds(rules: RuleBook, method: str, asked: Asking) -> None:
     rules = RuleBook(rules.rules, country)
@@ -245,7 +244,6 @@ def test_the_index_finds_what_a_plain_loop_finds(rules: RuleBook, method: str, a
     assert [(step.rule, step.outcome) for step in deciding] == wanted[answer]
 
 
-@settings(max_examples=500)
 @given(books(), METHODS, ASKED)
 def test_a_covered_rule_never_matches_alone(rules: RuleBook, method: str, asked: Asking) -> None:
     for wide in rules.rules:

@@ -8,7 +8,7 @@ from authenticator import Authenticator, b64
 from factories import PASSWORD
 from fido2 import cbor
 from gates import bearer
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from second_factors import challenged, enrol_passkey
 
@@ -265,7 +265,6 @@ def test_a_number_for_authenticator_data_is_refused_before_it_is_read():
         _texts({"id": "aaaa", "rawId": "aaaa", "response": {"attestationObject": attested}})
 
 
-@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(st.fixed_dictionaries({}, optional={"id": _json, "rawId": _json, "type": _json, "response": _json | _inner}))
 def test_no_answer_however_odd_is_a_fault(response):
     passkeys = Passkeys(_NoKeys(), b"k" * 32, public_url="https://app.example.org", serves=lambda *_: True)
