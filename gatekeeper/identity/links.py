@@ -105,5 +105,9 @@ class Addresses:
         return f"{self._base}/login"
 
     @property
+    def account(self) -> str:
+        return f"{self._base}/account"
+
+    @property
     def forgot(self) -> str:
         return f"{self._base}/forgot"

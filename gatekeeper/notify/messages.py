@@ -21,6 +21,9 @@ class Kind(StrEnum):
     CHANGE_EMAIL = "change-email"  # to the new address: code, link, minutes
     EMAIL_CHANGING = "email-changing"  # to the old one: address
     EMAIL_CHANGED = "email-changed"  # to both: address
+    FACTOR_ADDED = "factor-added"  # what, when, device, from_address, place, account, forgot
+    FACTOR_REMOVED = "factor-removed"  # the same
+    RECOVERY_CODES = "recovery-codes-renewed"  # the same without what
     INVITATION = "invitation"  # link, days
     TEST = "test"
 

@@ -18,6 +18,7 @@ from gatekeeper.identity.factors.devices import Devices
 from gatekeeper.identity.factors.records import Factors, FactorStore, Method, Passkey
 from gatekeeper.identity.factors.recovery_codes import RecoveryCodes
 from gatekeeper.identity.factors.totp import NewTotp, Totp
+from gatekeeper.identity.notices import Notices
 from gatekeeper.identity.step_up import StepUps
 from gatekeeper.journal.audit import AuditLog, Change
 from gatekeeper.tokens.sessions import Sessions, TokenPair
@@ -28,6 +29,7 @@ if TYPE_CHECKING:  # fido2 comes with an extra
 
 LIFE: Final = 600.0  # seconds to make a passkey
 MOST_PASSKEYS: Final = 20
+APP: Final = "an authenticator app"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Enrolment:
         challenges: Challenges,
         sessions: Sessions,
         audit: AuditLog,
+        notices: Notices,
     ) -> None:
         self._store = store
         self._totp = totp
@@ -65,6 +68,7 @@ class Enrolment:
         self._challenges = challenges
         self._sessions = sessions
         self._audit = audit
+        self._notices = notices
 
     async def factors_of(self, user: str, now: float) -> Factors:
         """What a user has. Raises StoreUnavailable."""
@@ -84,6 +88,7 @@ class Enrolment:
             raise Problem(401, Reason.MFA_INVALID, "That is not a code of the new secret, or it came too late.")
         await self._checks.clear_tries(who.subject)
         await self._note(who, "factor.totp.add", caller, now)
+        await self._notices.factor_added(who.email, APP, caller, now)
         return await self._enrolled(who, ("otp",), now)
 
     async def remove_totp(self, who: Principal, caller: Caller, now: float) -> None:
@@ -92,6 +97,7 @@ class Enrolment:
         if not await self._totp.remove(who.subject):
             raise Problem(404, Reason.NOT_FOUND, "No authenticator app is set up.")
         await self._removed(who, "factor.totp.remove", caller, now)
+        await self._notices.factor_removed(who.email, APP, caller, now)
 
     async def begin_passkey(self, who: Principal, now: float) -> tuple[str, dict[str, Any]]:
         """A challenge and PublicKeyCredentialCreationOptionsJSON. Raises Problem (401 step-up-required, 404, 409)."""
@@ -123,6 +129,7 @@ class Enrolment:
         if passkey is None:
             raise Problem(401, Reason.MFA_INVALID, "That passkey cannot be added, or is added already.")
         await self._note(who, "factor.passkey.add", caller, now, after=_shown(passkey))
+        await self._notices.factor_added(who.email, _in_words(passkey), caller, now)
         return await self._enrolled(who, ("swk" if passkey.synced else "hwk",), now, passkey=passkey)
 
     async def remove_passkey(self, who: Principal, passkey: str, caller: Caller, now: float) -> None:
@@ -132,6 +139,7 @@ class Enrolment:
         if removed is None:
             raise Problem(404, Reason.NOT_FOUND, "You have no such passkey.")
         await self._removed(who, "factor.passkey.remove", caller, now, before=_shown(removed))
+        await self._notices.factor_removed(who.email, _in_words(removed), caller, now)
 
     async def renew_recovery_codes(self, who: Principal, caller: Caller, now: float) -> tuple[str, ...]:
         """Ten new codes; the old ones are void. Raises Problem (401 step-up-required, 409 without a factor)."""
@@ -140,6 +148,7 @@ class Enrolment:
             raise Problem(409, Reason.MFA_REQUIRED, "Recovery codes stand in for a second factor; add one first.")
         codes = await self._recovery_codes.renew(who.subject, now)
         await self._note(who, "factor.recovery-codes.renew", caller, now)
+        await self._notices.recovery_codes_renewed(who.email, caller, now)
         return tuple(codes)
 
     async def forget_devices(self, who: Principal, caller: Caller, now: float) -> None:
@@ -196,6 +205,10 @@ class Enrolment:
 
 def _shown(passkey: Passkey) -> dict[str, object]:
     return {"id": passkey.id, "name": passkey.name, "synced": passkey.synced}
+
+
+def _in_words(passkey: Passkey) -> str:
+    return f"the passkey {passkey.name!r}"
 
 
 def _not_here() -> Problem:
