@@ -153,7 +153,7 @@ def build_edge(
     trusted = TrustedProxies(networks(config))
     gate = _gate(config, tokens, running, hosts)
     headers = IdentityHeaders(Assertions(tokens.ring, config.public_url), running.places)
-    logins = build_logins(config, tokens, running)
+    logins = build_logins(config, tokens, running, post.notifier)
     services = build_mail_services(config, running, logins, post)
     identity = _identity(config, tokens, running, logins, services)
     second, factors = factor_endpoints(config, tokens, identity, logins)

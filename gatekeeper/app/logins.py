@@ -19,12 +19,15 @@ from gatekeeper.identity.factors.recovery_codes import RecoveryCodes
 from gatekeeper.identity.factors.totp import Totp
 from gatekeeper.identity.guard import AttemptGuard
 from gatekeeper.identity.limits import AttemptCounter, LimitsCounter
+from gatekeeper.identity.links import Addresses
 from gatekeeper.identity.login import PasswordLogin
+from gatekeeper.identity.notices import Notices
 from gatekeeper.identity.passkey_login import PasskeyLogin
 from gatekeeper.identity.second_endpoints import SecondEndpoints
 from gatekeeper.identity.second_step import SecondStep
 from gatekeeper.identity.step_up import StepUps
 from gatekeeper.inbound import HostList
+from gatekeeper.notify.outbox import Notifier
 from gatekeeper.store.challenges import RedisChallenges
 from gatekeeper.store.factors import PostgresFactors
 from gatekeeper.tokens.keyring import derive
@@ -101,7 +104,7 @@ def _challenges(config: Config, running: Running) -> Challenges:
     return Challenges(store, secret=secret, attempts=config.otp.attempts)
 
 
-def build_logins(config: Config, tokens: TokenParts, running: Running) -> Logins:
+def build_logins(config: Config, tokens: TokenParts, running: Running, notifier: Notifier) -> Logins:
     """All of it."""
     stores, roles = running.stores, config.mfa.require_for_roles
     accounts = Accounts(stores.accounts, stores.live)
@@ -132,7 +135,7 @@ def build_logins(config: Config, tokens: TokenParts, running: Running) -> Logins
         required_roles=roles,
     )
     login = PasswordLogin(accounts, running.passwords, second, attempts, guard)
-    step_ups = StepUps(login, tokens.sessions, checks, challenges, required_roles=roles)
+    step_ups = StepUps(login, tokens.sessions, checks, challenges, running.bans.strikes, required_roles=roles)
     enrolment = Enrolment(
         parts.store,
         parts.totp,
@@ -144,11 +147,19 @@ def build_logins(config: Config, tokens: TokenParts, running: Running) -> Logins
         challenges,
         tokens.sessions,
         stores.journal,
+        Notices(notifier, Addresses(config.public_url, config.prefix)),
     )
     passkey_login = None
     if parts.passkeys is not None and "passkey" in config.mfa.methods:
         passkey_login = PasskeyLogin(
-            accounts, parts.passkeys, challenges, second, attempts, counter, per_address=config.limits.login_per_ip
+            accounts,
+            parts.passkeys,
+            challenges,
+            second,
+            attempts,
+            counter,
+            running.bans.strikes,
+            per_address=config.limits.login_per_ip,
         )
     return Logins(accounts, challenges, login, second, checks, step_ups, enrolment, parts.passkeys, passkey_login)
 

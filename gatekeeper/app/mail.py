@@ -171,7 +171,9 @@ def build_mail_services(config: Config, running: Running, logins: Logins, post: 
     counter = LimitsCounter(stores.redis.limits_storage)
     addresses = Addresses(config.public_url, config.prefix)
     codes = _codes(config, running, logins, post)
-    proofs = EmailProofs(accounts, codes, post.links, post.notifier, stores.journal, addresses)
+    proofs = EmailProofs(
+        accounts, codes, post.links, post.notifier, stores.journal, addresses, logins.step_ups, running.bans.strikes
+    )
     otp_login = OtpLogin(
         codes,
         logins.challenges,

@@ -22,13 +22,15 @@ from gatekeeper.identity.links import (
     new_token,
     well_formed,
 )
+from gatekeeper.identity.second_step import CodeStrikes
+from gatekeeper.identity.step_up import StepUps
 from gatekeeper.journal.audit import AuditLog, Change
 from gatekeeper.notify.messages import Kind, Message
 from gatekeeper.notify.outbox import Notifier
 from gatekeeper.tokens.sessions import UserState
+from policies.bans import Source
 from policies.model import Principal, Reason
 
-FRESH: Final = 900.0  # seconds since the login, or step-up, in which an e-mail may be changed
 _PURPOSES: Final = (LinkPurpose.VERIFY_EMAIL, LinkPurpose.CHANGE_EMAIL)
 _NOT_GOOD: Final = "This link has been used, has expired, or never was; ask for another."
 _TAKEN: Final = "There is an account with this e-mail already."
@@ -45,6 +47,8 @@ class EmailProofs:
         notifier: Notifier,
         audit: AuditLog,
         addresses: Addresses,
+        step_ups: StepUps,
+        strikes: CodeStrikes,
     ) -> None:
         self._accounts = accounts
         self._codes = codes
@@ -52,6 +56,8 @@ class EmailProofs:
         self._notifier = notifier
         self._audit = audit
         self._addresses = addresses
+        self._step_ups = step_ups
+        self._strikes = strikes
 
     async def ask(self, email: str, caller: Caller, now: float) -> Asked:
         """Link and code to an e-mail that has yet to be verified; the same answer for any other.
@@ -80,11 +86,9 @@ class EmailProofs:
         """Begin to change the e-mail of somebody who signed in of late; both addresses are told.
 
         The answer is the same for a taken e-mail, whose owner is told instead. ``email`` is canonical. Raises Problem
-        (401 step-up-required, 422, 429), StoreUnavailable.
+        (401 step-up-required or mfa-required, 422, 429), StoreUnavailable.
         """
-        if now - who.auth_time > FRESH:
-            detail = "Confirm that it is you, then change the e-mail."
-            raise Problem(401, Reason.STEP_UP_REQUIRED, detail, max_age=int(FRESH))
+        await self._step_ups.require_fresh(who, now)
         account = await self._accounts.find(who.subject)
         if account is None:
             raise Problem(401, Reason.SESSION_ENDED)
@@ -105,6 +109,10 @@ class EmailProofs:
             await self._notifier.send(Message(Kind.EMAIL_CHANGING, account.state.email, now + CONFIRM_LIFE, facts), now)
             await self._note("user.email-change-asked", who.subject, caller, now, after={"email": email})
         return asked
+
+    async def lacking(self, who: Principal, now: float) -> Problem | None:
+        """What ``change`` would ask for first. Raises StoreUnavailable."""
+        return await self._step_ups.lacking(who, now)
 
     async def tell_taken(self, email: str, now: float) -> None:
         """Tell the owner of an account that somebody wanted another with its e-mail. Raises StoreUnavailable."""
@@ -134,7 +142,11 @@ class EmailProofs:
 
         Raises Problem (401 otp-invalid, otp-expired; 409 email-taken), StoreUnavailable.
         """
-        answered = await self._codes.answer(challenge, code, Purpose.VERIFY_EMAIL, Purpose.CHANGE_EMAIL, now=now)
+        try:
+            answered = await self._codes.answer(challenge, code, Purpose.VERIFY_EMAIL, Purpose.CHANGE_EMAIL, now=now)
+        except Problem:
+            await self._strikes.strike(Source.OTP, caller.address, now)
+            raise
         account = await self._accounts.find(answered.user) if answered.user else None
         email = self._codes.email_of(answered)
         changes = answered.purpose is Purpose.CHANGE_EMAIL

@@ -250,7 +250,7 @@ class Identity:
         Raises Problem (401, 429, 503) or StoreUnavailable.
         """
         principal = who.principal
-        await self._login.confirm(principal.subject, current)
+        await self._login.confirm(principal.subject, current, self.caller(inbound), inbound.received)
         hashed = await self._passwords.hash(new)
         user = await self._accounts.set_password(principal.subject, hashed, inbound.received, keep=principal.session)
         if user is None:

@@ -111,6 +111,10 @@ class AttemptGuard:
         """Count one more question for the password of somebody who is signed in. Raises Problem (429)."""
         await take_or_refuse(self._counter, self._per_account, "login", "confirm", user)
 
+    async def not_confirmed(self, user: str, caller: Caller, now: float) -> None:
+        """It was wrong, and counts towards a ban."""
+        await self._strikes.failed_login(caller.address, user, now)
+
     async def confirmed(self, user: str) -> None:
         """It was right."""
         await self._counter.clear(self._per_account, "login", "confirm", user)

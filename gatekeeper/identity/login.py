@@ -59,7 +59,7 @@ class PasswordLogin:
         await self._rehash(account, password)
         return await self._second.admit(FirstStep(account.state, email, "password", ("pwd",)), caller, now)
 
-    async def confirm(self, user: str, password: str) -> None:
+    async def confirm(self, user: str, password: str, caller: Caller, now: float) -> None:
         """Ask for the password again. Raises Problem (401, 429, 503).
 
         Counted apart from logins: strangers cannot keep somebody who is signed in from a new password.
@@ -68,6 +68,7 @@ class PasswordLogin:
         account = await self._accounts.find(user)
         right = await self._passwords.verify(account.password_hash if account else None, password)
         if not right:
+            await self._guard.not_confirmed(user, caller, now)
             raise Problem(401, Reason.INVALID_CREDENTIALS, "The current password is wrong.")
         await self._guard.confirmed(user)
 

@@ -13,10 +13,11 @@ from gatekeeper.identity.caller import Caller
 from gatekeeper.identity.challenges import Challenges, Purpose
 from gatekeeper.identity.factors.records import Method
 from gatekeeper.identity.limits import AttemptCounter, take_or_refuse
-from gatekeeper.identity.second_step import FirstStep, SecondStep
+from gatekeeper.identity.second_step import CodeStrikes, FirstStep, SecondStep
 from gatekeeper.inbound import rate_key
 from gatekeeper.journal.attempts import Attempt, AttemptLog, Result
 from gatekeeper.tokens.sessions import TokenPair, UserState
+from policies.bans import Source
 from policies.model import Reason
 
 if TYPE_CHECKING:  # fido2 comes with an extra
@@ -36,6 +37,7 @@ class PasskeyLogin:
         second: SecondStep,
         attempts: AttemptLog,
         counter: AttemptCounter,
+        strikes: CodeStrikes,
         *,
         per_address: limits.RateLimitItem,
     ) -> None:
@@ -45,6 +47,7 @@ class PasskeyLogin:
         self._second = second
         self._attempts = attempts
         self._counter = counter
+        self._strikes = strikes
         self._per_address = per_address
 
     async def begin(self, caller: Caller, now: float) -> tuple[str, dict[str, Any]]:
@@ -62,6 +65,7 @@ class PasskeyLogin:
         shown = await self._shown(challenge, response, now)
         if shown is None:
             await self._record(caller, now)
+            await self._strikes.strike(Source.OTP, caller.address, now)
             raise Problem(401, Reason.INVALID_CREDENTIALS, "That passkey is not known here.")
         await self._counter.give_back(self._per_address, *address)
         user, amr = shown

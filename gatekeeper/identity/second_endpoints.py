@@ -138,22 +138,23 @@ class SecondEndpoints:
         body = await read_body(request, StepUpBody, self._json_limit)
         inbound = request[INBOUND]
         who = await self._identity.authenticated(inbound, enrolling=True)
-        pair = await self._step_up(who.principal, body, inbound.received)
+        pair = await self._step_up(who.principal, body, inbound)
         return self._identity.answer(pair, inbound.received, cookies=who.by_cookie)
 
-    async def _step_up(self, who: Principal, body: StepUpBody, now: float) -> TokenPair:
+    async def _step_up(self, who: Principal, body: StepUpBody, inbound: InboundRequest) -> TokenPair:
+        caller, now = self._identity.caller(inbound), inbound.received
         match body.method:
             case "password":
-                return await self._step_ups.by_password(who, _given(body.password, "password"), now)
+                return await self._step_ups.by_password(who, _given(body.password, "password"), caller, now)
             case "passkey":
                 challenge, response = _given(body.challenge, "challenge"), _given(body.response, "response")
-                return await self._step_ups.by_factor(who, PasskeyShown(response), now, challenge=challenge)
+                return await self._step_ups.by_factor(who, PasskeyShown(response), caller, now, challenge=challenge)
             case "otp":
                 challenge, shown = _given(body.challenge, "challenge"), CodeShown(Method.OTP, _given(body.code, "code"))
-                return await self._step_ups.by_factor(who, shown, now, challenge=challenge)
+                return await self._step_ups.by_factor(who, shown, caller, now, challenge=challenge)
             case "totp" | "recovery-code":
                 shown = CodeShown(Method(body.method), _given(body.code, "code"))
-                return await self._step_ups.by_factor(who, shown, now)
+                return await self._step_ups.by_factor(who, shown, caller, now)
 
     def _from_here(self, request: web.Request, *, cookies: bool) -> InboundRequest:
         """Who asks for cookies must be a page of this origin (security 8). Raises Problem (403)."""

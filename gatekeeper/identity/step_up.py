@@ -10,11 +10,14 @@ from collections.abc import Collection
 from typing import Final
 
 from gatekeeper.errors import Problem
+from gatekeeper.identity.caller import Caller
 from gatekeeper.identity.challenges import Challenge, Challenges, Purpose
 from gatekeeper.identity.factors.checks import CodeShown, FactorChecks, FactorShown
 from gatekeeper.identity.factors.records import Method
 from gatekeeper.identity.login import PasswordLogin
+from gatekeeper.identity.second_step import CodeStrikes
 from gatekeeper.tokens.sessions import Sessions, TokenPair
+from policies.bans import Source
 from policies.model import Principal, Reason
 
 FRESH: Final = 300.0  # seconds; changes of factors, and of anything as dear, want a login or step-up this young
@@ -31,6 +34,7 @@ class StepUps:
         sessions: Sessions,
         checks: FactorChecks,
         challenges: Challenges,
+        strikes: CodeStrikes,
         *,
         required_roles: Collection[str],
     ) -> None:
@@ -38,6 +42,7 @@ class StepUps:
         self._sessions = sessions
         self._checks = checks
         self._challenges = challenges
+        self._strikes = strikes
         self._required_roles = frozenset(required_roles)
 
     async def methods(self, who: Principal, now: float, *, two_factors: bool) -> tuple[str, ...]:
@@ -56,13 +61,13 @@ class StepUps:
             now=now,
         )
 
-    async def by_password(self, who: Principal, password: str, now: float) -> TokenPair:
+    async def by_password(self, who: Principal, password: str, caller: Caller, now: float) -> TokenPair:
         """Raises Problem (401 invalid-credentials or session-ended, 429, 503), StoreUnavailable."""
-        await self._login.confirm(who.subject, password)
+        await self._login.confirm(who.subject, password, caller, now)
         return await self._fresh(who, ("pwd",), now, two_factors=False)
 
     async def by_factor(
-        self, who: Principal, shown: FactorShown, now: float, *, challenge: str | None = None
+        self, who: Principal, shown: FactorShown, caller: Caller, now: float, *, challenge: str | None = None
     ) -> TokenPair:
         """By a passkey or a mailed code with its ``challenge``, or by an app's or recovery code without one.
 
@@ -79,6 +84,7 @@ class StepUps:
         else:
             amr = await self._checks.check_code(who.subject, shown, now) if isinstance(shown, CodeShown) else None
         if amr is None:
+            await self._strikes.strike(Source.OTP, caller.address, now)
             raise Problem(401, Reason.MFA_INVALID, "That is not right, was used before, or took too long.")
         return await self._fresh(who, (*amr, "mfa"), now, two_factors=True)
 
@@ -89,15 +95,23 @@ class StepUps:
         return await self._checks.step_up_methods(who.subject, now)
 
     async def require_fresh(self, who: Principal, now: float) -> None:
-        """For what a stolen session must not do: a login or step-up of the last minutes, by a second factor of whoever
-        has one. Raises Problem (401 step-up-required or mfa-required), StoreUnavailable.
+        """For what a stolen session must not do. Raises Problem (401 step-up-required or mfa-required) for what is
+        lacking, and StoreUnavailable.
+        """
+        lacking = await self.lacking(who, now)
+        if lacking is not None:
+            raise lacking
+
+    async def lacking(self, who: Principal, now: float) -> Problem | None:
+        """What stands between a session and such a change: it wants a login or step-up of the last minutes, by a
+        second factor of whoever has one. Raises StoreUnavailable.
         """
         two_factors = bool(await self._checks.methods_of(who.subject, now))
         since = who.mfa_time if two_factors else who.auth_time
         if now - since <= FRESH and (who.acr == "2fa" or not two_factors):
-            return
+            return None
         reason = Reason.MFA_REQUIRED if two_factors and who.acr != "2fa" else Reason.STEP_UP_REQUIRED
-        raise insufficient(reason, two_factors=two_factors, max_age=int(FRESH))
+        return insufficient(reason, two_factors=two_factors, max_age=int(FRESH))
 
     def require_factors(self, who: Principal) -> None:
         """For places that want two factors of whoever's role needs them. Raises Problem (401 mfa-required)."""

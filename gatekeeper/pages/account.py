@@ -12,7 +12,7 @@ from gatekeeper.errors import Problem
 from gatekeeper.gate import Authenticated
 from gatekeeper.identity.accounts import Account, Accounts
 from gatekeeper.identity.challenges import Purpose
-from gatekeeper.identity.email_proofs import FRESH, EmailProofs
+from gatekeeper.identity.email_proofs import EmailProofs
 from gatekeeper.identity.emails import InvalidEmail, canonical_email
 from gatekeeper.identity.factors.enrolment import Enrolment
 from gatekeeper.identity.passwords import Passwords
@@ -82,7 +82,6 @@ class AccountPages:
         self._sessions = sessions
         self._attempts = attempts
         self._home = frame.address("account")
-        self._fresh_first = with_next(frame.address("step-up"), f"{self._home}?change=email")
 
     async def overview(self, request: web.Request) -> web.Response:
         """GET ``account``; ``done`` names what has just been changed."""
@@ -119,8 +118,8 @@ class AccountPages:
             except InvalidEmail as fault:
                 faults["email"] = words.field_fault("email", str(fault), language)
             except Problem as refusal:
-                if refusal.reason is Reason.STEP_UP_REQUIRED:
-                    return see_other(self._fresh_first)
+                if "acr_values" in refusal.extra:
+                    return see_other(self._fresh_first(refusal))
                 if refusal.status not in {422, 429}:
                     raise
                 faults = service_faults(refusal, language) or {"email": words.sentence(refusal, language)}
@@ -183,12 +182,12 @@ class AccountPages:
         account = await self._accounts.find(user)
         if account is None:
             raise Problem(401, Reason.SESSION_ENDED)
-        language = self._theme.language_of(request)
+        language, lacking = self._theme.language_of(request), await self._proofs.lacking(who.principal, now)
         context = {
             "account": _shown(account, language),
             "typed": {"name": account.state.name or "", "email": "", **(typed or {})},
             "changes_email": request.query.get("change") == "email",
-            "fresh_first": None if now - who.principal.auth_time <= FRESH else self._fresh_first,
+            "fresh_first": None if lacking is None else self._fresh_first(lacking),
             "admin": ROLE in account.state.roles,
             "sessions": await self._shown_sessions(who, now, language),
             "attempts": [_attempt(one, now, language) for one in await self._attempts.latest_of(user, SHOWN)],
@@ -201,6 +200,11 @@ class AccountPages:
         if faults:
             stamped(page, Problem(422, Reason.VALIDATION))
         return self._visits.renewed(page, who, now)
+
+    def _fresh_first(self, lacking: Problem) -> str:
+        """The step-up page, and back to the form for another e-mail."""
+        address = with_next(self._frame.address("step-up"), f"{self._home}?change=email")
+        return address + ("&acr_values=2fa" if lacking.extra["acr_values"] == "2fa" else "")
 
     async def _factors(self, user: str, now: float) -> dict[str, object]:
         factors = await self._enrolment.factors_of(user, now)

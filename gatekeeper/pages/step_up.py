@@ -14,6 +14,7 @@ from gatekeeper.identity.factors.checks import CodeShown, PasskeyShown
 from gatekeeper.identity.factors.otp import Asked, OneTimeCodes
 from gatekeeper.identity.factors.records import Method
 from gatekeeper.identity.step_up import FRESH, PASSWORD, StepUps
+from gatekeeper.inbound import InboundRequest
 from gatekeeper.pages.forms import see_other
 from gatekeeper.pages.frame import Frame, passkey_answer
 from gatekeeper.pages.next import HOME, with_next
@@ -60,7 +61,7 @@ class StepUpPages:
                 return await self._page(
                     request, who, target, wanted, method="otp", asked=asked, repeated=fields["send"] == "again"
                 )
-            pair = await self._confirmed(who.principal, fields, request[INBOUND].received)
+            pair = await self._confirmed(who.principal, fields, request[INBOUND])
         except Problem as refusal:
             if refusal.reason is Reason.SESSION_ENDED or refusal.status not in {401, 422, 429}:
                 raise
@@ -80,19 +81,19 @@ class StepUpPages:
         caller = self._frame.identity.caller(inbound)
         return await self._codes.request_step_up(who.subject, who.session, caller, inbound.received)
 
-    async def _confirmed(self, who: Principal, fields: Mapping[str, str], now: float) -> TokenPair:
-        code = code_of(fields)
+    async def _confirmed(self, who: Principal, fields: Mapping[str, str], inbound: InboundRequest) -> TokenPair:
+        code, caller, now = code_of(fields), self._frame.identity.caller(inbound), inbound.received
         match fields.get("method"):
             case "password":
-                return await self._step_ups.by_password(who, fields.get("password", ""), now)
+                return await self._step_ups.by_password(who, fields.get("password", ""), caller, now)
             case "passkey":
                 shown = PasskeyShown(passkey_answer(fields))
-                return await self._step_ups.by_factor(who, shown, now, challenge=fields.get("challenge", ""))
+                return await self._step_ups.by_factor(who, shown, caller, now, challenge=fields.get("challenge", ""))
             case "otp":
                 mailed = CodeShown(Method.OTP, code)
-                return await self._step_ups.by_factor(who, mailed, now, challenge=fields.get("challenge", ""))
+                return await self._step_ups.by_factor(who, mailed, caller, now, challenge=fields.get("challenge", ""))
             case "totp" | "recovery-code" as method:
-                return await self._step_ups.by_factor(who, CodeShown(Method(method), code), now)
+                return await self._step_ups.by_factor(who, CodeShown(Method(method), code), caller, now)
             case _:
                 raise Problem(422, Reason.VALIDATION)
 

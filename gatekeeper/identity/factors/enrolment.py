@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # fido2 comes with an extra
 LIFE: Final = 600.0  # seconds to make a passkey
 MOST_PASSKEYS: Final = 20
 APP: Final = "an authenticator app"
+A_PASSKEY: Final = "a passkey"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ class Enrolment:
         if passkey is None:
             raise Problem(401, Reason.MFA_INVALID, "That passkey cannot be added, or is added already.")
         await self._note(who, "factor.passkey.add", caller, now, after=_shown(passkey))
-        await self._notices.factor_added(who.email, _in_words(passkey), caller, now)
+        await self._notices.factor_added(who.email, A_PASSKEY, caller, now)
         return await self._enrolled(who, ("swk" if passkey.synced else "hwk",), now, passkey=passkey)
 
     async def remove_passkey(self, who: Principal, passkey: str, caller: Caller, now: float) -> None:
@@ -139,7 +140,7 @@ class Enrolment:
         if removed is None:
             raise Problem(404, Reason.NOT_FOUND, "You have no such passkey.")
         await self._removed(who, "factor.passkey.remove", caller, now, before=_shown(removed))
-        await self._notices.factor_removed(who.email, _in_words(removed), caller, now)
+        await self._notices.factor_removed(who.email, A_PASSKEY, caller, now)
 
     async def renew_recovery_codes(self, who: Principal, caller: Caller, now: float) -> tuple[str, ...]:
         """Ten new codes; the old ones are void. Raises Problem (401 step-up-required, 409 without a factor)."""
@@ -205,10 +206,6 @@ class Enrolment:
 
 def _shown(passkey: Passkey) -> dict[str, object]:
     return {"id": passkey.id, "name": passkey.name, "synced": passkey.synced}
-
-
-def _in_words(passkey: Passkey) -> str:
-    return f"the passkey {passkey.name!r}"
 
 
 def _not_here() -> Problem:
