@@ -149,19 +149,31 @@ def build_logins(config: Config, tokens: TokenParts, running: Running, notifier:
         stores.journal,
         Notices(notifier, Addresses(config.public_url, config.prefix)),
     )
-    passkey_login = None
-    if parts.passkeys is not None and "passkey" in config.mfa.methods:
-        passkey_login = PasskeyLogin(
-            accounts,
-            parts.passkeys,
-            challenges,
-            second,
-            attempts,
-            counter,
-            running.bans.strikes,
-            per_address=config.limits.login_per_ip,
-        )
+    passkey_login = _passkey_login(config, running, accounts, parts.passkeys, challenges, second)
     return Logins(accounts, challenges, login, second, checks, step_ups, enrolment, parts.passkeys, passkey_login)
+
+
+def _passkey_login(
+    config: Config,
+    running: Running,
+    accounts: Accounts,
+    passkeys: Passkeys | None,
+    challenges: Challenges,
+    second: SecondStep,
+) -> PasskeyLogin | None:
+    if passkeys is None or "passkey" not in config.mfa.methods:
+        return None
+    counter, strikes = LimitsCounter(running.stores.redis.limits_storage), running.bans.strikes
+    return PasskeyLogin(
+        accounts,
+        passkeys,
+        challenges,
+        second,
+        running.attempts,
+        counter,
+        strikes,
+        per_address=config.limits.login_per_ip,
+    )
 
 
 def factor_endpoints(

@@ -172,7 +172,15 @@ def build_mail_services(config: Config, running: Running, logins: Logins, post: 
     addresses = Addresses(config.public_url, config.prefix)
     codes = _codes(config, running, logins, post)
     proofs = EmailProofs(
-        accounts, codes, post.links, post.notifier, stores.journal, addresses, logins.step_ups, running.bans.strikes
+        accounts,
+        codes,
+        post.links,
+        post.notifier,
+        stores.journal,
+        addresses,
+        logins.step_ups,
+        running.bans.strikes,
+        logins.login.confirm,
     )
     otp_login = OtpLogin(
         codes,

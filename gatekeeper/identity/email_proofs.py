@@ -5,15 +5,17 @@ The service behind POST ``email/verify``, ``email/resend``, ``email/change`` and
 
 from __future__ import annotations
 
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 from gatekeeper.errors import Conflict, Problem
-from gatekeeper.identity.accounts import Accounts
+from gatekeeper.identity.accounts import Account, Accounts
 from gatekeeper.identity.caller import Caller
 from gatekeeper.identity.challenges import Purpose
 from gatekeeper.identity.factors.otp import Asked, OneTimeCodes, Recipient
 from gatekeeper.identity.links import (
     CONFIRM_LIFE,
+    RESET_LIFE,
     Addresses,
     Link,
     LinkPurpose,
@@ -36,6 +38,20 @@ _NOT_GOOD: Final = "This link has been used, has expired, or never was; ask for 
 _TAKEN: Final = "There is an account with this e-mail already."
 
 
+class ConfirmPassword(Protocol):
+    """Asks for a user's password (``identity.login.PasswordLogin.confirm``). Raises Problem (401, 429, 503)."""
+
+    async def __call__(self, user: str, password: str, caller: Caller, now: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """Whose e-mail is proved; ``dropped``: the account has no password now and wants one."""
+
+    user: UserState
+    dropped: bool
+
+
 class EmailProofs:
     """The service."""
 
@@ -49,6 +65,7 @@ class EmailProofs:
         addresses: Addresses,
         step_ups: StepUps,
         strikes: CodeStrikes,
+        confirm_password: ConfirmPassword,
     ) -> None:
         self._accounts = accounts
         self._codes = codes
@@ -58,6 +75,7 @@ class EmailProofs:
         self._addresses = addresses
         self._step_ups = step_ups
         self._strikes = strikes
+        self._confirm_password = confirm_password
 
     async def ask(self, email: str, caller: Caller, now: float) -> Asked:
         """Link and code to an e-mail that has yet to be verified; the same answer for any other.
@@ -123,19 +141,44 @@ class EmailProofs:
         """The link of a token, for the page that asks before it acts. Raises StoreUnavailable."""
         return await self._links.find(hashed(token), _PURPOSES, now) if well_formed(token) else None
 
-    async def confirm_link(self, token: str, caller: Caller, now: float) -> UserState:
-        """Spend a link. Raises Problem (400 token-invalid, 409 email-taken), StoreUnavailable."""
+    async def asks_password(self, link: Link) -> bool:
+        """Whether whoever opens the link should show the password that was chosen with the account.
+
+        Raises StoreUnavailable.
+        """
+        account = await self._accounts.find(link.user) if link.user else None
+        return account is not None and _unproved(account, link)
+
+    async def confirm_link(self, token: str, caller: Caller, now: float, *, password: str | None = None) -> Confirmed:
+        """Spend a link. A new account keeps its password if that is shown: whoever registered may be somebody else,
+        who must not share the account with whoever reads its mail.
+
+        Raises Problem (400 token-invalid, 401 invalid-credentials, 409 email-taken, 429, 503), StoreUnavailable.
+        """
         link = await self.find(token, now)
-        if link is None or link.user is None:
+        before = await self._accounts.find(link.user) if link is not None and link.user else None
+        if link is None or before is None:
             raise Problem(400, Reason.TOKEN_INVALID, _NOT_GOOD)
-        before = await self._accounts.find(link.user)
+        dropped = False
+        if _unproved(before, link):
+            if password is not None:
+                await self._confirm_password(before.state.id, password, caller, now)
+            else:
+                await self._accounts.drop_password(before.state.id)
+                dropped = True
         try:
             state = await self._links.confirm(hashed(token), now)
         except Conflict:
             raise Problem(409, Reason.EMAIL_TAKEN, _TAKEN) from None
-        if state is None or before is None:
+        if state is None:
             raise Problem(400, Reason.TOKEN_INVALID, _NOT_GOOD)
-        return await self._done(before.state, state, caller, now)
+        return Confirmed(await self._done(before.state, state, caller, now), dropped)
+
+    async def password_link(self, user: UserState, now: float) -> str:
+        """Where whoever has just proved an e-mail sets a password. Raises StoreUnavailable."""
+        token, kept = new_token()
+        await self._links.add(Link(kept, LinkPurpose.RESET, user.id, user.email, now, now + RESET_LIFE))
+        return self._addresses.reset(token)
 
     async def confirm_code(self, challenge: str, code: str, caller: Caller, now: float) -> UserState:
         """Spend a challenge by its code.
@@ -194,3 +237,8 @@ class EmailProofs:
     ) -> None:
         change = Change(now, user, action, user, before, after, caller.address, caller.request_id)
         await self._audit.record_change(change)
+
+
+def _unproved(account: Account, link: Link) -> bool:
+    """A password is there, and nobody knows yet whether it is that of the e-mail's owner."""
+    return account.must_verify and account.password_hash is not None and link.purpose is LinkPurpose.VERIFY_EMAIL

@@ -51,9 +51,14 @@ class ResetBody(Body):
 
 
 class VerifyEmailBody(Body):
-    """POST ``email/verify``: the token of the link, or a challenge and its code."""
+    """POST ``email/verify``: the token of the link, or a challenge and its code.
+
+    With the token of a new account comes its ``password``: without it the account has none afterwards, since whoever
+    registered need not be who reads the mail.
+    """
 
     token: Token | None = Field(None, repr=False)
+    password: Password | None = Field(None, repr=False)
     challenge: ChallengeId | None = None
     code: Code | None = Field(None, repr=False)
 

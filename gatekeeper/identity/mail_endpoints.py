@@ -141,7 +141,9 @@ class MailEndpoints:
         if body.token is not None:
             if body.challenge is not None or body.code is not None:
                 raise invalid("/token", "cannot stand beside a challenge and its code")
-            user = await self._proofs.confirm_link(body.token, caller, now)
+            user = (await self._proofs.confirm_link(body.token, caller, now, password=body.password)).user
+        elif body.password is not None:
+            raise invalid("/password", "goes with a token only")
         elif body.challenge is None or body.code is None:
             missing = "token" if body.challenge is None and body.code is None else "challenge"
             missing = "code" if body.challenge is not None else missing

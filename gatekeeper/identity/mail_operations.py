@@ -53,10 +53,10 @@ MAIL_OPERATIONS: Final = (
     Operation(
         "post",
         "/auth/email/verify",
-        "Prove an e-mail by the link's token or by a code",
+        "Prove an e-mail by a code, or by the link's token and, for a new account, its password",
         {200: UserAnswer},
         VerifyEmailBody,
-        refusals=(400, 401, 409, 422),
+        refusals=(400, 401, 409, 422, 429),
     ),
     Operation(
         "post",

@@ -6,6 +6,7 @@ import json
 import pytest
 from factories import PASSWORD
 from gates import bearer, running_gate
+from second_factors import code, enrol_totp
 
 from gatekeeper.app.mail import notifier_of
 from gatekeeper.identity.links import Addresses
@@ -68,9 +69,26 @@ async def test_an_account_works_once_its_code_is_typed(verifying):
 async def test_an_account_works_once_its_link_is_opened(verifying):
     await _register(verifying)
     token = verifying.console.token(ADA, "verify-email")
-    assert (await verifying.post("email/verify", {"token": token})).status == 200
+    assert (await verifying.post("email/verify", {"token": token, "password": PASSWORD})).status == 200
     await verifying.login(ADA)
     await _problem(await verifying.post("email/verify", {"token": token}), 400, "token-invalid")
+
+
+async def test_a_link_opened_by_somebody_else_leaves_a_squatter_without_password(verifying):
+    await _register(verifying, ADA, "the password of a squatter")
+    token = verifying.console.token(ADA, "verify-email")
+    assert (await verifying.post("email/verify", {"token": token})).status == 200
+    answer = await verifying.post("login", {"email": ADA, "password": "the password of a squatter"})
+    await _problem(answer, 401, "invalid-credentials")
+
+
+async def test_a_wrong_password_does_not_spend_the_link(verifying):
+    await _register(verifying)
+    token = verifying.console.token(ADA, "verify-email")
+    answer = await verifying.post("email/verify", {"token": token, "password": OTHER})
+    await _problem(answer, 401, "invalid-credentials")
+    assert (await verifying.post("email/verify", {"token": token, "password": PASSWORD})).status == 200
+    await verifying.login(ADA)
 
 
 async def test_the_code_may_log_in_at_once(verifying):
@@ -90,7 +108,8 @@ async def test_the_wrong_password_of_an_unverified_account_says_nothing(verifyin
 async def test_a_taken_email_is_answered_like_a_free_one_and_its_owner_told(verifying):
     """security 15"""
     await _register(verifying)
-    await verifying.post("email/verify", {"token": verifying.console.token(ADA, "verify-email")})
+    token = verifying.console.token(ADA, "verify-email")
+    await verifying.post("email/verify", {"token": token, "password": PASSWORD})
     verifying.clock.advance(31)
     taken, free = await _register(verifying, ADA, OTHER), await _register(verifying, BOB, OTHER)
     assert taken.status == free.status == 202
@@ -118,7 +137,8 @@ async def test_registering_again_with_the_same_password_sends_the_link_again(ver
     await _register(verifying)
     verifying.clock.advance(31)
     await _register(verifying)
-    await verifying.post("email/verify", {"token": verifying.console.token(ADA, "verify-email")})
+    token = verifying.console.token(ADA, "verify-email")
+    await verifying.post("email/verify", {"token": token, "password": PASSWORD})
     await verifying.login(ADA)
 
 
@@ -309,10 +329,22 @@ async def test_an_email_is_changed_only_soon_after_a_login(inviting):
     gate = inviting
     await _register(gate, invite=await _invite(gate))
     tokens = await gate.login(ADA)
-    gate.clock.advance(901)
+    gate.clock.advance(301)
     tokens = await (await gate.post("refresh", {"refresh_token": tokens["refresh_token"]})).json()
     answer = await gate.post("email/change", {"email": BOB}, headers=bearer(tokens))
-    assert (await _problem(answer, 401, "step-up-required"))["max_age"] == 900
+    assert (await _problem(answer, 401, "step-up-required"))["max_age"] == 300
+
+
+async def test_whoever_has_a_second_factor_changes_the_email_by_it_and_not_by_a_password(inviting):
+    gate = inviting
+    await _register(gate, invite=await _invite(gate))
+    mine = await enrol_totp(gate, await gate.login(ADA))
+    gate.clock.advance(301)
+    for shown, status in (({"password": PASSWORD}, 401), ({"code": code(mine.secret, gate)}, 202)):
+        body = {"method": "password" if "password" in shown else "totp", **shown}
+        stepped = await (await gate.post("step-up", body, headers=bearer(mine.tokens))).json()
+        answer = await gate.post("email/change", {"email": BOB}, headers=bearer(stepped))
+        assert answer.status == status, await answer.text()
 
 
 async def test_ones_own_email_is_no_change(inviting):

@@ -15,6 +15,12 @@ FACTS = {
     "link": "https://app.example.org/_gate/reset?token=abc",
     "forgot": "https://app.example.org/_gate/forgot",
     "address": "new@example.com",
+    "what": "a passkey",
+    "when": "2026-01-01 12:00 UTC",
+    "device": "Firefox 140 on Linux",
+    "from_address": "192.0.2.7",
+    "place": "DE",
+    "account": "https://app.example.org/_gate/account",
 }
 
 

@@ -116,6 +116,23 @@ async def test_where_emails_are_verified_a_free_and_a_taken_one_get_the_same_pag
     assert any("email-taken" in line for line in verifying.console.lines)
 
 
+async def test_a_link_asks_for_the_password_of_the_account_or_leads_to_a_new_one(verifying):
+    browser = Browser(verifying)
+    await browser.submit(REGISTER, {"email": EMAIL, "password": PASSWORD})
+    token = verifying.console.token(EMAIL, "verify-email")
+    page = await (await browser.get(f"/_gate/confirm-email?token={token}")).text()
+    assert input_named(page, "password")["type"] == "password"
+    wrong = await browser.submit("/_gate/confirm-email", {"token": token, "password": "not that one, I think"})
+    assert (wrong.status, input_named(await wrong.text(), "password")["aria-invalid"]) == (401, "true")
+    answer = await browser.submit("/_gate/confirm-email", {"token": token, "password": ""})
+    path, _, onward = answer.headers["Location"].partition("?token=")
+    assert (answer.status, path) == (303, f"{verifying.url}/_gate/reset")
+    new = "another horse battery 7"
+    assert (await browser.submit("/_gate/reset", {"token": onward, "password": new})).status == 303
+    assert (await browser.sign_in(EMAIL, PASSWORD)).status == 401
+    assert (await browser.sign_in(EMAIL, new)).status == 303
+
+
 async def test_a_login_before_the_email_is_verified_is_asked_for_the_code(verifying):
     browser = Browser(verifying)
     await browser.submit(REGISTER, {"email": EMAIL, "password": PASSWORD})
