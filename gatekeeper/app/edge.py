@@ -36,6 +36,7 @@ from gatekeeper.surfaces.express import Express
 from gatekeeper.surfaces.identity_headers import IdentityHeaders
 from gatekeeper.surfaces.proxy import Proxy, ProxySettings
 from gatekeeper.surfaces.refusal import PagesElsewhere
+from gatekeeper.surfaces.remaining import Remaining
 from gatekeeper.surfaces.verify import ForwardRefusals, NginxRefusals, Verify
 from gatekeeper.tokens.assertion import Assertions
 from policies.load import compile_limit
@@ -83,14 +84,14 @@ def _verifies(
     config: Config, gate: Gate, identity: IdentityHeaders, trusted: TrustedProxies, hosts: HostList
 ) -> Verifies:
     pages = PagesElsewhere(hosts, prefix=config.prefix, public_url=config.public_url)
-    nginx, forward = NginxRefusals(pages), ForwardRefusals(pages)
+    nginx, forward, remaining = NginxRefusals(pages), ForwardRefusals(pages), Remaining()
     endpoint = f"{config.prefix}/verify"
     return Verifies(
         {
             endpoint: Verify(gate, identity, trusted, by_nginx, nginx),
-            f"{endpoint}/forward": Verify(gate, identity, trusted, by_forward, forward),
+            f"{endpoint}/forward": Verify(gate, identity, trusted, by_forward, forward, remaining),
         },
-        Verify(gate, identity, trusted, ByEnvoy(f"{endpoint}/envoy"), forward),
+        Verify(gate, identity, trusted, ByEnvoy(f"{endpoint}/envoy"), forward, remaining),
     )
 
 

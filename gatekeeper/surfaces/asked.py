@@ -13,7 +13,15 @@ from typing import Final
 
 from multidict import istr
 
-from gatekeeper.inbound import InboundRequest, TrustedProxies, canonical_target, derive_client, is_method, split_target
+from gatekeeper.inbound import (
+    InboundRequest,
+    TrustedProxies,
+    canonical_target,
+    derive_client,
+    is_method,
+    parse_host,
+    split_target,
+)
 from policies.model import RequestTarget
 
 #: Reads the request that is asked about, with the client's own fields; None where it is not described well.
@@ -49,7 +57,8 @@ def by_forward(inbound: InboundRequest, trusted: TrustedProxies) -> InboundReque
 
 class ByEnvoy:
     """Envoy's ext_authz ``http_service``: the request itself, its path behind ``endpoint``; scheme and client as
-    X-Forwarded-Proto and X-Forwarded-For say.
+    X-Forwarded-Proto and X-Forwarded-For say. Envoy hands on a client's X-Forwarded-Host, so another than Host's is
+    refused.
     """
 
     def __init__(self, endpoint: str) -> None:
@@ -57,7 +66,7 @@ class ByEnvoy:
 
     def __call__(self, inbound: InboundRequest, trusted: TrustedProxies) -> InboundRequest | None:
         whole = inbound.target.origin_form
-        if not whole.startswith(f"{self._endpoint}/") or _only(inbound, _PROTO) is None:
+        if not whole.startswith(f"{self._endpoint}/") or _only(inbound, _PROTO) is None or _is_elsewhere(inbound):
             return None
         return _about(inbound, trusted, inbound.method, _with_path(inbound, whole.removeprefix(self._endpoint)))
 
@@ -96,12 +105,23 @@ def _with_path(inbound: InboundRequest, raw: str) -> RequestTarget | None:
     return None if found is None else RequestTarget(here.scheme, here.host, here.port, found[0], found[1])
 
 
+def _is_elsewhere(inbound: InboundRequest) -> bool:
+    """Whether X-Forwarded-Host, which may be a client's, made the question one about another host than Host says.
+
+    Then one host could be asked about and another be served.
+    """
+    if _HOST not in inbound.headers:
+        return False
+    host = parse_host(inbound.headers.get("Host", ""))
+    return host != (inbound.target.host, inbound.target.port)
+
+
 def _nginx_target(inbound: InboundRequest) -> RequestTarget | None:
     urls, uris = inbound.headers.getall(_ORIGINAL_URL, []), inbound.headers.getall(_ORIGINAL_URI, [])
     if len(urls) + len(uris) != 1:
         return None
     if uris:
-        return _with_path(inbound, uris[0])
+        return None if _is_elsewhere(inbound) else _with_path(inbound, uris[0])
     match = _WHOLE_URL.fullmatch(urls[0])
     if match is None:
         return None

@@ -1,7 +1,8 @@
 """``P/verify…``: another proxy asks whether a request may pass. Called by ``app.build`` and ``surfaces.express``.
 
-A ``Verify`` is a dialect, which reads what is asked (``surfaces.asked``), and a way to refuse. Its 200 is the same for
-all: identity fields, empty where unknown, for the asking proxy to put over what a client sent (security 3).
+A ``Verify`` is a dialect, which reads what is asked (``surfaces.asked``), and a way to refuse. Its 200 has identity
+fields, empty where unknown, for the asking proxy to put over what a client sent (security 3), and where that proxy
+can take them what remains of the client's cookies (``surfaces.remaining``).
 
 nginx knows 2xx, 401 and 403; anything else becomes a 500 there. So a limit, a lost store or a bad target is 403 with
 X-Gate-Reason. Every other proxy hands an answer on as it is, and gets what the gate's own proxy would say.
@@ -22,6 +23,7 @@ from gatekeeper.surfaces.asked import Dialect
 from gatekeeper.surfaces.effects import allow_reading
 from gatekeeper.surfaces.identity_headers import IDENTITY, IdentityHeaders
 from gatekeeper.surfaces.refusal import PagesElsewhere, refusal, to_page, with_cookie
+from gatekeeper.surfaces.remaining import Remaining
 from policies.model import Decision, Reason, Verdict
 
 Refuse = Callable[[Decision, InboundRequest], web.Response]
@@ -31,13 +33,20 @@ class Verify:
     """One verify endpoint; any method."""
 
     def __init__(
-        self, gate: Gate, identity: IdentityHeaders, trusted: TrustedProxies, dialect: Dialect, refuse: Refuse
+        self,
+        gate: Gate,
+        identity: IdentityHeaders,
+        trusted: TrustedProxies,
+        dialect: Dialect,
+        refuse: Refuse,
+        remaining: Remaining | None = None,
     ) -> None:
         self._gate = gate
         self._identity = identity
         self._trusted = trusted
         self._dialect = dialect
         self._refuse = refuse
+        self._remaining = remaining
 
     async def handle(self, request: web.Request) -> web.Response:
         """200, or what ``refuse`` says; at most one Set-Cookie."""
@@ -58,8 +67,9 @@ class Verify:
         return decision, asked
 
     def allowed(self, decision: Decision, asked: InboundRequest) -> bytes:
-        """The identity fields of a 200, as lines on the wire."""
-        return self._identity.for_verify(decision.principal, asked, asked.target.host)
+        """The fields of a 200 that are for the app, as lines on the wire."""
+        lines = self._identity.for_verify(decision.principal, asked, asked.target.host)
+        return lines if self._remaining is None else lines + self._remaining.lines(asked, decision.rule)
 
     def say(self, decision: Decision, asked: InboundRequest) -> web.Response:
         """The answer: at most one Set-Cookie."""
@@ -69,6 +79,8 @@ class Verify:
         answer.headers.update(
             zip(IDENTITY, self._identity.values(decision.principal, asked, asked.target.host), strict=True)
         )
+        if self._remaining is not None:
+            answer.headers.update(self._remaining.fields(asked, decision.rule))
         return with_cookie(answer, decision)
 
 
