@@ -16,12 +16,15 @@ import pytest
 import redis
 import servers
 from axe import AXE
+from fronts import FOREIGN
 from databases import Databases, admitting
 from hypothesis import HealthCheck, settings
 
 _PROGRAMS = {
     "nginx": ("nginx",),
     "haproxy": ("haproxy",),
+    "traefik": (str(FOREIGN / "bin" / "traefik"),),
+    "envoy": (str(FOREIGN / "envoy" / "_bin" / "envoy"),),
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
 }
 _deselected = pytest.StashKey[list[str]]()

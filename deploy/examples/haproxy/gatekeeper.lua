@@ -1,8 +1,6 @@
 -- Asks the gate about a request. Loaded by haproxy.cfg; HAProxy 2.6 or newer, built with Lua (as Debian's is).
 -- Tested by tests/e2e/test_fronts.py as it stands here.
 
-local address = ...
-local ask = "http://" .. address .. "/_gate/verify/forward"
 local patience = 5000 -- milliseconds
 
 -- Of this connection, or of the gate's answer about it, not of the request.
@@ -52,7 +50,8 @@ local function refuse(txn, answer)
     txn:done(reply)
 end
 
-core.register_action("gatekeeper", { "http-req" }, function(txn)
+core.register_action("gatekeeper", { "http-req" }, function(txn, gate)
+    local ask = "http://" .. gate .. "/_gate/verify/forward"
     local answer = core.httpclient():get { url = ask, headers = question(txn), timeout = patience }
     if not answer or answer.status ~= 200 then
         return refuse(txn, answer or {})
@@ -69,4 +68,4 @@ core.register_action("gatekeeper", { "http-req" }, function(txn)
     if renewed then
         txn:set_var("txn.gate_cookie", renewed[0])
     end
-end)
+end, 1)
