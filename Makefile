@@ -23,7 +23,7 @@ test: setup-dev
 	@$(PYTEST)
 
 test-full: setup-dev
-	@sh scripts/setup-programs.sh
+	@sh scripts/setup-programs.sh full
 	@$(PYTEST) --full
 
 lint: setup-dev

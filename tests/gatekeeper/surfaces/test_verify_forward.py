@@ -18,6 +18,7 @@ RULES = [
     {"name": "fresh", "path": "/fresh", "allow": "authenticated", "step_up": "1m"},
     {"name": "slow", "path": "/slow", "allow": "anyone", "limit": {"rate": "1/hour", "by": "address"}},
     {"name": "open", "path": "/open", "allow": "anyone"},
+    {"name": "basic", "path": "/basic", "allow": "anyone", "pass_authorization": True},
     {"name": "shared", "path": "/shared", "allow": "authenticated", "cors": {"origins": ["https://page.example"]}},
     {"name": "all", "path": "/x/**", "allow": "authenticated"},
 ]
@@ -265,3 +266,29 @@ async def test_what_is_beside_the_endpoints_is_not_found(gate):
         "/_gate/verifys",
     ):
         assert (await gate.call("GET", path, headers=asked())).status == 404, path
+
+
+async def test_the_app_gets_the_client_s_cookies_less_the_gate_s_and_its_authorization_as_the_rule_says(gate):
+    """As where the gate itself forwards; asked twice, since what follows from a head is remembered."""
+    basic, token = {"Authorization": "Basic YTpi"}, bearer(await newcomer(gate))
+    mixed = {"Cookie": "__Host-gate=x; theme=dark; gate-known=y; __Host-gate-refresh=z; lang=de"}
+    own = {"Cookie": "__Host-gate=x; gate-device=y"}
+    odd = {"Cookie": "a=b\u00ff; gate=x"}
+    for _ in range(2):
+        for asking in (lambda path, *dicts: forward(gate, *dicts, uri=path), lambda *asked: envoy(gate, *asked)):
+            assert "Cookie" not in (await asking("/open")).headers
+            assert (await asking("/open", mixed)).headers["Cookie"] == "theme=dark; lang=de"
+            assert (await asking("/open", own)).headers["Cookie"] == ""
+            assert "gate" not in (await asking("/open", odd)).headers["Cookie"]
+            assert (await asking("/basic", basic)).headers["Authorization"] == "Basic YTpi"
+            for path, fields in (("/open", basic), ("/basic", token), ("/x", token)):
+                answer = await asking(path, fields)
+                assert (answer.status, "Authorization" in answer.headers) == (200, False)
+
+
+async def test_a_client_s_x_forwarded_host_cannot_have_another_host_asked_about(gate):
+    """security 5: Envoy hands it on as it came."""
+    who = bearer(await newcomer(gate))
+    assert (await envoy(gate, "/x", who, {"X-Forwarded-Host": "app.example"})).status == 200
+    elsewhere = await envoy(gate, "/x", who, {"X-Forwarded-Host": "app.example"}, host="other.example")
+    assert told(elsewhere) == (400, "bad-target")
