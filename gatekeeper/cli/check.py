@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import chain
 
-from gatekeeper.cli import doors, findings
+from gatekeeper.cli import doors, findings, sample
 from gatekeeper.cli.factor_findings import factors
 from gatekeeper.cli.findings import Finding, Level, fault, ok, warn
+from gatekeeper.cli.sample import Sample
 from gatekeeper.config.load import LoadedConfig
 from gatekeeper.config.model import EMBEDDED, Storage
 from gatekeeper.config.show import mask
@@ -31,24 +32,29 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command to the command line."""
     summary = (
         "Try everything that the configuration needs, without serving: its values, the secret, certificates, the"
-        " database of places, names of upstreams, listening addresses, PostgreSQL and Redis. Exit 0, or 1 with a FAULT."
+        " database of places, names of upstreams, listening addresses, PostgreSQL and Redis; and say what a request is"
+        " taken for. Exit 0, or 1 with a FAULT."
     )
     parser = subparsers.add_parser("check", help="try everything that the configuration needs", description=summary)
+    sample.add_arguments(parser)
     parser.set_defaults(run=run, fault_mark=f"{Level.FAULT} ")
 
 
 def run(args: argparse.Namespace, loaded: LoadedConfig) -> int:
     """Print every finding; 1 where one is a fault."""
     failed = False
-    for finding in inspect(loaded):
+    for finding in inspect(loaded, sample.of(args)):
         failed = failed or finding.level is Level.FAULT
         sys.stdout.flush()
         print(finding, file=sys.stderr if finding.level is Level.FAULT else sys.stdout)
     return 1 if failed else 0
 
 
-def inspect(loaded: LoadedConfig) -> Iterator[Finding]:
-    """Every finding; the ports come before the stores, whose lock a command holds while it runs them."""
+def inspect(loaded: LoadedConfig, own: Sample | None = None) -> Iterator[Finding]:
+    """Every finding, with ``own`` as the sample request.
+
+    The ports come before the stores, whose lock a command holds while it runs them.
+    """
     config = loaded.config
     return chain(
         findings.configuration(loaded),
@@ -61,6 +67,7 @@ def inspect(loaded: LoadedConfig) -> Iterator[Finding]:
         factors(config),
         doors.certificates(config),
         doors.trusted(config),
+        sample.samples(config, own),
         doors.ports(config),
         stores(config.storage),
     )

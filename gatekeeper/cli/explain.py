@@ -18,11 +18,12 @@ from urllib.parse import urlsplit
 from multidict import CIMultiDict
 
 from gatekeeper.answers import STATUS
+from gatekeeper.cli import arguments
 from gatekeeper.clock import SystemClock
 from gatekeeper.config.load import BUNDLED, LoadedConfig
 from gatekeeper.config.types import parse_duration, say_duration
 from gatekeeper.doors import networks
-from gatekeeper.inbound import HostList, TrustedProxies, canonical_target, parse_address
+from gatekeeper.inbound import HostList, TrustedProxies, canonical_target
 from geo.lookup import DatabaseError, PlaceFinder
 from policies.countries import CODES
 from policies.model import Address, Principal, Reason, RequestTarget, StepUp
@@ -45,13 +46,18 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--role", metavar="R", action="append", default=[], help="signed in with this role; may be given again"
     )
     parser.add_argument(
-        "--ip", metavar="A", type=_address, help="the address that the request comes from (default: 127.0.0.1)"
+        "--ip", metavar="A", type=arguments.address, help="the address that the request comes from (default: 127.0.0.1)"
     )
     parser.add_argument(
         "--country", metavar="C", type=_country, help="its country, such as CH (default: what geo.database says)"
     )
     parser.add_argument(
-        "--header", metavar="'N: V'", type=_header, action="append", default=[], help="a field; may be given again"
+        "--header",
+        metavar="'N: V'",
+        type=arguments.header,
+        action="append",
+        default=[],
+        help="a field; may be given again",
     )
     parser.add_argument(
         "--at", metavar="TIME", type=_time, help="when it comes, such as 2026-03-01T22:30+01:00 (default: now)"
@@ -85,13 +91,6 @@ def _country(text: str) -> str:
     return text
 
 
-def _header(text: str) -> tuple[str, str]:
-    name, colon, value = text.partition(":")
-    if not colon or not name:
-        raise argparse.ArgumentTypeError(f"{text!r} is no header field, such as 'X-Env: test'")
-    return name, value.strip(" \t")
-
-
 def _time(text: str) -> float:
     try:
         when = datetime.fromisoformat(text)
@@ -105,13 +104,6 @@ def _age(text: str) -> float:
         return parse_duration(text)
     except ValueError as fault:
         raise argparse.ArgumentTypeError(str(fault)) from None
-
-
-def _address(text: str) -> Address:
-    address = parse_address(text)
-    if address is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an IP address")
-    return address
 
 
 def run(args: argparse.Namespace, loaded: LoadedConfig) -> int:
