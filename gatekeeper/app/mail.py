@@ -165,23 +165,27 @@ def _codes(config: Config, running: Running, logins: Logins, post: Post) -> OneT
     )
 
 
+def _proofs(running: Running, logins: Logins, post: Post, codes: OneTimeCodes, addresses: Addresses) -> EmailProofs:
+    return EmailProofs(
+        logins.accounts,
+        codes,
+        post.links,
+        post.notifier,
+        running.stores.journal,
+        addresses,
+        logins.step_ups,
+        running.bans.strikes,
+        logins.login.confirm,
+    )
+
+
 def build_mail_services(config: Config, running: Running, logins: Logins, post: Post) -> MailServices:
     """All of it."""
     stores, accounts = running.stores, logins.accounts
     counter = LimitsCounter(stores.redis.limits_storage)
     addresses = Addresses(config.public_url, config.prefix)
     codes = _codes(config, running, logins, post)
-    proofs = EmailProofs(
-        accounts,
-        codes,
-        post.links,
-        post.notifier,
-        stores.journal,
-        addresses,
-        logins.step_ups,
-        running.bans.strikes,
-        logins.login.confirm,
-    )
+    proofs = _proofs(running, logins, post, codes, addresses)
     otp_login = OtpLogin(
         codes,
         logins.challenges,

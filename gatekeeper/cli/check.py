@@ -15,6 +15,7 @@ from itertools import chain
 from gatekeeper.cli import doors, findings, sample
 from gatekeeper.cli.factor_findings import factors
 from gatekeeper.cli.findings import Finding, Level, fault, ok, warn
+from gatekeeper.cli.mail_findings import mail, outbox
 from gatekeeper.cli.sample import Sample
 from gatekeeper.config.load import LoadedConfig
 from gatekeeper.config.model import EMBEDDED, Storage
@@ -37,21 +38,22 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser = subparsers.add_parser("check", help="try everything that the configuration needs", description=summary)
     sample.add_arguments(parser)
+    parser.add_argument("--send-to", metavar="ADDRESS", help="also send a mail there, by the configured server")
     parser.set_defaults(run=run, fault_mark=f"{Level.FAULT} ")
 
 
 def run(args: argparse.Namespace, loaded: LoadedConfig) -> int:
     """Print every finding; 1 where one is a fault."""
     failed = False
-    for finding in inspect(loaded, sample.of(args)):
+    for finding in inspect(loaded, sample.of(args), args.send_to):
         failed = failed or finding.level is Level.FAULT
         sys.stdout.flush()
         print(finding, file=sys.stderr if finding.level is Level.FAULT else sys.stdout)
     return 1 if failed else 0
 
 
-def inspect(loaded: LoadedConfig, own: Sample | None = None) -> Iterator[Finding]:
-    """Every finding, with ``own`` as the sample request.
+def inspect(loaded: LoadedConfig, own: Sample | None = None, send_to: str | None = None) -> Iterator[Finding]:
+    """Every finding, with ``own`` as the sample request; ``send_to`` gets a mail.
 
     The ports come before the stores, whose lock a command holds while it runs them.
     """
@@ -65,6 +67,7 @@ def inspect(loaded: LoadedConfig, own: Sample | None = None) -> Iterator[Finding
         findings.look(config),
         findings.upstreams(config),
         factors(config),
+        mail(config, send_to),
         doors.certificates(config),
         doors.trusted(config),
         sample.samples(config, own),
@@ -94,13 +97,14 @@ async def _postgres(dsn: str, shown: str) -> list[Finding]:
         postgres = Postgres(dsn, size=1)
         try:
             await postgres.open()
+            pending = await migrate(dsn, dry_run=True)
+            waiting = [] if pending else await outbox(postgres)
         finally:
             await postgres.close()
-        pending = await migrate(dsn, dry_run=True)
     except GatekeeperError as problem:
         return [fault("postgres", f"{shown}: {problem}")]
     words = f"{len(pending)} to be applied at the next start" if pending else "up to date"
-    return [ok("postgres", f"{shown} answers; migrations: {words}")]
+    return [ok("postgres", f"{shown} answers; migrations: {words}"), *waiting]
 
 
 async def _redis(url: str, shown: str) -> list[Finding]:

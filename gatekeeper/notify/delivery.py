@@ -1,12 +1,14 @@
 """Empties the outbox: claims parcels, hands them to their channel, tries again at growing distance, gives up at last.
 
 Every worker of every gate runs one. A parcel is claimed for a while (SKIP LOCKED), and taken out once a server has
-it: at least once, never none. Built and run by ``gatekeeper.app``.
+it: at least once, never none. Each channel is emptied by a loop of its own, so that a receiver that hangs holds up no
+mail. Built and run by ``gatekeeper.app``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
@@ -30,8 +32,12 @@ _log = logging.getLogger("gatekeeper.notify")
 class Waiting(Protocol):
     """The outbox as seen from its far end. Raises StoreUnavailable."""
 
-    async def claim(self, count: int, *, now: float, until: float) -> list[Parcel]:
-        """Parcels that are due, theirs alone until ``until``; each claim is a try."""
+    async def claim(
+        self, count: int, *, now: float, until: float, channel: str | None = None, but: Sequence[str] = ()
+    ) -> list[Parcel]:
+        """Parcels that are due, theirs alone until ``until``; each claim is a try. Those of one ``channel``, or those
+        of all ``but`` some.
+        """
 
     async def done(self, parcel: Parcel) -> None: ...
 
@@ -72,18 +78,25 @@ class Delivery:
         self._clock = clock
         self._tries = tries
         self._on_event = on_event
-        self._woken = asyncio.Event()
+        # None: decoys, and what channels of another configuration left.
+        self._woken: dict[str | None, asyncio.Event] = {lane: asyncio.Event() for lane in (*channels, None)}
 
     def wake(self) -> None:
         """There is something in the box."""
-        self._woken.set()
+        for event in self._woken.values():
+            event.set()
 
     async def run(self) -> None:
         """For ever, until cancelled. What was claimed then comes back when its lease is over."""
+        async with asyncio.TaskGroup() as lanes:
+            for lane, woken in self._woken.items():
+                lanes.create_task(self._run(lane, woken))
+
+    async def _run(self, lane: str | None, woken: asyncio.Event) -> None:
         while True:
-            self._woken.clear()
+            woken.clear()
             try:
-                full = await self.round()
+                full = await self._empty(lane)
             except StoreUnavailable as fault:
                 _log.warning("the outbox cannot be read: %s", fault)
                 full = False
@@ -91,19 +104,20 @@ class Delivery:
                 _log.exception("the outbox could not be emptied")
                 full = False
             if not full:
-                await self._rest()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(POLL):
+                        await woken.wait()
 
-    async def _rest(self) -> None:
-        try:
-            async with asyncio.timeout(POLL):
-                await self._woken.wait()
-        except TimeoutError:
-            return
+    async def round(self) -> None:
+        """Claim and send once on every channel. Raises StoreUnavailable."""
+        for lane in self._woken:
+            await self._empty(lane)
 
-    async def round(self) -> bool:
+    async def _empty(self, lane: str | None) -> bool:
         """Claim and send once; whether there may be more. Raises StoreUnavailable."""
         now = self._clock.now()
-        parcels = await self._outbox.claim(BATCH, now=now, until=now + LEASE)
+        but = () if lane else tuple(self._channels)
+        parcels = await self._outbox.claim(BATCH, now=now, until=now + LEASE, channel=lane, but=but)
         await self._send_all(parcels)
         return len(parcels) == BATCH
 
@@ -118,12 +132,13 @@ class Delivery:
             await self._outbox.done(parcel)
             return
         channel = self._channels.get(parcel.channel)
-        message = unseal(self._sealer, parcel)
+        message = None
         try:
             if channel is None:
                 raise SendingFailed(f"{parcel.channel} is not configured (any more)", final=True)
-            if message is None:
-                raise SendingFailed("was sealed under another secret", final=True)
+            if parcel.tries > self._tries:  # it was claimed again and again, and whoever had it died
+                raise SendingFailed("was tried too often without an end", final=True)
+            message = _opened(self._sealer, parcel)
             if self._clock.now() >= parcel.until:
                 raise SendingFailed("is too late to be of use", final=True)
             async with asyncio.timeout(LEASE / 2):
@@ -132,6 +147,10 @@ class Delivery:
             await self._failed(parcel, message, fault)
         except TimeoutError:
             await self._failed(parcel, message, SendingFailed("took too long"))
+        except Exception as fault:  # noqa: BLE001 - see below
+            # One that no channel can handle must neither come back for ever nor hold up what others wait for.
+            _log.exception("a message could not be handled", extra={"channel": parcel.channel, "kind": parcel.kind})
+            await self._failed(parcel, message, SendingFailed(f"could not be handled: {type(fault).__name__}"))
         else:
             self._on_event(parcel.channel, "sent")
             await self._outbox.done(parcel)
@@ -154,3 +173,14 @@ class Delivery:
             self._on_event(parcel.channel, "postponed")
             _log.warning("a message could not be sent yet: %s", text, extra=facts)
             await self._outbox.postpone(parcel, due, text)
+
+
+def _opened(sealer: Sealer, parcel: Parcel) -> Message:
+    """Raises SendingFailed for what cannot be read, by this secret or by this version."""
+    try:
+        message = unseal(sealer, parcel)
+    except (ValueError, KeyError, TypeError):
+        raise SendingFailed("was written by another version", final=True) from None
+    if message is None:
+        raise SendingFailed("was sealed under another secret", final=True)
+    return message

@@ -17,7 +17,7 @@ import jinja2
 
 from gatekeeper.clock import as_datetime
 from gatekeeper.errors import StartupError
-from gatekeeper.notify.messages import Kind, Message, SendingFailed
+from gatekeeper.notify.messages import FACTS, Kind, Message, SendingFailed
 
 
 class Letters:
@@ -66,6 +66,17 @@ class Letters:
         mail.set_content(body)
         mail.add_alternative(html, subtype="html")
         return mail
+
+    def faults(self) -> list[str]:
+        """What keeps templates from being written with the facts of their kind; empty where all can be."""
+        found = []
+        for kind in Kind:
+            sample = Message(kind, "somebody@example.org", 0.0, dict.fromkeys(FACTS[kind], "1"))
+            try:
+                self.write(sample, key="", now=0.0)
+            except SendingFailed as fault:
+                found.append(str(fault))
+        return found
 
     def _template(self, name: str) -> jinja2.Template:
         try:

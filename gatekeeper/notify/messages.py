@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import orjson
 
@@ -13,19 +13,39 @@ import orjson
 class Kind(StrEnum):
     """What a message says; each has its templates and is an event of the same name for webhooks."""
 
-    OTP = "otp"  # facts: code, purpose, minutes
-    VERIFY_EMAIL = "verify-email"  # code, link, minutes
-    EMAIL_TAKEN = "email-taken"  # link (to the login), forgot
-    PASSWORD_RESET = "password-reset"  # link, minutes
-    PASSWORD_CHANGED = "password-changed"  # forgot
-    CHANGE_EMAIL = "change-email"  # to the new address: code, link, minutes
-    EMAIL_CHANGING = "email-changing"  # to the old one: address
-    EMAIL_CHANGED = "email-changed"  # to both: address
-    FACTOR_ADDED = "factor-added"  # what, when, device, from_address, place, account, forgot
-    FACTOR_REMOVED = "factor-removed"  # the same
-    RECOVERY_CODES = "recovery-codes-renewed"  # the same without what
-    INVITATION = "invitation"  # link, days
+    OTP = "otp"
+    VERIFY_EMAIL = "verify-email"
+    EMAIL_TAKEN = "email-taken"  # the link leads to the login
+    PASSWORD_RESET = "password-reset"
+    PASSWORD_CHANGED = "password-changed"
+    CHANGE_EMAIL = "change-email"  # to the new address
+    EMAIL_CHANGING = "email-changing"  # to the old one
+    EMAIL_CHANGED = "email-changed"  # to both
+    FACTOR_ADDED = "factor-added"
+    FACTOR_REMOVED = "factor-removed"
+    RECOVERY_CODES = "recovery-codes-renewed"
+    INVITATION = "invitation"
     TEST = "test"
+
+
+#: Where and when something was done to an account, on what, and where its owner goes on from there.
+_SEEN: Final = ("when", "device", "from_address", "place", "account", "forgot")
+#: What the templates of a kind may speak of, each a short text.
+FACTS: Final[Mapping[Kind, tuple[str, ...]]] = {
+    Kind.OTP: ("code", "purpose", "minutes"),
+    Kind.VERIFY_EMAIL: ("code", "purpose", "minutes", "link"),
+    Kind.EMAIL_TAKEN: ("link", "forgot"),
+    Kind.PASSWORD_RESET: ("link", "minutes"),
+    Kind.PASSWORD_CHANGED: ("forgot",),
+    Kind.CHANGE_EMAIL: ("code", "purpose", "minutes", "link"),
+    Kind.EMAIL_CHANGING: ("address", "forgot"),
+    Kind.EMAIL_CHANGED: ("address",),
+    Kind.FACTOR_ADDED: ("what", *_SEEN),
+    Kind.FACTOR_REMOVED: ("what", *_SEEN),
+    Kind.RECOVERY_CODES: _SEEN,
+    Kind.INVITATION: ("link", "days"),
+    Kind.TEST: (),
+}
 
 
 @dataclass(frozen=True, slots=True)

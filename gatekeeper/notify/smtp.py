@@ -47,7 +47,7 @@ class Smtp:
         except ImportError:
             raise StartupError(_MISSING) from None
         self._server = server
-        self._letters = letters
+        self.letters = letters
         try:
             self._context = ssl.create_default_context(cafile=server.ca)
         except (OSError, ssl.SSLError) as fault:
@@ -55,7 +55,7 @@ class Smtp:
 
     async def send(self, message: Message, parcel: Parcel, now: float) -> None:
         """Write the mail and hand it over. Raises SendingFailed."""
-        await self.hand_over(self._letters.write(message, key=str(parcel.id), now=now))
+        await self.hand_over(self.letters.write(message, key=str(parcel.id), now=now))
 
     async def hand_over(self, mail: EmailMessage) -> None:
         """One conversation with the server. Raises SendingFailed that names the step."""

@@ -38,13 +38,23 @@ class PostgresOutbox:
             values,
         )
 
-    async def claim(self, count: int, *, now: float, until: float) -> list[Parcel]:
+    async def claim(
+        self, count: int, *, now: float, until: float, channel: str | None = None, but: Sequence[str] = ()
+    ) -> list[Parcel]:
         async with self._postgres.transaction() as tx:
             rows = await tx.fetch(
                 "UPDATE outbox SET due_at = %(until)s, tries = tries + 1 WHERE id IN ("
-                " SELECT id FROM outbox WHERE given_up_at IS NULL AND due_at <= %(now)s ORDER BY due_at LIMIT %(count)s"
+                " SELECT id FROM outbox WHERE given_up_at IS NULL AND due_at <= %(now)s"
+                " AND (%(channel)s::text IS NULL OR channel = %(channel)s) AND channel <> ALL (%(but)s)"
+                " ORDER BY due_at LIMIT %(count)s"
                 " FOR UPDATE SKIP LOCKED) RETURNING *",
-                {"now": as_datetime(now), "until": as_datetime(until), "count": count},
+                {
+                    "now": as_datetime(now),
+                    "until": as_datetime(until),
+                    "count": count,
+                    "channel": channel,
+                    "but": list(but),
+                },
             )
         return [_parcel(row) for row in rows]
 

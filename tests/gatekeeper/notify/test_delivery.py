@@ -43,14 +43,14 @@ def _message(number=0, until=NOW + 86_400):
     return Message(Kind.TEST, f"user{number}@example.com", until)
 
 
-def _delivery(outbox, port, clock, *, tries=12, events=None, sealer=SEALER):
+def _delivery(outbox, port, clock, *, tries=12, events=None, sealer=SEALER, more=()):
     letters = Letters(sender="gate@example.org", public_url="https://app.example.org")
     smtp = Smtp(SmtpServer("127.0.0.1", port, "none", timeout=20.0), letters)
     heard = events if events is not None else []
     return Delivery(
         outbox,
         sealer,
-        {"smtp": smtp},
+        {"smtp": smtp, **dict(more)},
         clock,
         tries=tries,
         on_event=lambda channel, event: heard.append((channel, event)),
@@ -224,6 +224,47 @@ async def test_a_database_that_is_away_ends_no_loop(outbox, monkeypatch):
     loop.cancel()
     with pytest.raises(asyncio.CancelledError):
         await loop
+
+
+async def test_what_nobody_can_read_or_always_kills_its_reader_is_given_up(outbox):
+    clock, events = ManualClock(NOW), []
+    async with mail_server() as server:
+        for number in range(2):
+            await _notifier(outbox).send(_message(number), NOW)
+        (unreadable, deadly) = await outbox.claim(2, now=NOW, until=NOW)
+        sealed = SEALER.seal(b'{"kind":"of-a-later-version","to":"","until":1,"facts":{}}', str(unreadable.id))
+        update = "UPDATE outbox SET sealed = COALESCE(%s, sealed), tries = %s WHERE id = %s"
+        await outbox._postgres.execute(update, (sealed, 1, unreadable.id))
+        await outbox._postgres.execute(update, (None, 12, deadly.id))
+        await _delivery(outbox, server.port, clock, events=events).round()
+    assert server.received == []
+    assert events == [("smtp", "given_up")] * 2
+
+
+class Hanging:
+    def __init__(self):
+        self.called = asyncio.Event()
+
+    async def send(self, message, parcel, now):
+        self.called.set()
+        await asyncio.Event().wait()
+
+
+async def test_a_receiver_that_hangs_holds_up_no_mail(outbox):
+    hanging = Hanging()
+    routes = Routes(("webhook",), ("webhook", "smtp"), {Kind.TEST: ("https://x.example/",)})
+    async with mail_server() as server:
+        delivery = _delivery(outbox, server.port, ManualClock(NOW), more={"webhook": hanging})
+        notifier = _notifier(outbox, routes)
+        loop = asyncio.create_task(delivery.run())
+        await notifier.send(_message(), NOW)
+        async with asyncio.timeout(60):
+            await hanging.called.wait()
+            while not server.received:  # noqa: ASYNC110  # the server has no other way to say so
+                await asyncio.sleep(0.01)
+        loop.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await loop
 
 
 class Lines:

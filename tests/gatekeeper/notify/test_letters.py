@@ -76,6 +76,15 @@ def test_a_broken_template_keeps_the_gate_from_starting(tmp_path):
         _letters(tmp_path / "none")
 
 
+def test_a_template_that_speaks_of_what_its_kind_has_not_is_named_before_it_is_needed(tmp_path):
+    assert _letters().faults() == []
+    (tmp_path / "otp.html").write_text("{{ link }}")
+    (tmp_path / "test.txt").write_text("no subject here")
+    first, second = _letters(tmp_path).faults()
+    assert first.startswith("template otp: 'link' is undefined")
+    assert second.startswith("template test.txt does not begin")
+
+
 @pytest.mark.parametrize("text", ["{{ nothing_like_it }}", "no subject here"])
 def test_a_template_that_does_not_go_with_its_message_is_final(tmp_path, text):
     (tmp_path / "test.txt").write_text(text)
