@@ -23,6 +23,7 @@ from gatekeeper.store.accounts import PostgresAccounts
 from gatekeeper.store.addresses import StoreAddresses
 from gatekeeper.store.postgres import Postgres
 
+PATIENCE = 60.0
 CHEAP = Argon2Cost(time=1, memory=8, lanes=1)
 
 
@@ -65,7 +66,8 @@ class RunningGate:
     console: Shown
 
     async def rows(self, sql: str) -> list[dict[str, Any]]:
-        """What the gate's database says."""
+        """What the gate's database says, with every attempt that was answered by now."""
+        await self.gatekeeper.login_log.settle(PATIENCE)
         postgres = Postgres(self.dsn, size=1, timeout=30.0)
         try:
             return await postgres.fetch(sql)
@@ -74,6 +76,8 @@ class RunningGate:
 
     async def call(self, method: str, path: str, **kwargs: Any) -> aiohttp.ClientResponse:
         """One request; the answer's body is read."""
+        if path.startswith(("/_gate/admin", "/_gate/account")):  # these show attempts
+            await self.gatekeeper.login_log.settle(PATIENCE)
         async with self.client.request(
             method, URL(self.url + path, encoded=True), allow_redirects=False, **kwargs
         ) as answer:
@@ -152,6 +156,7 @@ async def _running(
 ) -> AsyncIterator[RunningGate]:
     url = f"http://{host}:{listener.getsockname()[1]}"
     settings["limits"] = {"default": "10000000/minute", **settings.get("limits", {})}
+    settings["logs"] = {"spool_sync": False, **settings.get("logs", {})}
     storage = {"data_dir": data_dir, "secret": SECRET}
     config = Config.model_validate({"public_url": url, "storage": storage, **settings})
     prepared = await prepare_stores(config, postgres, clock)

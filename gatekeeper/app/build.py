@@ -12,6 +12,7 @@ from aiohttp import web
 from gatekeeper.answers import json_answer
 from gatekeeper.app.bans import ban_parts
 from gatekeeper.app.edge import Edge, build_edge
+from gatekeeper.app.login_log import LoginLog, login_log
 from gatekeeper.app.mail import Post, build_post, keep_tidy, passwords_of
 from gatekeeper.app.parts import Running, TokenParts, keep_keys, load_keys, open_stores, token_parts
 from gatekeeper.app.reload import Reloader, rule_book
@@ -23,7 +24,6 @@ from gatekeeper.health import Health
 from gatekeeper.identity.openapi import document
 from gatekeeper.identity.passwords import OWASP, Argon2Cost
 from gatekeeper.inbound import TrustedProxies
-from gatekeeper.journal.measured import MeasuredAttempts
 from gatekeeper.live import LiveConnections
 from gatekeeper.observe.access import AccessLog
 from gatekeeper.observe.lines import Lines
@@ -56,6 +56,7 @@ class Gatekeeper:
     health: Health
     live: LiveConnections
     reloader: Reloader
+    login_log: LoginLog
 
     def reload(self, config: Config | None) -> None:
         """Put another configuration in force, without a pause; None: one was read and is no good.
@@ -144,7 +145,7 @@ async def build(
         live=live,
         bans=ban_parts(config, stores, bans, live, metrics, clock),
         upstreams=upstreams,
-        attempts=MeasuredAttempts(stores.login_log, metrics),
+        login_log=login_log(config, stores.login_log, metrics, secret),
     )
     post = build_post(config, running, console)
     edge = build_edge(config, stores, tokens, running, access, post)
@@ -159,6 +160,7 @@ async def build(
         edge.health,
         running.live,
         Reloader(running, edge),
+        running.login_log,
         edge.trusted,
         running.metrics,
     )
@@ -182,12 +184,14 @@ def _life(running: Running, tokens: TokenParts, post: Post) -> Callable[[web.App
                 asyncio.create_task(running.metrics.keep_flushing()),
                 asyncio.create_task(running.live.run()),
                 asyncio.create_task(running.bans.follower.run()),
+                asyncio.create_task(running.login_log.drain.run()),
                 asyncio.create_task(post.delivery.run()),
                 asyncio.create_task(keep_tidy(post, running)),
             }
             running.upstreams.watch()
             running.metrics.reloaded(good=True, now=running.clock.now())
             yield
+            await running.login_log.settle()
             await _end(keepers)
         finally:
             await running.close()

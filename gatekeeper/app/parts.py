@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from gatekeeper.app.login_log import LoginLog
 from gatekeeper.bans.door import Door
 from gatekeeper.bans.follow import BanFollower
 from gatekeeper.bans.strikes import Strikes
@@ -16,7 +17,6 @@ from gatekeeper.config.model import Config
 from gatekeeper.errors import StoreUnavailable
 from gatekeeper.gate import Authenticator
 from gatekeeper.identity.passwords import Passwords
-from gatekeeper.journal.attempts import AttemptLog
 from gatekeeper.live import LiveConnections
 from gatekeeper.observe.metrics import Metrics
 from gatekeeper.pools import Pools
@@ -148,7 +148,7 @@ class Running:
     live: LiveConnections
     bans: BanParts
     upstreams: Pools
-    attempts: AttemptLog
+    login_log: LoginLog
 
     async def redis_answers(self) -> None:
         """Raises StoreUnavailable unless Redis answers."""
@@ -167,6 +167,7 @@ class Running:
         await self.bans.strikes.close()
         self.passwords.close()
         await self.upstreams.close()
+        await self.login_log.close()
         await self.stores.redis.close()
         await self.stores.postgres.close()
         self.places.close()

@@ -16,18 +16,17 @@ from pydantic import Field, SecretStr
 from gatekeeper.config.bans import Bans
 from gatekeeper.config.forms import is_loopback
 from gatekeeper.config.listening import AnyListener, Listener, Tls
+from gatekeeper.config.logs import Logs
 from gatekeeper.config.messages import Mail, Notify, Otp
 from gatekeeper.config.networks import NetworkOrFile
 from gatekeeper.config.pages import Pages
 from gatekeeper.config.rules import RuleConfig
 from gatekeeper.config.section import Section
 from gatekeeper.config.types import (
-    AccessForm,
     Duration,
     Host,
     Listen,
     LongSecret,
-    Number,
     PostgresUrl,
     Prefix,
     PublicUrl,
@@ -212,30 +211,6 @@ class Geo(Section):
 
     database: str = Field(
         "bundled", min_length=1, description="`bundled`, or the path of an mmdb file (MaxMind or flat schema)."
-    )
-
-
-class Logs(Section):
-    """The gate's own log lines."""
-
-    format: Literal["auto", "json", "text"] = Field(
-        "auto", description="json, text, or `auto`: text on a terminal, else json."
-    )
-    level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least severe level written: debug, info, warning or error."
-    )
-    access: AccessForm = Field(
-        "auto",
-        description=(
-            "One line a request: json, text, common or combined (as Apache), `auto`: as `format`, or `off`. Without"
-            " queries and secrets."
-        ),
-    )
-    access_sample: Number = Field(
-        1.0,
-        ge=0,
-        le=1,
-        description="Share of the requests that get a line, 0 to 1; those refused or failed always do.",
     )
 
 

@@ -83,6 +83,8 @@ class Metrics:
             "gatekeeper_bans_active", "Bans in force.", registry=self._registry, multiprocess_mode="livemax"
         )
         self._password_queue = self._gauge("password_queue", "Passwords being hashed or waiting for it.")
+        self._suppressed = self._counter("login_log_suppressed", "Login attempts without a row of their own.", "cap")
+        self._login_log_spooled = self._gauge("login_log_spooled", "Login attempts not yet in the database.")
         self._refused = self._counter("connections_refused", "Connections closed before a request.", "reason")
         self._connections = self._gauge("connections", "Connections of clients.")
         self._files_good = self._labelled("files_good", "Whether watched files held when read last.", "files")
@@ -93,6 +95,7 @@ class Metrics:
         self.in_flight = 0
         self.password_queue: Callable[[], int] = int
         self.bans_active: Callable[[], int] = int
+        self.login_log_spooled: Callable[[], int] = int
         self.before_flush: list[Callable[[], None]] = []
         self.target_up = Gauge(
             "gatekeeper_upstream_target_up",
@@ -153,6 +156,10 @@ class Metrics:
         """One login attempt."""
         self._logins.waiting[result, reason, method] += 1
 
+    def login_suppressed(self, cap: str) -> None:
+        """One login attempt that is only counted, because of ``cap`` (session, address, minute)."""
+        self._suppressed.waiting[cap,] += 1
+
     def token(self, event: str) -> None:
         """issued, rotated, repeated, renewed, reused, revoked."""
         self._tokens.waiting[event,] += 1
@@ -194,6 +201,7 @@ class Metrics:
         self._in_flight.set(self.in_flight)
         self._connections.set(self.connections())
         self._password_queue.set(self.password_queue())
+        self._login_log_spooled.set(self.login_log_spooled())
         self._bans_active.set(self.bans_active())
         for sums in self._sums:
             sums.flush()

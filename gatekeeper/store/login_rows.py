@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from typing import Final
 
 import orjson
 
+from gatekeeper.errors import StoreUnavailable
 from gatekeeper.journal.attempts import Attempt
+from gatekeeper.journal.drain import RowsRefused
+from gatekeeper.journal.records import ATTEMPT, SUPPRESSED, Batch
 from gatekeeper.journal.rows import COLUMNS, as_row, from_row
-from gatekeeper.store.postgres import Postgres
+from gatekeeper.store.postgres import Postgres, QueryError
 
 _TYPES: Final = {
     "id": "uuid",
@@ -28,21 +32,82 @@ _TYPES: Final = {
 _NAMES: Final = ", ".join(COLUMNS)
 _RECORD: Final = ", ".join(f"{name} {_TYPES.get(name, 'text')}" for name in COLUMNS)
 _READ: Final = ", ".join("host(address) AS address" if name == "address" else name for name in COLUMNS)
-INSERT: Final = (
-    f"INSERT INTO login_logs ({_NAMES}) SELECT {_NAMES} FROM jsonb_to_recordset(%s::jsonb) AS row({_RECORD})"  # noqa: S608
-    " ON CONFLICT DO NOTHING"
+_ROWS: Final = f"jsonb_to_recordset(%s::jsonb) AS row({_RECORD})"
+# Attempts that are new, and the counts of those: what comes a second time changes neither.
+_WRITE: Final = f"""
+WITH fresh AS (
+    INSERT INTO login_logs ({_NAMES})
+    SELECT {_NAMES} FROM {_ROWS}
+    WHERE user_id IS NULL OR NOT EXISTS (SELECT FROM login_erasures erased WHERE erased.user_id = row.user_id)
+    ON CONFLICT DO NOTHING
+    RETURNING time, result, reason, country, device_kind
 )
+INSERT INTO login_counts AS counts (grain, bucket, result, reason, country, device, attempts)
+SELECT grain, date_trunc(grain, time, 'UTC'), result, coalesce(reason, ''), coalesce(country, ''),
+       coalesce(device_kind, ''), count(*)
+FROM fresh, unnest(ARRAY['day', 'hour', 'minute']) AS grain
+GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6
+ON CONFLICT (grain, bucket, result, reason, country, device)
+DO UPDATE SET attempts = counts.attempts + EXCLUDED.attempts
+"""  # noqa: S608  # columns
+_LEFT_OUT: Final = (
+    "jsonb_to_recordset(%s::jsonb)"
+    " AS row(time timestamptz, cap text, subject text, result text, reason text, country text, device text)"
+)
+_COUNT: Final = f"""
+INSERT INTO login_counts AS counts (grain, bucket, result, reason, country, device, suppressed)
+SELECT grain, date_trunc(grain, time, 'UTC'), result, coalesce(reason, ''), coalesce(country, ''),
+       coalesce(device, ''), count(*)
+FROM {_LEFT_OUT}, unnest(ARRAY['day', 'hour', 'minute']) AS grain
+GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6
+ON CONFLICT (grain, bucket, result, reason, country, device)
+DO UPDATE SET suppressed = counts.suppressed + EXCLUDED.suppressed
+"""  # noqa: S608
+_COUNT_BY_SUBJECT: Final = f"""
+INSERT INTO login_suppressed AS counts (minute, cap, subject, attempts)
+SELECT date_trunc('minute', time, 'UTC'), cap, subject, count(*) FROM {_LEFT_OUT}
+GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+ON CONFLICT (minute, cap, subject) DO UPDATE SET attempts = counts.attempts + EXCLUDED.attempts
+"""  # noqa: S608
+_ADVANCE: Final = """
+INSERT INTO login_spools AS spools (id, position, changed_at) VALUES (%(segment)s, %(until)s, now())
+ON CONFLICT (id) DO UPDATE SET position = EXCLUDED.position, changed_at = now() WHERE spools.position = %(since)s
+RETURNING position
+"""
+_BAD_DATA: Final = ("22", "23")  # SQLSTATE classes: data exception, integrity constraint violation
 
 
 class PostgresLoginLog:
-    """Implements ``journal.attempts.AttemptLog``, and what the pages read."""
+    """Implements ``journal.attempts.AttemptLog`` and ``journal.drain.LoginStore``, and what the pages read."""
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
     async def record_attempt(self, attempt: Attempt) -> None:
-        """One row, once."""
-        await self._postgres.execute(INSERT, (orjson.dumps([as_row(attempt)]).decode(),))
+        """One row, once. Raises StoreUnavailable."""
+        await self._postgres.execute(_WRITE, (_array([orjson.dumps(as_row(attempt))]),))
+
+    async def write(self, batch: Batch) -> int:
+        """As ``journal.drain.LoginStore`` says: rows, counts and the place in the file, together or not at all."""
+        attempts, left_out = batch.of(ATTEMPT), batch.of(SUPPRESSED)
+        place = {"segment": batch.segment, "since": batch.since, "until": batch.until}
+        try:
+            async with self._postgres.transaction() as transaction:
+                if await transaction.fetch_one(_ADVANCE, place) is None:
+                    row = await transaction.fetch_one(
+                        "SELECT position FROM login_spools WHERE id = %s", (batch.segment,)
+                    )
+                    return int(row["position"]) if row else batch.since
+                if attempts:
+                    await transaction.execute(_WRITE, (_array(attempts),))
+                if left_out:
+                    await transaction.execute(_COUNT, (_array(left_out),))
+                    await transaction.execute(_COUNT_BY_SUBJECT, (_array(left_out),))
+        except QueryError as error:
+            if (error.sqlstate or "")[:2] in _BAD_DATA:
+                raise RowsRefused(str(error)) from None
+            raise StoreUnavailable("postgres", f"login log: {error}") from None
+        return batch.until
 
     async def latest_attempts(self, count: int) -> list[Attempt]:
         """Newest first."""
@@ -59,3 +124,7 @@ class PostgresLoginLog:
             (uuid.UUID(user), count),
         )
         return [from_row(row) for row in rows]
+
+
+def _array(rows: Sequence[bytes]) -> str:
+    return f"[{b','.join(rows).decode()}]"
