@@ -109,7 +109,7 @@ def build_logins(config: Config, tokens: TokenParts, running: Running, notifier:
     stores, roles = running.stores, config.mfa.require_for_roles
     accounts = Accounts(stores.accounts, stores.live)
     counter = LimitsCounter(stores.redis.limits_storage)
-    attempts = running.login_log.attempts
+    attempts = running.attempts
     challenges = _challenges(config, running)
     parts = _factors(config, running)
     checks = FactorChecks(

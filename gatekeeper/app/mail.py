@@ -192,7 +192,7 @@ def build_mail_services(config: Config, running: Running, logins: Logins, post: 
         accounts,
         proofs,
         logins.second,
-        running.login_log.attempts,
+        running.attempts,
         counter,
         running.bans.strikes,
         per_address=config.limits.login_per_ip,

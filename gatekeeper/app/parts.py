@@ -17,6 +17,7 @@ from gatekeeper.config.model import Config
 from gatekeeper.errors import StoreUnavailable
 from gatekeeper.gate import Authenticator
 from gatekeeper.identity.passwords import Passwords
+from gatekeeper.journal.attempts import AttemptLog
 from gatekeeper.live import LiveConnections
 from gatekeeper.observe.metrics import Metrics
 from gatekeeper.pools import Pools
@@ -149,6 +150,11 @@ class Running:
     bans: BanParts
     upstreams: Pools
     login_log: LoginLog
+
+    @property
+    def attempts(self) -> AttemptLog:
+        """Where login attempts are written."""
+        return self.login_log.attempts
 
     async def redis_answers(self) -> None:
         """Raises StoreUnavailable unless Redis answers."""
