@@ -16,10 +16,12 @@ from gatekeeper.app.login_log import LoginLog, login_log
 from gatekeeper.app.mail import Post, build_post, keep_tidy, passwords_of
 from gatekeeper.app.parts import Running, TokenParts, keep_keys, load_keys, open_stores, token_parts
 from gatekeeper.app.reload import Reloader, rule_book
+from gatekeeper.app.telling import build_telling
 from gatekeeper.bootstrap import secret_of
 from gatekeeper.clock import Clock, SystemClock
 from gatekeeper.config.model import Config
 from gatekeeper.errors import GatekeeperError, StoreUnavailable
+from gatekeeper.events.hub import Hub
 from gatekeeper.health import Health
 from gatekeeper.identity.openapi import document
 from gatekeeper.identity.passwords import OWASP, Argon2Cost
@@ -39,6 +41,7 @@ from policies.cors import Cors, parse_origins
 from policies.read import METHODS
 
 _ASK_AGAIN = 0.2  # seconds
+_LAST_WORDS = 2.0  # seconds for the events that wait when a worker ends
 
 
 @dataclass(slots=True)
@@ -134,6 +137,7 @@ async def build(
     bans = BanList(config.bans.allow, places.country)
     tokens = token_parts(config, stores, secret, metrics, bans)
     live = LiveConnections(stores.live, tokens.sessions, clock, banned=bans.of_connection)
+    telling = build_telling(config, stores, metrics, secret, clock)
     running = Running(
         stores=stores,
         rules=rule_book(config, places),
@@ -145,12 +149,13 @@ async def build(
         live=live,
         bans=ban_parts(config, stores, bans, live, metrics, clock),
         upstreams=upstreams,
-        login_log=login_log(config, stores.login_log, metrics, secret),
+        login_log=login_log(config, stores.login_log, metrics, secret, telling.hub.attempted),
     )
     post = build_post(config, running, console)
+    telling.parcels.wake = post.delivery.wake
     edge = build_edge(config, stores, tokens, running, access, post)
     app = _application(config, edge)
-    app.cleanup_ctx.append(_life(running, tokens, post))
+    app.cleanup_ctx.append(_life(running, tokens, post, telling.hub))
     app.on_shutdown.append(running.drain)
     return Gatekeeper(
         app,
@@ -166,7 +171,9 @@ async def build(
     )
 
 
-def _life(running: Running, tokens: TokenParts, post: Post) -> Callable[[web.Application], AsyncIterator[None]]:
+def _life(
+    running: Running, tokens: TokenParts, post: Post, hub: Hub
+) -> Callable[[web.Application], AsyncIterator[None]]:
     async def life(_app: web.Application) -> AsyncIterator[None]:
         keys = running.stores.keys
         try:
@@ -186,6 +193,7 @@ def _life(running: Running, tokens: TokenParts, post: Post) -> Callable[[web.App
                 asyncio.create_task(running.bans.follower.run()),
                 asyncio.create_task(running.login_log.drain.run()),
                 asyncio.create_task(post.delivery.run()),
+                asyncio.create_task(hub.run()),
                 asyncio.create_task(keep_tidy(post, running)),
             }
             running.upstreams.watch()
@@ -193,6 +201,7 @@ def _life(running: Running, tokens: TokenParts, post: Post) -> Callable[[web.App
             yield
             await running.login_log.settle()
             await _end(keepers)
+            await hub.flush(_LAST_WORDS)
         finally:
             await running.close()
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from gatekeeper.config.model import Config
 from gatekeeper.identity.emails import InvalidEmail, canonical_email
-from gatekeeper.journal.attempts import AttemptLog
+from gatekeeper.journal.attempts import Attempt, AttemptLog
 from gatekeeper.journal.caps import FloodCaps
 from gatekeeper.journal.drain import Drain
 from gatekeeper.journal.measured import MeasuredAttempts
@@ -44,13 +44,15 @@ class LoginLog:
                 await self.drain.settle()
 
 
-def login_log(config: Config, store: PostgresLoginLog, metrics: Metrics, secret: str) -> LoginLog:
-    """All of it, at rest."""
+def login_log(
+    config: Config, store: PostgresLoginLog, metrics: Metrics, secret: str, on_kept: Callable[[Attempt], None]
+) -> LoginLog:
+    """All of it, at rest; ``on_kept`` hears of each attempt as it is kept."""
     logs, folder = config.logs, config.storage.data_dir / FOLDER
     spool = Spool(folder, sync=logs.spool_sync, most=logs.spool_max)
     caps = FloodCaps(session=logs.caps.session, address=logs.caps.address, minute=logs.caps.minute)
     hide = hidden_email(secret) if logs.unknown_emails == "hashed" else None
-    recorder = LoginRecorder(spool, store, caps, hide=hide, on_suppressed=metrics.login_suppressed)
+    recorder = LoginRecorder(spool, store, caps, hide=hide, on_suppressed=metrics.login_suppressed, on_kept=on_kept)
     metrics.login_log_spooled = lambda: spool.waiting
     drain = Drain(spool, store, folder / "rejected.jsonl")
     return LoginLog(MeasuredAttempts(recorder, metrics), spool, drain)

@@ -12,6 +12,7 @@ from gatekeeper.app.logins import Logins
 from gatekeeper.app.parts import Running
 from gatekeeper.config.model import Config
 from gatekeeper.errors import StoreUnavailable
+from gatekeeper.events.hooks import EventHooks
 from gatekeeper.identity.email_proofs import EmailProofs
 from gatekeeper.identity.endpoints import Identity
 from gatekeeper.identity.factors.otp import OneTimeCodes, OtpSettings
@@ -28,7 +29,7 @@ from gatekeeper.notify.delivery import Channel, Delivery
 from gatekeeper.notify.letters import Letters
 from gatekeeper.notify.messages import Kind
 from gatekeeper.notify.outbound import Outbound
-from gatekeeper.notify.outbox import Notifier, Routes
+from gatekeeper.notify.outbox import EVENT, Notifier, Routes
 from gatekeeper.notify.smtp import Smtp, SmtpServer
 from gatekeeper.notify.webhook import Webhooks, key_of
 from gatekeeper.observe.lines import Lines, LineWriter
@@ -103,10 +104,11 @@ def smtp_of(config: Config) -> Smtp | None:
 
 def notifier_of(config: Config, postgres: Postgres, secret: str, lines: Lines | None = None) -> Notifier:
     """What takes messages; ``lines`` is where the console's go (standard output)."""
-    return Notifier(PostgresOutbox(postgres), _sealer(secret), routes_of(config), Console(lines or _StandardOutput()))
+    return Notifier(PostgresOutbox(postgres), sealer_of(secret), routes_of(config), Console(lines or _StandardOutput()))
 
 
-def _sealer(secret: str) -> Sealer:
+def sealer_of(secret: str) -> Sealer:
+    """For what waits in the outbox."""
     return Sealer(derive(secret, "messages"))
 
 
@@ -119,11 +121,12 @@ def build_post(config: Config, running: Running, lines: Lines | None) -> Post:
         channels["smtp"] = smtp
     if config.notify.webhooks:
         keys = {hook.url: key_of(hook.secret.get_secret_value()) for hook in config.notify.webhooks}
-        channels["webhook"] = Webhooks(keys, Outbound(config.notify.allow_private), config.notify.timeout)
+        webhooks = Webhooks(keys, Outbound(config.notify.allow_private), config.notify.timeout)
+        channels |= {"webhook": webhooks, EVENT: EventHooks(webhooks)}
     outbox = PostgresOutbox(postgres)
     delivery = Delivery(
         outbox,
-        _sealer(running.secret),
+        sealer_of(running.secret),
         channels,
         running.clock,
         tries=config.mail.tries,

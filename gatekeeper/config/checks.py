@@ -14,6 +14,7 @@ from gatekeeper.config.paths import KeyPath
 from gatekeeper.config.rules import AllowSubjects, RuleLimit
 from gatekeeper.config.types import say_duration, say_size
 from gatekeeper.config.upstreams import Upstream
+from gatekeeper.events.names import fault_of_pattern
 from gatekeeper.notify.messages import Kind
 from policies.cors import parse_origins
 from policies.load import BadRules, compile_limit, compile_rules
@@ -166,12 +167,22 @@ def _messages(config: Config) -> Iterator[Mistake]:
     if "webhook" in config.otp.deliver and not any("otp" in webhook.events for webhook in webhooks):
         yield ("otp", "deliver"), "webhook needs a receiver: one of notify.webhooks with `otp` in its events"
     for index, webhook in enumerate(webhooks):
-        for place, event in enumerate(webhook.events):
-            if event not in set(Kind):
-                words = f"there is no event {event}; there are {', '.join(Kind)}"
-                yield ("notify", "webhooks", index, "events", place), words
+        yield from _event_names(("notify", "webhooks", index), webhook.events, also=frozenset(Kind))
         if not webhook.url.startswith("https:") and not config.notify.allow_private:
             yield ("notify", "webhooks", index, "url"), "must be https, or reach a network of notify.allow_private"
+    yield from _event_names(("notify", "lines"), config.notify.lines.events)
+    yield from _event_names(("notify", "syslog"), config.notify.syslog.events)
+    if config.notify.syslog.ca is not None and not (config.notify.syslog.address or "").startswith("tls:"):
+        yield ("notify", "syslog", "ca"), "needs an address that begins with tls:"
+
+
+def _event_names(
+    path: tuple[str | int, ...], events: list[str], also: frozenset[str] = frozenset()
+) -> Iterator[Mistake]:
+    for place, name in enumerate(events):
+        if name not in also and (fault := fault_of_pattern(name)):
+            more = f", {', '.join(also)}" if also else ""
+            yield (*path, "events", place), f"{fault}{more}"
 
 
 def _health(upstream: Upstream) -> Iterator[Mistake]:

@@ -178,6 +178,16 @@ def check_mail_address(value: str) -> str:
     return value
 
 
+def check_syslog(value: str) -> str:
+    """``udp://host:514``, ``tcp://host:601``, ``tls://host:6514`` (the ports may be left out) or ``unix:/dev/log``."""
+    if value.startswith("unix:/"):
+        return value
+    parts = _split(value, ("udp", "tcp", "tls"), "udp://logs.example.org:514 or unix:/dev/log")
+    if parts.path not in {"", "/"} or parts.query:
+        raise ValueError("only a scheme, a host and a port may stand in the address")
+    return value.removesuffix("/")
+
+
 def target_place(value: str) -> tuple[str, int] | None:
     """Host and port of a checked target, None for a socket."""
     if value.startswith("unix:"):

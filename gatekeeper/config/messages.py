@@ -16,10 +16,25 @@ from gatekeeper.config.types import (
     MailAddress,
     Rate,
     ServerName,
+    SyslogAddress,
     WebhookUrl,
 )
 
 Channel = Literal["console", "smtp", "webhook"]
+Facility = Literal[
+    "auth",
+    "authpriv",
+    "daemon",
+    "user",
+    "local0",
+    "local1",
+    "local2",
+    "local3",
+    "local4",
+    "local5",
+    "local6",
+    "local7",
+]
 
 
 class Otp(Section):
@@ -76,8 +91,29 @@ class Webhook(Section):
     secret: LongSecret = Field(description="Key of the signature (Standard Webhooks), at least 32 characters.")
     events: list[EventName] = Field(
         min_length=1,
-        description="Which events: otp (codes), verify-email, password-reset, invitation and the other kinds of mail.",
+        description=(
+            "Which events: login.*, signal.*, user.*, ban.* and what else docs/events.md lists, * for all of these; otp"
+            " (codes), verify-email, password-reset and the other kinds of mail, which hold secrets, by their names."
+        ),
     )
+
+
+class EventFile(Section):
+    """Events as JSON lines in a file."""
+
+    path: Path | None = Field(None, description="The file, which may be renamed at any time; not set: none.")
+    events: list[EventName] = Field(["*"], min_length=1, description="Which events: names, login.* or *.")
+
+
+class Syslog(Section):
+    """Events to a syslog server, RFC 5424 with a JSON line as message."""
+
+    address: SyslogAddress | None = Field(
+        None, description="udp://host:514, tcp://host:601, tls://host:6514 or unix:/dev/log; not set: none."
+    )
+    facility: Facility = Field("auth", description="auth, authpriv, daemon, user or local0 to local7.")
+    ca: Path | None = Field(None, description="Authority of its certificate (PEM) with tls, not the system's.")
+    events: list[EventName] = Field(["*"], min_length=1, description="Which events: names, login.* or *.")
 
 
 class Notify(Section):
@@ -86,3 +122,5 @@ class Notify(Section):
     webhooks: list[Webhook] = Field([], description="Receivers of signed JSON: `{url, secret, events}`.")
     allow_private: list[Cidr] = Field([], description="Private networks that webhooks and the leak check may reach.")
     timeout: Duration = Field(10.0, description="For a webhook's whole answer.")
+    lines: EventFile = Field(default_factory=EventFile)
+    syslog: Syslog = Field(default_factory=Syslog)

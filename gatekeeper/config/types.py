@@ -250,6 +250,10 @@ WebhookUrl = Annotated[str, AfterValidator(forms.check_called_url)]
 RangeUrl = Annotated[str, AfterValidator(forms.check_range_url)]
 EventName = Annotated[
     str,
-    _named(r"[a-z][a-z0-9-]*(?:\.[a-z0-9-]+)*", "an event is named such as otp or password-reset"),
+    _named(
+        r"\*|[a-z][a-z0-9_-]*(?:\.[a-z0-9_-]+)*(?:\.\*)?",
+        "an event is named such as otp, password-reset, login.failure or user.lock; login.* are all under a name",
+    ),
 ]
+SyslogAddress = Annotated[str, AfterValidator(forms.check_syslog)]
 LongSecret = Annotated[SecretStr, _secret(forms.check_secret)]

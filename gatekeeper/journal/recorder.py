@@ -18,7 +18,8 @@ from gatekeeper.journal.spool import Spool
 class LoginRecorder:
     """An AttemptLog over the spool. ``direct`` takes what the disk does not; raises StoreUnavailable when both fail.
 
-    ``hide`` makes of an e-mail that nobody has what is kept of it; None: it is kept as typed.
+    ``hide`` makes of an e-mail that nobody has what is kept of it; None: it is kept as typed. ``on_kept`` hears of each
+    attempt as it is kept, not of those that are only counted.
     """
 
     def __init__(
@@ -29,12 +30,14 @@ class LoginRecorder:
         *,
         hide: Callable[[str], str] | None = None,
         on_suppressed: Callable[[str], None] = lambda _: None,
+        on_kept: Callable[[Attempt], None] = lambda _: None,
     ) -> None:
         self._spool = spool
         self._direct = direct
         self._caps = caps
         self._hide = hide
         self._on_suppressed = on_suppressed
+        self._on_kept = on_kept
 
     async def record_attempt(self, attempt: Attempt) -> None:
         """Keep it, or count it where there are too many."""
@@ -49,6 +52,7 @@ class LoginRecorder:
             await self._spool.append(ATTEMPT, orjson.dumps(as_row(attempt)))
         except StoreUnavailable:
             await self._direct.record_attempt(attempt)
+        self._on_kept(attempt)
 
 
 def _left_out(attempt: Attempt, reached: Reached) -> bytes:

@@ -28,7 +28,7 @@ def as_row(attempt: Attempt) -> dict[str, Any]:
     row["time"] = as_datetime(attempt.time).isoformat(timespec="microseconds")
     row["address"] = str(attempt.address)
     row["signals"] = [_text(signal, _LONGEST_OTHER) for signal in attempt.signals]
-    row["evidence"] = _clean(attempt.evidence) if attempt.evidence is not None else None
+    row["evidence"] = clean(attempt.evidence) if attempt.evidence is not None else None
     return row
 
 
@@ -55,14 +55,14 @@ def _text(value: str, longest: int) -> str:
     return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()[:longest]
 
 
-def _clean(value: Any) -> Any:
-    """Evidence with its texts made fit."""
+def clean(value: Any) -> Any:
+    """Evidence, or the parts of a change, with its texts made fit for PostgreSQL and JSON."""
     match value:
         case str():
             return _text(value, _LONGEST_OTHER)
         case Mapping():
-            return {_text(str(key), _LONGEST_OTHER): _clean(one) for key, one in value.items()}
+            return {_text(str(key), _LONGEST_OTHER): clean(one) for key, one in value.items()}
         case list() | tuple():
-            return [_clean(one) for one in value]
+            return [clean(one) for one in value]
         case _:
             return value

@@ -13,10 +13,12 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
+import orjson
+
 from gatekeeper.clock import Clock
 from gatekeeper.errors import StoreUnavailable
-from gatekeeper.notify.messages import Message, SendingFailed
-from gatekeeper.notify.outbox import DECOY, Parcel, unseal
+from gatekeeper.notify.messages import SendingFailed
+from gatekeeper.notify.outbox import DECOY, EVENT, Parcel, unseal
 from gatekeeper.tokens.sealing import Sealer
 
 POLL: Final = 2.0  # seconds between looks when nobody said that there is something
@@ -43,15 +45,15 @@ class Waiting(Protocol):
 
     async def postpone(self, parcel: Parcel, due: float, fault: str) -> None: ...
 
-    async def give_up(self, parcel: Parcel, fault: str, now: float) -> None:
-        """Its content is forgotten; that it failed, and why, stays."""
+    async def give_up(self, parcel: Parcel, fault: str, now: float, *, keep: bool) -> None:
+        """That it failed, and why, stays; its content only if it is to be kept, for another try by hand."""
 
 
 class Channel(Protocol):
     """One way out."""
 
-    async def send(self, message: Message, parcel: Parcel, now: float) -> None:
-        """Within a deadline of its own. Raises SendingFailed."""
+    async def send(self, content: bytes, parcel: Parcel, now: float) -> None:
+        """What the parcel holds, within a deadline of its own. Raises SendingFailed."""
 
 
 def pause_after(tries: int) -> float:
@@ -132,55 +134,52 @@ class Delivery:
             await self._outbox.done(parcel)
             return
         channel = self._channels.get(parcel.channel)
-        message = None
+        content = unseal(self._sealer, parcel)
         try:
             if channel is None:
                 raise SendingFailed(f"{parcel.channel} is not configured (any more)", final=True)
             if parcel.tries > self._tries:  # it was claimed again and again, and whoever had it died
                 raise SendingFailed("was tried too often without an end", final=True)
-            message = _opened(self._sealer, parcel)
+            if content is None:
+                raise SendingFailed("was sealed under another secret", final=True)
             if self._clock.now() >= parcel.until:
                 raise SendingFailed("is too late to be of use", final=True)
             async with asyncio.timeout(LEASE / 2):
-                await channel.send(message, parcel, self._clock.now())
+                await channel.send(content, parcel, self._clock.now())
         except SendingFailed as fault:
-            await self._failed(parcel, message, fault)
+            await self._failed(parcel, content, fault)
         except TimeoutError:
-            await self._failed(parcel, message, SendingFailed("took too long"))
+            await self._failed(parcel, content, SendingFailed("took too long"))
         except Exception as fault:  # noqa: BLE001 - see below
             # One that no channel can handle must neither come back for ever nor hold up what others wait for.
             _log.exception("a message could not be handled", extra={"channel": parcel.channel, "kind": parcel.kind})
-            await self._failed(parcel, message, SendingFailed(f"could not be handled: {type(fault).__name__}"))
+            await self._failed(parcel, content, SendingFailed(f"could not be handled: {type(fault).__name__}"))
         else:
             self._on_event(parcel.channel, "sent")
             await self._outbox.done(parcel)
 
-    async def _failed(self, parcel: Parcel, message: Message | None, fault: SendingFailed) -> None:
+    async def _failed(self, parcel: Parcel, content: bytes | None, fault: SendingFailed) -> None:
         text = str(fault)[:_LONGEST_FAULT]
         now = self._clock.now()
         due = now + pause_after(parcel.tries)
         facts = {
             "channel": parcel.channel,
             "kind": parcel.kind,
-            "to": message.to if message else None,
+            "to": _recipient(content) or parcel.address,
             "tries": parcel.tries,
         }
         if fault.final or parcel.tries >= self._tries or due >= parcel.until:
             self._on_event(parcel.channel, "given_up")
             _log.error("a message was given up: %s", text, extra=facts)
-            await self._outbox.give_up(parcel, text, now)
+            await self._outbox.give_up(parcel, text, now, keep=parcel.channel == EVENT)
         else:
             self._on_event(parcel.channel, "postponed")
             _log.warning("a message could not be sent yet: %s", text, extra=facts)
             await self._outbox.postpone(parcel, due, text)
 
 
-def _opened(sealer: Sealer, parcel: Parcel) -> Message:
-    """Raises SendingFailed for what cannot be read, by this secret or by this version."""
+def _recipient(content: bytes | None) -> str | None:
     try:
-        message = unseal(sealer, parcel)
-    except (ValueError, KeyError, TypeError):
-        raise SendingFailed("was written by another version", final=True) from None
-    if message is None:
-        raise SendingFailed("was sealed under another secret", final=True)
-    return message
+        return orjson.loads(content or b"{}").get("to")
+    except (ValueError, AttributeError):  # its channel has said that it cannot read it
+        return None

@@ -66,9 +66,12 @@ class Message:
 
     @classmethod
     def load(cls, data: bytes) -> Self:
-        """The inverse of ``dump``."""
-        fields: dict[str, Any] = orjson.loads(data)
-        return cls(Kind(fields["kind"]), fields["to"], fields["until"], fields["facts"])
+        """The inverse of ``dump``. Raises SendingFailed for what another version has written."""
+        try:
+            fields: dict[str, Any] = orjson.loads(data)
+            return cls(Kind(fields["kind"]), fields["to"], fields["until"], fields["facts"])
+        except (ValueError, KeyError, TypeError):
+            raise SendingFailed("was written by another version", final=True) from None
 
 
 class SendingFailed(Exception):  # it is one outcome of many

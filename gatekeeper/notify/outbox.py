@@ -17,6 +17,7 @@ from gatekeeper.notify.messages import Kind, Message
 from gatekeeper.tokens.sealing import Sealer
 
 DECOY = "none"  # the channel of a message that goes nowhere
+EVENT = "event"  # the channel of an event for a webhook (gatekeeper.events); what the parcel holds is its body
 _ROUND = 256  # bytes: sealed messages come in steps of this size, so that theirs says little
 
 
@@ -92,7 +93,6 @@ def seal(sealer: Sealer, message: Message, key: uuid.UUID) -> bytes:
     return sealer.seal(plain + b" " * (-len(plain) % _ROUND), str(key))
 
 
-def unseal(sealer: Sealer, parcel: Parcel) -> Message | None:
-    """The message of a parcel; None where another secret sealed it."""
-    plain = sealer.open(parcel.sealed, str(parcel.id))
-    return None if plain is None else Message.load(plain)
+def unseal(sealer: Sealer, parcel: Parcel) -> bytes | None:
+    """What a parcel holds (``Message.dump``, or an event); None where another secret sealed it."""
+    return sealer.open(parcel.sealed, str(parcel.id))

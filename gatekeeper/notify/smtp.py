@@ -53,9 +53,9 @@ class Smtp:
         except (OSError, ssl.SSLError) as fault:
             raise StartupError(f"mail.smtp.ca: {server.ca}: {fault.strerror or 'no certificates in it'}") from None
 
-    async def send(self, message: Message, parcel: Parcel, now: float) -> None:
+    async def send(self, content: bytes, parcel: Parcel, now: float) -> None:
         """Write the mail and hand it over. Raises SendingFailed."""
-        await self.hand_over(self.letters.write(message, key=str(parcel.id), now=now))
+        await self.hand_over(self.letters.write(Message.load(content), key=str(parcel.id), now=now))
 
     async def hand_over(self, mail: EmailMessage) -> None:
         """One conversation with the server. Raises SendingFailed that names the step."""

@@ -11,12 +11,11 @@ import binascii
 import hmac
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
-import orjson
 
-from gatekeeper.clock import as_datetime
+from gatekeeper.notify.envelope import envelope
 from gatekeeper.notify.messages import Message, SendingFailed
 from gatekeeper.notify.outbound import Outbound
 from gatekeeper.notify.outbox import Parcel
@@ -54,12 +53,14 @@ class Webhooks:
         self._outbound = outbound
         self._timeout = timeout
 
-    async def send(self, message: Message, parcel: Parcel, now: float) -> None:
-        """One POST. Raises SendingFailed."""
+    async def send(self, content: bytes, parcel: Parcel, now: float) -> None:
+        """One message, as the event of its kind. Raises SendingFailed."""
+        message = Message.load(content)
         data = {"to": message.to, **message.facts}
-        await self.post(parcel.address, str(parcel.id), str(message.kind), data, now)
+        name = str(parcel.id)
+        await self.post(parcel.address, name, envelope(str(message.kind), name, now, data), now)
 
-    async def post(self, url: str, name: str, event: str, data: Mapping[str, Any], now: float) -> None:
+    async def post(self, url: str, name: str, body: bytes, now: float) -> None:
         """One event to one receiver. Raises SendingFailed."""
         key = self._keys.get(url)
         if key is None:
@@ -67,8 +68,6 @@ class Webhooks:
         refusal = self._outbound.refused(url)
         if refusal is not None:
             raise SendingFailed(refusal)
-        time = as_datetime(now).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        body = orjson.dumps({"type": event, "id": name, "time": time, "data": data})
         try:
             async with (
                 self._outbound.session(self._timeout) as session,

@@ -74,6 +74,7 @@ class Metrics:
         self._tokens = self._counter("tokens", "Tokens handed out or refused.", "event")
         self._otp = self._counter("otp", "One-time codes: requested, repeated, resent, right, wrong, late.", "event")
         self._messages = self._counter("messages", "Mail and webhooks: sent, postponed, given_up.", "channel", "event")
+        self._events = self._counter("events", "Events for programs: sent, dropped.", "receiver", "event")
         self._limited = self._counter("limited", "Requests over a limit.", "limit")
         self._bans = self._counter("bans", "Automatic bans.", "source")
         self._reported = self._counter("reported", "What rules on trial would do.", "rule", "decision", "reason")
@@ -171,6 +172,10 @@ class Metrics:
     def message(self, channel: str, event: str) -> None:
         """sent, postponed, given_up."""
         self._messages.waiting[channel, event] += 1
+
+    def event(self, receiver: str, event: str, count: int) -> None:
+        """sent, dropped."""
+        self._events.waiting[receiver, event] += count
 
     def limited(self, limit: str) -> None:
         """One request over the limit of this name."""

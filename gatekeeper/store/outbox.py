@@ -66,10 +66,10 @@ class PostgresOutbox:
             "UPDATE outbox SET due_at = %s, fault = %s WHERE id = %s", (as_datetime(due), fault, parcel.id)
         )
 
-    async def give_up(self, parcel: Parcel, fault: str, now: float) -> None:
+    async def give_up(self, parcel: Parcel, fault: str, now: float, *, keep: bool) -> None:
         await self._postgres.execute(
-            "UPDATE outbox SET given_up_at = %s, fault = %s, sealed = NULL WHERE id = %s",
-            (as_datetime(now), fault, parcel.id),
+            "UPDATE outbox SET given_up_at = %s, fault = %s, sealed = CASE WHEN %s THEN sealed END WHERE id = %s",
+            (as_datetime(now), fault, keep, parcel.id),
         )
 
     async def state(self) -> OutboxState:

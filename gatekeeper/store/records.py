@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -108,10 +108,11 @@ class PostgresSessionRecords:
 
 
 class PostgresJournal:
-    """Implements ``journal.audit.AuditLog``."""
+    """Implements ``journal.audit.AuditLog``. ``on_change`` hears of each entry once it is written."""
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
+        self.on_change: Callable[[Change], None] = lambda _change: None
 
     async def record_change(self, change: Change) -> None:
         """One entry of the audit log."""
@@ -129,3 +130,4 @@ class PostgresJournal:
                 change.request_id,
             ),
         )
+        self.on_change(change)

@@ -1,0 +1,1 @@
+"""What happens, told to programs: the live stream, webhooks, JSON lines, syslog."""
