@@ -98,7 +98,9 @@ class _Queue:
     async def run(self) -> None:
         pause = _FIRST_PAUSE
         while True:
-            await self._filled.wait()
+            if not self._waiting:
+                self._filled.clear()
+                await self._filled.wait()
             if await self._hand_over():
                 pause = _FIRST_PAUSE
             else:
@@ -129,8 +131,6 @@ class _Queue:
         if self._away:
             _log.info("events are taken again", extra={"receiver": self._name})
         self._away = False
-        if not self._waiting:
-            self._filled.clear()
         return True
 
     def _failed(self, batch: list[Event], why: str) -> None:

@@ -8,8 +8,8 @@ from hashlib import sha256
 from ipaddress import ip_address, ip_network
 
 import pytest
-from aiohttp import web
 from factories import NOW
+from hook_receiver import hook_receiver
 from mail_server import silent_server
 
 from gatekeeper.notify.messages import Kind, Message, SendingFailed
@@ -22,30 +22,10 @@ LOOPBACK = (ip_network("127.0.0.0/8"),)
 MESSAGE = Message(Kind.OTP, "ada@example.com", NOW + 300, {"code": "123456", "purpose": "login", "minutes": "5"})
 
 
-class Receiver:
-    def __init__(self):
-        self.calls = []
-        self.status = 204
-        self.headers = {}
-
-    async def handle(self, request):
-        self.calls.append((request.path, dict(request.headers), await request.read()))
-        return web.Response(status=self.status, headers=self.headers)
-
-
 @pytest.fixture
 async def receiver():
-    one = Receiver()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", one.handle)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    one.port = site._server.sockets[0].getsockname()[1]
-    one.url = f"http://127.0.0.1:{one.port}/hook"
-    yield one
-    await runner.cleanup()
+    async with hook_receiver() as one:
+        yield one
 
 
 def _parcel(url):
@@ -57,7 +37,7 @@ def _hooks(url, allowed=LOOPBACK, timeout=10.0):
 
 
 async def test_an_event_is_signed_as_standard_webhooks_says(receiver):
-    await _hooks(receiver.url).send(MESSAGE, _parcel(receiver.url), NOW)
+    await _hooks(receiver.url).send(MESSAGE.dump(), _parcel(receiver.url), NOW)
     ((path, headers, body),) = receiver.calls
     assert path == "/hook"
     said = json.loads(body)
@@ -80,7 +60,7 @@ def test_a_secret_in_the_standard_form_is_base64():
 async def test_anything_but_2xx_is_a_failure_and_redirects_lead_nowhere(receiver, status, final):
     receiver.status, receiver.headers = status, {"Location": f"http://127.0.0.1:{receiver.port}/elsewhere"}
     with pytest.raises(SendingFailed, match=str(status)) as caught:
-        await _hooks(receiver.url).send(MESSAGE, _parcel(receiver.url), NOW)
+        await _hooks(receiver.url).send(MESSAGE.dump(), _parcel(receiver.url), NOW)
     assert caught.value.final is final
     assert [path for path, _, _ in receiver.calls] == ["/hook"]
 
@@ -89,14 +69,14 @@ async def test_anything_but_2xx_is_a_failure_and_redirects_lead_nowhere(receiver
 async def test_a_private_address_is_refused_unless_it_is_listed(receiver, host):
     url = f"http://{host}:{receiver.port}/hook"
     with pytest.raises(SendingFailed, match="private address"):
-        await _hooks(url, ()).send(MESSAGE, _parcel(url), NOW)
+        await _hooks(url, ()).send(MESSAGE.dump(), _parcel(url), NOW)
     assert receiver.calls == []
 
 
 async def test_a_receiver_that_left_the_configuration_gets_nothing(receiver):
     hooks = Webhooks({}, Outbound(LOOPBACK), 10.0)
     with pytest.raises(SendingFailed, match="not configured") as caught:
-        await hooks.send(MESSAGE, _parcel(receiver.url), NOW)
+        await hooks.send(MESSAGE.dump(), _parcel(receiver.url), NOW)
     assert caught.value.final
     assert receiver.calls == []
 
@@ -105,7 +85,7 @@ async def test_a_receiver_that_does_not_answer_is_given_up_in_time():
     async with silent_server() as port:
         url = f"http://127.0.0.1:{port}/"
         with pytest.raises(SendingFailed):
-            await _hooks(url, timeout=0.2).send(MESSAGE, _parcel(url), NOW)
+            await _hooks(url, timeout=0.2).send(MESSAGE.dump(), _parcel(url), NOW)
 
 
 @pytest.mark.parametrize(
@@ -147,5 +127,5 @@ async def test_a_name_with_one_private_address_is_refused_as_a_whole(monkeypatch
 
 async def test_the_environments_proxy_is_not_used(receiver, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    await _hooks(receiver.url).send(MESSAGE, _parcel(receiver.url), NOW)
+    await _hooks(receiver.url).send(MESSAGE.dump(), _parcel(receiver.url), NOW)
     assert len(receiver.calls) == 1
