@@ -137,7 +137,7 @@ async def build(
     bans = BanList(config.bans.allow, places.country)
     tokens = token_parts(config, stores, secret, metrics, bans)
     live = LiveConnections(stores.live, tokens.sessions, clock, banned=bans.of_connection)
-    telling = build_telling(config, stores, metrics, secret, clock)
+    telling = build_telling(config, stores.postgres, stores.redis, stores.journal, clock, metrics)
     running = Running(
         stores=stores,
         rules=rule_book(config, places),

@@ -102,6 +102,14 @@ def smtp_of(config: Config) -> Smtp | None:
     )
 
 
+def webhooks_of(config: Config) -> Webhooks | None:
+    """The sender of webhooks; None where none is configured."""
+    if not config.notify.webhooks:
+        return None
+    keys = {hook.url: key_of(hook.secret.get_secret_value()) for hook in config.notify.webhooks}
+    return Webhooks(keys, Outbound(config.notify.allow_private), config.notify.timeout)
+
+
 def notifier_of(config: Config, postgres: Postgres, secret: str, lines: Lines | None = None) -> Notifier:
     """What takes messages; ``lines`` is where the console's go (standard output)."""
     return Notifier(PostgresOutbox(postgres), sealer_of(secret), routes_of(config), Console(lines or _StandardOutput()))
@@ -119,9 +127,8 @@ def build_post(config: Config, running: Running, lines: Lines | None) -> Post:
     smtp = smtp_of(config)
     if smtp is not None:
         channels["smtp"] = smtp
-    if config.notify.webhooks:
-        keys = {hook.url: key_of(hook.secret.get_secret_value()) for hook in config.notify.webhooks}
-        webhooks = Webhooks(keys, Outbound(config.notify.allow_private), config.notify.timeout)
+    webhooks = webhooks_of(config)
+    if webhooks is not None:
         channels |= {"webhook": webhooks, EVENT: EventHooks(webhooks)}
     outbox = PostgresOutbox(postgres)
     delivery = Delivery(

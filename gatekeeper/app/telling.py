@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from gatekeeper.app.mail import sealer_of
-from gatekeeper.app.parts import Stores
-from gatekeeper.clock import Clock
+from gatekeeper.bootstrap import secret_of
+from gatekeeper.clock import Clock, SystemClock
 from gatekeeper.config.messages import Syslog as SyslogSection
 from gatekeeper.config.model import Config
 from gatekeeper.events.hooks import EventParcels
@@ -18,6 +20,11 @@ from gatekeeper.events.syslog import PORTS, Syslog, SyslogServer, Transport
 from gatekeeper.observe.metrics import Metrics
 from gatekeeper.store.activity import RedisActivity
 from gatekeeper.store.outbox import PostgresOutbox
+from gatekeeper.store.postgres import Postgres
+from gatekeeper.store.records import PostgresJournal
+from gatekeeper.store.redis import Redis
+
+_PATIENCE = 3.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +35,37 @@ class Telling:
     parcels: EventParcels
 
 
-def build_telling(config: Config, stores: Stores, metrics: Metrics, secret: str, clock: Clock) -> Telling:
-    """The hub with all receivers of the configuration, told of every change. Raises StartupError."""
+def build_telling(
+    config: Config, postgres: Postgres, redis: Redis, journal: PostgresJournal, clock: Clock, metrics: Metrics | None
+) -> Telling:
+    """The hub with all receivers of the configuration; it is told of what the journal writes. Raises StartupError."""
     notify = config.notify
     wanted = {hook.url: Wanted(hook.events) for hook in notify.webhooks}
-    parcels = EventParcels(PostgresOutbox(stores.postgres), sealer_of(secret), wanted, clock)
-    receivers: dict[str, Receiver] = {"activity": RedisActivity(stores.redis)}
+    sealer = sealer_of(secret_of(config.storage))
+    parcels = EventParcels(PostgresOutbox(postgres), sealer, wanted, clock)
+    receivers: dict[str, Receiver] = {"activity": RedisActivity(redis)}
     if wanted:
         receivers["webhooks"] = parcels
     if notify.lines.path is not None:
         receivers["lines"] = JsonLines(notify.lines.path, Wanted(notify.lines.events))
     if notify.syslog.address is not None:
         receivers["syslog"] = _syslog(notify.syslog.address, notify.syslog)
-    hub = Hub(receivers, metrics.event)
-    stores.journal.on_change = hub.changed
+    hub = Hub(receivers, metrics.event) if metrics else Hub(receivers)
+    journal.on_change = hub.changed
     return Telling(hub, parcels)
+
+
+@asynccontextmanager
+async def told(config: Config, postgres: Postgres, redis: Redis, journal: PostgresJournal) -> AsyncIterator[None]:
+    """Within, what a command writes into the journal is told to all receivers, before it ends.
+
+    A receiver that is away keeps the command for some seconds at most. Raises StartupError.
+    """
+    telling = build_telling(config, postgres, redis, journal, SystemClock(), None)
+    try:
+        yield
+    finally:
+        await telling.hub.flush(_PATIENCE)
 
 
 def _syslog(address: str, section: SyslogSection) -> Syslog:

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from gatekeeper.app.mail import passwords_of
+from gatekeeper.app.telling import told
 from gatekeeper.cli.invite import invite
 from gatekeeper.cli.stores import attached
 from gatekeeper.cli.tables import print_rows
@@ -125,7 +126,8 @@ async def _desk(loaded: LoadedConfig, postgres_dsn: str, redis_url: str) -> Asyn
         live = RedisSessions(redis, user_life=config.tokens.refresh_ttl + 86_400)
         accounts = Accounts(PostgresAccounts(postgres), live)
         journal, now = PostgresJournal(postgres), SystemClock.now()
-        yield Desk(accounts, PostgresFactors(postgres), passwords, journal, now, config, postgres)
+        async with told(config, postgres, redis, journal):
+            yield Desk(accounts, PostgresFactors(postgres), passwords, journal, now, config, postgres)
     finally:
         passwords.close()
         await redis.close()

@@ -21,7 +21,7 @@ from gatekeeper.notify.webhook import Webhooks
 from gatekeeper.tokens.sealing import Sealer
 
 _SPARED: Final = 5.0  # seconds in which a receiver that failed is not tried again
-_WORTH: Final = 3 * 86_400.0  # seconds that an event is worth telling
+WORTH: Final = 3 * 86_400.0  # seconds that an event is worth telling
 
 
 class EventParcels:
@@ -48,7 +48,7 @@ class EventParcels:
     def _parcel(self, event: Event, url: str) -> Parcel:
         key = uuid.uuid4()
         sealed = self._sealer.seal(event.dump(), str(key))
-        return Parcel(key, EVENT, event.type, sealed, event.time + _WORTH, url)
+        return Parcel(key, EVENT, event.type, sealed, event.time + WORTH, url)
 
 
 class EventHooks:

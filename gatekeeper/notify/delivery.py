@@ -180,6 +180,7 @@ class Delivery:
 
 def _recipient(content: bytes | None) -> str | None:
     try:
-        return orjson.loads(content or b"{}").get("to")
+        to: str | None = orjson.loads(content or b"{}").get("to")
     except (ValueError, AttributeError):  # its channel has said that it cannot read it
         return None
+    return to

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from gatekeeper.clock import as_datetime
@@ -18,6 +20,20 @@ class OutboxState:
     waiting: int
     given_up: int
     fault: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class HookParcel:
+    """What an operator sees of a parcel for a webhook."""
+
+    id: uuid.UUID
+    kind: str
+    address: str
+    created_at: datetime
+    due_at: datetime
+    tries: int
+    fault: str | None
+    given_up_at: datetime | None
 
 
 class PostgresOutbox:
@@ -83,9 +99,46 @@ class PostgresOutbox:
         row = row or {"waiting": 0, "given_up": 0, "fault": None}
         return OutboxState(row["waiting"], row["given_up"], row["fault"])
 
+    async def for_webhooks(self, count: int, parcels: Sequence[uuid.UUID] | None = None) -> list[HookParcel]:
+        """What waits for webhooks or was given up, the newest first; only ``parcels`` where given."""
+        rows = await self._postgres.fetch(
+            "SELECT id, kind, address, created_at, due_at, tries, fault, given_up_at FROM outbox"
+            " WHERE channel IN ('event', 'webhook') AND (%(ids)s::uuid[] IS NULL OR id = ANY (%(ids)s::uuid[]))"
+            " ORDER BY created_at DESC, id LIMIT %(count)s",
+            {"ids": _ids(parcels), "count": count},
+        )
+        return [HookParcel(**row) for row in rows]
+
+    async def retry(self, parcels: Sequence[uuid.UUID] | None, *, now: float, until: float) -> int:
+        """Send events that were given up again, all where None; how many there were whose content was kept."""
+        rows = await self._postgres.fetch(
+            "UPDATE outbox SET given_up_at = NULL, fault = NULL, tries = 0, due_at = %(now)s, until = %(until)s"
+            " WHERE channel = 'event' AND given_up_at IS NOT NULL AND sealed IS NOT NULL"
+            " AND (%(ids)s::uuid[] IS NULL OR id = ANY (%(ids)s::uuid[])) RETURNING id",
+            {
+                "ids": _ids(parcels),
+                "now": as_datetime(now),
+                "until": as_datetime(until),
+            },
+        )
+        return len(rows)
+
+    async def drop(self, parcels: Sequence[uuid.UUID] | None) -> int:
+        """Forget what was given up on the way to webhooks, all where None; how many there were."""
+        rows = await self._postgres.fetch(
+            "DELETE FROM outbox WHERE channel IN ('event', 'webhook') AND given_up_at IS NOT NULL"
+            " AND (%(ids)s::uuid[] IS NULL OR id = ANY (%(ids)s::uuid[])) RETURNING id",
+            {"ids": _ids(parcels)},
+        )
+        return len(rows)
+
     async def forget(self, before: float) -> None:
         """Remove what was given up before then."""
         await self._postgres.execute("DELETE FROM outbox WHERE given_up_at < %s", (as_datetime(before),))
+
+
+def _ids(parcels: Sequence[uuid.UUID] | None) -> list[uuid.UUID] | None:
+    return list(parcels) if parcels is not None else None
 
 
 def _parcel(row: dict[str, Any]) -> Parcel:
