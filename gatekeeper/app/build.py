@@ -14,9 +14,9 @@ from gatekeeper.app.bans import ban_parts
 from gatekeeper.app.edge import Edge, build_edge
 from gatekeeper.app.login_log import LoginLog, login_log
 from gatekeeper.app.mail import Post, build_post, keep_tidy, passwords_of
-from gatekeeper.app.parts import Running, TokenParts, keep_keys, load_keys, open_stores, token_parts
+from gatekeeper.app.parts import Running, Stores, TokenParts, keep_keys, load_keys, open_stores, token_parts
 from gatekeeper.app.reload import Reloader, rule_book
-from gatekeeper.app.telling import build_telling
+from gatekeeper.app.telling import Telling, build_telling
 from gatekeeper.bootstrap import secret_of
 from gatekeeper.clock import Clock, SystemClock
 from gatekeeper.config.model import Config
@@ -130,8 +130,29 @@ async def build(
 
     ``console`` is where the console sender's lines go, standard output unless given.
     """
-    clock = clock or SystemClock()
-    stores = open_stores(config, addresses.postgres, addresses.redis, clock)
+    stores = open_stores(config, addresses.postgres, addresses.redis, clock := clock or SystemClock())
+    running, tokens, telling = _running(config, stores, clock, argon2)
+    post = build_post(config, running, console)
+    telling.parcels.wake = post.delivery.wake
+    edge = build_edge(config, stores, tokens, running, access, post)
+    app = _application(config, edge)
+    app.cleanup_ctx.append(_life(running, tokens, post, telling.hub))
+    app.on_shutdown.append(running.drain)
+    return Gatekeeper(
+        app,
+        edge.entrance.before(edge.proxy.handle),
+        edge.express,
+        _internal(config, edge, running.metrics),
+        edge.health,
+        running.live,
+        Reloader(running, edge),
+        running.login_log,
+        edge.trusted,
+        running.metrics,
+    )
+
+
+def _running(config: Config, stores: Stores, clock: Clock, argon2: Argon2Cost) -> tuple[Running, TokenParts, Telling]:
     metrics, secret = Metrics(), secret_of(config.storage)
     upstreams, places = Pools(config, secret), _places(config)
     bans = BanList(config.bans.allow, places.country)
@@ -151,24 +172,7 @@ async def build(
         upstreams=upstreams,
         login_log=login_log(config, stores.login_log, metrics, secret, telling.hub.attempted),
     )
-    post = build_post(config, running, console)
-    telling.parcels.wake = post.delivery.wake
-    edge = build_edge(config, stores, tokens, running, access, post)
-    app = _application(config, edge)
-    app.cleanup_ctx.append(_life(running, tokens, post, telling.hub))
-    app.on_shutdown.append(running.drain)
-    return Gatekeeper(
-        app,
-        edge.entrance.before(edge.proxy.handle),
-        edge.express,
-        _internal(config, edge, running.metrics),
-        edge.health,
-        running.live,
-        Reloader(running, edge),
-        running.login_log,
-        edge.trusted,
-        running.metrics,
-    )
+    return running, tokens, telling
 
 
 def _life(
