@@ -22,7 +22,7 @@ from gatekeeper.store.login_rows import PostgresLoginLog
 from gatekeeper.tokens.keyring import derive
 
 FOLDER: Final = "spool"  # below data_dir
-_LAST_WORDS: Final = 3.0  # seconds at the end of a worker for what still waits; the rest is the next one's
+_LAST_WORDS: Final = 1.0  # seconds at the end of a worker for what still waits; the rest is the next one's
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from gatekeeper.config.types import AccessForm, Number, Size
 class LoginCaps(Section):
     """Login attempts a minute that one worker gives a row each; beyond, failed and refused ones are only counted."""
 
-    session: int = Field(120, ge=1, le=10_000_000, description="Of one session.")
-    address: int = Field(1_000, ge=1, le=10_000_000, description="From one address (IPv6: one /64).")
+    session: int = Field(600, ge=1, le=10_000_000, description="Of one session.")
+    address: int = Field(30_000, ge=1, le=10_000_000, description="From one address (IPv6: one /64).")
     minute: int = Field(600_000, ge=1, le=10_000_000, description="Of all together.")
 
 
