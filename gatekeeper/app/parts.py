@@ -23,6 +23,7 @@ from gatekeeper.observe.metrics import Metrics
 from gatekeeper.pools import Pools
 from gatekeeper.store.accounts import PostgresAccounts, PostgresKeys, PostgresSetupLinks
 from gatekeeper.store.live import RedisSessions
+from gatekeeper.store.login_reader import PostgresLoginReader
 from gatekeeper.store.login_rows import PostgresLoginLog
 from gatekeeper.store.postgres import Postgres
 from gatekeeper.store.records import PostgresJournal, PostgresSessionRecords
@@ -62,6 +63,7 @@ class Stores:
     records: PostgresSessionRecords
     journal: PostgresJournal
     login_log: PostgresLoginLog
+    login_reader: PostgresLoginReader
     accounts: PostgresAccounts
     setup_links: PostgresSetupLinks
     keys: PostgresKeys
@@ -93,6 +95,7 @@ def open_stores(config: Config, postgres_dsn: str, redis_url: str, clock: Clock)
         records=records,
         journal=PostgresJournal(postgres),
         login_log=PostgresLoginLog(postgres),
+        login_reader=PostgresLoginReader(postgres),
         accounts=PostgresAccounts(postgres),
         setup_links=PostgresSetupLinks(postgres),
         keys=PostgresKeys(postgres),

@@ -14,6 +14,20 @@ from gatekeeper.journal.attempts import Attempt, Result
 from policies.model import Reason
 
 COLUMNS: Final = tuple(field.name for field in dataclasses.fields(Attempt))
+_GROUPS: Final = {
+    "place": {name: name for name in ("region", "city", "latitude", "longitude", "accuracy_km")},
+    "device": {
+        "kind": "device_kind",
+        **{name: name for name in ("browser", "browser_version", "os", "os_version")},
+        "id": "device_id",
+        "user_agent": "user_agent",
+    },
+}
+_SHOWN: Final = (
+    *("id", "time", "email", "user_id", "result", "reason", "method", "factor", "address", "country", "place"),
+    *("asn", "as_org", "device", "fingerprint", "session", "signals", "evidence", "risk", "action"),
+    *("request_id", "latency_ms"),
+)
 _LONGEST: Final = {"email": 254, "user_agent": 512}  # characters
 _LONGEST_OTHER: Final = 200
 
@@ -48,6 +62,24 @@ def from_row(row: Mapping[str, Any]) -> Attempt:
             "signals": tuple(row["signals"]),
         }
     )
+
+
+def public(attempt: Attempt) -> dict[str, Any]:
+    """An attempt as programs get it: exports, archives, the API (docs/login-log.md)."""
+    row = as_row(attempt)
+    shown: dict[str, Any] = {}
+    for name in _SHOWN:
+        group = _GROUPS.get(name)
+        shown[name] = {key: row[column] for key, column in group.items()} if group else row[name]
+    return {**shown, "time": row["time"].replace("+00:00", "Z")}
+
+
+def flat(shown: Mapping[str, Any]) -> dict[str, Any]:
+    """The row, as ``as_row`` makes it, of one that ``public`` made. Raises KeyError, TypeError."""
+    row = {name: shown[name] for name in _SHOWN if name not in _GROUPS}
+    for name, group in _GROUPS.items():
+        row |= {column: shown[name][key] for key, column in group.items()}
+    return row
 
 
 def _text(value: str, longest: int) -> str:

@@ -31,7 +31,8 @@ _TYPES: Final = {
 }
 _NAMES: Final = ", ".join(COLUMNS)
 _RECORD: Final = ", ".join(f"{name} {_TYPES.get(name, 'text')}" for name in COLUMNS)
-_READ: Final = ", ".join("host(address) AS address" if name == "address" else name for name in COLUMNS)
+#: The columns as ``journal.rows.from_row`` takes them.
+READ: Final = ", ".join("host(address) AS address" if name == "address" else name for name in COLUMNS)
 _ROWS: Final = f"jsonb_to_recordset(%s::jsonb) AS row({_RECORD})"
 # Attempts that are new, and the counts of those: what comes a second time changes neither.
 _WRITE: Final = f"""
@@ -112,7 +113,7 @@ class PostgresLoginLog:
     async def latest_attempts(self, count: int) -> list[Attempt]:
         """Newest first."""
         rows = await self._postgres.fetch(
-            f"SELECT {_READ} FROM login_logs ORDER BY time DESC, id LIMIT %s",  # noqa: S608  # columns
+            f"SELECT {READ} FROM login_logs ORDER BY time DESC, id DESC LIMIT %s",  # noqa: S608  # columns
             (count,),
         )
         return [from_row(row) for row in rows]
@@ -120,7 +121,7 @@ class PostgresLoginLog:
     async def latest_of(self, user: str, count: int) -> list[Attempt]:
         """Those on one account, newest first."""
         rows = await self._postgres.fetch(
-            f"SELECT {_READ} FROM login_logs WHERE user_id = %s ORDER BY time DESC, id LIMIT %s",  # noqa: S608
+            f"SELECT {READ} FROM login_logs WHERE user_id = %s ORDER BY time DESC, id DESC LIMIT %s",  # noqa: S608
             (uuid.UUID(user), count),
         )
         return [from_row(row) for row in rows]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
 import psycopg2
@@ -135,7 +135,7 @@ class Postgres:
 
     async def stream(
         self, sql: str, params: Params = _NONE, *, batch: int = 500
-    ) -> AsyncIterator[list[dict[str, Any]]]:
+    ) -> AsyncGenerator[list[dict[str, Any]], None]:
         """The rows of a large read, ``batch`` at a time, out of one snapshot and in constant memory.
 
         Holds one of the connections meanwhile. Use within ``contextlib.aclosing`` where the loop may be left early.

@@ -7,7 +7,7 @@ import json
 
 from attempts import full_attempt
 
-from gatekeeper.journal.rows import COLUMNS, as_row, from_row
+from gatekeeper.journal.rows import COLUMNS, as_row, flat, from_row, public
 
 
 def test_an_attempt_comes_back_as_it_was():
@@ -31,3 +31,19 @@ def test_text_that_postgres_refuses_is_made_fit_and_bounded():
     assert row["email"].startswith("a\ufffdb?c")
     assert (len(row["email"]), len(row["user_agent"])) == (254, 512)
     assert row["evidence"] == {"odd\ufffd": ["?", {"deep": "\ufffd"}]}
+
+
+def test_a_row_for_programs_says_all_and_can_be_turned_back():
+    row = as_row(full_attempt())
+    shown = public(full_attempt())
+    assert shown["place"] == {
+        "region": "Hamburg",
+        "city": "Hamburg",
+        "latitude": 53.55,
+        "longitude": 9.99,
+        "accuracy_km": 20.0,
+    }
+    assert shown["device"]["kind"] == "desktop"
+    assert (shown["time"], shown["as_org"]) == ("2027-01-15T08:00:00.000000Z", "Example Net")
+    assert flat(shown) == {**row, "time": shown["time"]}
+    assert from_row(flat(shown)) == full_attempt()

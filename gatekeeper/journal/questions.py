@@ -1,0 +1,100 @@
+"""What is asked of the login log: rows by filter, a page at a time, and counts over time. For panel and commands."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
+from typing import Protocol
+
+from gatekeeper.journal.attempts import Attempt, Result
+from policies.model import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class LoginFilter:
+    """Attempts for which all that is set holds; times in Unix seconds, ``since`` included, ``until`` not.
+
+    ``email`` is one as it was typed, ``network`` where the address is in, ``signal`` one of several it may carry,
+    ``risk`` the least.
+    """
+
+    since: float | None = None
+    until: float | None = None
+    result: Result | None = None
+    reason: Reason | None = None
+    method: str | None = None
+    user_id: str | None = None
+    email: str | None = None
+    network: IPv4Network | IPv6Network | None = None
+    country: str | None = None
+    asn: int | None = None
+    device_kind: str | None = None
+    session: str | None = None
+    signal: str | None = None
+    risk: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The last attempt of a page: the next one begins behind it (keyset pagination)."""
+
+    time: float
+    id: uuid.UUID
+
+
+class Grain(StrEnum):
+    """How long a bucket of counts is."""
+
+    MINUTE = "minute"
+    HOUR = "hour"
+    DAY = "day"
+
+
+class Dimension(StrEnum):
+    """What counts are kept by."""
+
+    RESULT = "result"
+    REASON = "reason"
+    COUNTRY = "country"
+    DEVICE = "device"
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A bucket: its start in Unix seconds, the values of the dimensions that were asked for ("" is none or unknown).
+
+    ``suppressed`` attempts have no rows: there were too many like them.
+    """
+
+    start: float
+    values: tuple[str, ...]
+    attempts: int
+    suppressed: int
+
+
+@dataclass(frozen=True, slots=True)
+class CountFilter:
+    """Which counts; times in Unix seconds, ``since`` included, ``until`` not."""
+
+    since: float
+    until: float
+    result: Result | None = None
+    reason: Reason | None = None
+    country: str | None = None
+    device: str | None = None
+
+
+class LoginReader(Protocol):
+    """The login log as it can be asked. Raises StoreUnavailable."""
+
+    async def page(self, wanted: LoginFilter, *, count: int, after: Seen | None = None) -> list[Attempt]:
+        """The newest first."""
+
+    async def find(self, attempt: uuid.UUID) -> Attempt | None:
+        """One attempt by its id."""
+
+    async def counts(self, grain: Grain, wanted: CountFilter, by: Sequence[Dimension] = ()) -> list[Count]:
+        """The oldest first; a bucket without attempts is not there."""

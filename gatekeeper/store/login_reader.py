@@ -1,0 +1,114 @@
+"""Reads the login log: pages, counts, exports. Implements ``journal.questions.LoginReader``; built by app and cli."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import AsyncGenerator, Sequence
+from typing import Final
+
+from gatekeeper.clock import as_datetime
+from gatekeeper.journal.attempts import Attempt
+from gatekeeper.journal.questions import Count, CountFilter, Dimension, Grain, LoginFilter, Seen
+from gatekeeper.journal.rows import from_row
+from gatekeeper.store.login_rows import READ
+from gatekeeper.store.postgres import Postgres
+
+_AT_ONCE: Final = 1000  # rows of an export that are in memory
+_EQUAL: Final = ("result", "reason", "method", "email", "country", "asn", "device_kind", "session")
+
+#: A row as programs get it (docs/login-log.md); ``journal.rows.public`` makes the same of an Attempt.
+LINE: Final = """
+json_build_object(
+    'id', id, 'time', to_char(time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+    'email', email, 'user_id', user_id, 'result', result, 'reason', reason, 'method', method, 'factor', factor,
+    'address', host(address), 'country', country,
+    'place', json_build_object('region', region, 'city', city, 'latitude', latitude, 'longitude', longitude,
+                               'accuracy_km', accuracy_km),
+    'asn', asn, 'as_org', as_org,
+    'device', json_build_object('kind', device_kind, 'browser', browser, 'browser_version', browser_version,
+                                'os', os, 'os_version', os_version, 'id', device_id, 'user_agent', user_agent),
+    'fingerprint', fingerprint, 'session', session, 'signals', signals, 'evidence', evidence, 'risk', risk,
+    'action', action, 'request_id', request_id, 'latency_ms', latency_ms
+)::text AS line"""
+
+
+class PostgresLoginReader:
+    """Reads of any length; a page and a chart take milliseconds, over ten million rows too."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+
+    async def page(self, wanted: LoginFilter, *, count: int, after: Seen | None = None) -> list[Attempt]:
+        """As ``LoginReader`` says."""
+        where, params = _where(wanted)
+        if after is not None:
+            where.append("(time, id) < (%s, %s)")
+            params += [as_datetime(after.time), after.id]
+        rows = await self._postgres.fetch(
+            f"SELECT {READ} FROM login_logs{_all_of(where)} ORDER BY time DESC, id DESC LIMIT %s",  # noqa: S608
+            [*params, count],
+        )
+        return [from_row(row) for row in rows]
+
+    async def find(self, attempt: uuid.UUID) -> Attempt | None:
+        """As ``LoginReader`` says."""
+        row = await self._postgres.fetch_one(
+            f"SELECT {READ} FROM login_logs WHERE id = %s LIMIT 1",  # noqa: S608  # columns
+            (attempt,),
+        )
+        return from_row(row) if row else None
+
+    async def counts(self, grain: Grain, wanted: CountFilter, by: Sequence[Dimension] = ()) -> list[Count]:
+        """As ``LoginReader`` says."""
+        where = ["grain = %s", "bucket >= %s", "bucket < %s"]
+        params: list[object] = [grain, as_datetime(wanted.since), as_datetime(wanted.until)]
+        for name in Dimension:
+            value = getattr(wanted, name)
+            if value is not None:
+                where.append(f"{name} = %s")
+                params.append(value)
+        columns = ", ".join(["bucket", *by])
+        rows = await self._postgres.fetch(
+            f"SELECT {columns}, sum(attempts)::bigint AS attempts, sum(suppressed)::bigint AS suppressed"  # noqa: S608
+            f" FROM login_counts{_all_of(where)} GROUP BY {columns} ORDER BY {columns}",
+            params,
+        )
+        return [
+            Count(row["bucket"].timestamp(), tuple(row[name] for name in by), row["attempts"], row["suppressed"])
+            for row in rows
+        ]
+
+    async def lines(self, wanted: LoginFilter) -> AsyncGenerator[list[str], None]:
+        """Every row that fits as a line of JSON, the oldest first, some at a time and in constant memory."""
+        where, params = _where(wanted)
+        sql = f"SELECT {LINE} FROM login_logs{_all_of(where)} ORDER BY time, id"  # noqa: S608
+        async with contextlib.aclosing(self._postgres.stream(sql, params, batch=_AT_ONCE)) as batches:
+            async for rows in batches:
+                yield [row["line"] for row in rows]
+
+
+def _where(wanted: LoginFilter) -> tuple[list[str], list[object]]:
+    """Conditions, and the parameters for them."""
+    where: list[str] = []
+    params: list[object] = []
+
+    def add(condition: str, value: object) -> None:
+        if value is not None:
+            where.append(condition)
+            params.append(value)
+
+    add("time >= %s", None if wanted.since is None else as_datetime(wanted.since))
+    add("time < %s", None if wanted.until is None else as_datetime(wanted.until))
+    for name in _EQUAL:
+        add(f"{name} = %s", getattr(wanted, name))
+    add("user_id = %s", None if wanted.user_id is None else uuid.UUID(wanted.user_id))
+    add("address <<= %s::inet", wanted.network)
+    # Those with signals have an index of their own, and whatever has a risk has signals.
+    add("signals <> '{}' AND signals @> ARRAY[%s]", wanted.signal)
+    add("signals <> '{}' AND risk >= %s", wanted.risk)
+    return where, params
+
+
+def _all_of(where: Sequence[str]) -> str:
+    return f" WHERE {' AND '.join(where)}" if where else ""
