@@ -44,6 +44,14 @@ _HAPPENED: Final[Mapping[Result, str]] = {
     Result.FAILURE: later("Failed to sign in"),
     Result.BLOCKED: later("Blocked after too many attempts"),
 }
+#: A right password that a second step should follow is neither; its owner should know it from a wrong one.
+_WHY: Final[Mapping[Reason, str]] = {
+    Reason.MFA_REQUIRED: later("First step passed, second step asked for"),
+    Reason.MFA_INVALID: later("Failed at the second step"),
+    Reason.EMAIL_UNVERIFIED: later("Right password, but the e-mail is not confirmed yet"),
+    Reason.BANNED: later("Blocked"),
+}
+_HALFWAY: Final = frozenset({Reason.MFA_REQUIRED, Reason.EMAIL_UNVERIFIED})
 
 
 class OwnAttempts(Protocol):
@@ -250,9 +258,11 @@ def _shown(account: Account, language: Language) -> dict[str, object]:
 
 
 def _attempt(attempt: Attempt, now: float, language: Language) -> dict[str, object]:
+    why = _WHY.get(attempt.reason) if attempt.reason else None
+    bad = "" if attempt.reason in _HALFWAY else "danger"
     return {
-        "good": attempt.result is Result.SUCCESS,
-        "what": language.say(_HAPPENED[attempt.result]),
+        "mark": "good" if attempt.result is Result.SUCCESS else bad,
+        "what": language.say(why or _HAPPENED[attempt.result]),
         "device": device_in(language, attempt.user_agent),
         "country": language.country(attempt.country),
         "address": str(attempt.address),

@@ -152,3 +152,16 @@ async def test_an_admin_who_takes_their_time_confirms_the_password_and_adds_a_fa
     assert "otpauth:" in await answer.text()
     panel = await browser.get("/_gate/step-up?next=%2F_gate%2Fadmin%2F&acr_values=2fa")
     assert panel.headers["Location"].startswith(HOME)
+
+
+async def test_the_owner_can_tell_a_login_that_stopped_halfway_from_a_wrong_password(gate, ada, app):
+    """A right password that no second step followed says that somebody knows it."""
+    browser, challenge, _ = await _second(gate)
+    await browser.submit("/_gate/second-factor", {"challenge": challenge, "method": "totp", "code": "000000"})
+    await Browser(gate).sign_in(EMAIL, "a wrong password")
+    answer = await ada.get("/_gate/account")
+    seen = (await text_of(answer)).partition("Recent activity")[2]
+    for told in ("First step passed, second step asked for", "Failed at the second step", "Failed to sign in"):
+        assert told in seen
+    marks = re.findall(r'<span class="dot ([a-z]*)"', await answer.text())
+    assert sorted(marks) == ["", "danger", "danger", "good"]
