@@ -139,6 +139,9 @@ class MemoryRecords:
             if record is not None and record.ended_at is None:
                 self.records[session] = replace(record, ended_at=now, end_reason=reason)
 
+    async def find(self, session: str) -> SessionRecord | None:
+        return self.records.get(session)
+
     async def open_of(self, user: str, now: float) -> list[SessionRecord]:
         mine = [
             record

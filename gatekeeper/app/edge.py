@@ -11,7 +11,7 @@ from aiohttp import web
 
 from admin.app import Panel
 from gatekeeper.app.logins import Logins, build_logins, factor_endpoints
-from gatekeeper.app.mail import MailServices, Post, build_mail_services, mail_endpoints
+from gatekeeper.app.mail import MailServices, Post, build_mail_services, mail_endpoints, notices_of
 from gatekeeper.app.pages import build_pages, build_theme
 from gatekeeper.app.parts import Running, Stores, TokenParts
 from gatekeeper.config.model import Config
@@ -63,7 +63,7 @@ def _identity(config: Config, tokens: TokenParts, running: Running, logins: Logi
         keys=tokens.ring,
         places=running.places,
         audit=stores.journal,
-        tell_changed=services.recovery.tell_changed,
+        notices=logins.notices,
     )
 
 
@@ -154,7 +154,7 @@ def build_edge(
     trusted = TrustedProxies(networks(config))
     gate = _gate(config, tokens, running, hosts)
     headers = IdentityHeaders(Assertions(tokens.ring, config.public_url), running.places)
-    logins = build_logins(config, tokens, running, post.notifier)
+    logins = build_logins(config, tokens, running, notices_of(config, post))
     services = build_mail_services(config, running, logins, post)
     identity = _identity(config, tokens, running, logins, services)
     second, factors = factor_endpoints(config, tokens, identity, logins)

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from gatekeeper.app.parts import Running, TokenParts
 from gatekeeper.config.model import Config
 from gatekeeper.identity.accounts import Accounts
+from gatekeeper.identity.arrivals import Arrivals
 from gatekeeper.identity.challenges import Challenges
 from gatekeeper.identity.endpoints import Identity
 from gatekeeper.identity.factor_endpoints import FactorEndpoints
@@ -19,7 +20,6 @@ from gatekeeper.identity.factors.recovery_codes import RecoveryCodes
 from gatekeeper.identity.factors.totp import Totp
 from gatekeeper.identity.guard import AttemptGuard
 from gatekeeper.identity.limits import AttemptCounter, LimitsCounter
-from gatekeeper.identity.links import Addresses
 from gatekeeper.identity.login import PasswordLogin
 from gatekeeper.identity.notices import Notices
 from gatekeeper.identity.passkey_login import PasskeyLogin
@@ -27,7 +27,7 @@ from gatekeeper.identity.second_endpoints import SecondEndpoints
 from gatekeeper.identity.second_step import SecondStep
 from gatekeeper.identity.step_up import StepUps
 from gatekeeper.inbound import HostList
-from gatekeeper.notify.outbox import Notifier
+from gatekeeper.journal.audit import AuditLog
 from gatekeeper.store.challenges import RedisChallenges
 from gatekeeper.store.factors import PostgresFactors
 from gatekeeper.tokens.keyring import derive
@@ -50,6 +50,7 @@ class Logins:
     enrolment: Enrolment
     passkeys: Passkeys | None
     passkey_login: PasskeyLogin | None
+    notices: Notices
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def _challenges(config: Config, running: Running) -> Challenges:
     return Challenges(store, secret=secret, attempts=config.otp.attempts)
 
 
-def build_logins(config: Config, tokens: TokenParts, running: Running, notifier: Notifier) -> Logins:
+def build_logins(config: Config, tokens: TokenParts, running: Running, notices: Notices) -> Logins:
     """All of it."""
     stores, roles = running.stores, config.mfa.require_for_roles
     accounts = Accounts(stores.accounts, stores.live)
@@ -132,11 +133,29 @@ def build_logins(config: Config, tokens: TokenParts, running: Running, notifier:
         attempts,
         running.bans.bans,
         running.bans.strikes,
+        Arrivals(stores.records, tokens.devices, notices),
         required_roles=roles,
     )
+    tokens.sessions.on_theft = notices.token_stolen
     login = PasswordLogin(accounts, running.passwords, second, attempts, guard)
     step_ups = StepUps(login, tokens.sessions, checks, challenges, running.bans.strikes, required_roles=roles)
-    enrolment = Enrolment(
+    enrolment = _enrolment(parts, checks, step_ups, challenges, tokens, stores.journal, notices)
+    passkey_login = _passkey_login(config, running, accounts, parts.passkeys, challenges, second)
+    return Logins(
+        accounts, challenges, login, second, checks, step_ups, enrolment, parts.passkeys, passkey_login, notices
+    )
+
+
+def _enrolment(
+    parts: _Factors,
+    checks: FactorChecks,
+    step_ups: StepUps,
+    challenges: Challenges,
+    tokens: TokenParts,
+    audit: AuditLog,
+    notices: Notices,
+) -> Enrolment:
+    return Enrolment(
         parts.store,
         parts.totp,
         parts.recovery_codes,
@@ -146,11 +165,9 @@ def build_logins(config: Config, tokens: TokenParts, running: Running, notifier:
         step_ups,
         challenges,
         tokens.sessions,
-        stores.journal,
-        Notices(notifier, Addresses(config.public_url, config.prefix)),
+        audit,
+        notices,
     )
-    passkey_login = _passkey_login(config, running, accounts, parts.passkeys, challenges, second)
-    return Logins(accounts, challenges, login, second, checks, step_ups, enrolment, parts.passkeys, passkey_login)
 
 
 def _passkey_login(

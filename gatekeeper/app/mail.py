@@ -13,6 +13,7 @@ from gatekeeper.app.parts import Running
 from gatekeeper.config.model import Config
 from gatekeeper.errors import StoreUnavailable
 from gatekeeper.events.hooks import EventHooks
+from gatekeeper.identity.disowning import Disowning
 from gatekeeper.identity.email_proofs import EmailProofs
 from gatekeeper.identity.endpoints import Identity
 from gatekeeper.identity.factors.otp import OneTimeCodes, OtpSettings
@@ -20,6 +21,7 @@ from gatekeeper.identity.leaks import PwnedRanges
 from gatekeeper.identity.limits import LimitsCounter
 from gatekeeper.identity.links import Addresses
 from gatekeeper.identity.mail_endpoints import MailEndpoints
+from gatekeeper.identity.notices import Notices
 from gatekeeper.identity.otp_login import OtpLogin
 from gatekeeper.identity.passwords import Argon2Cost, PasswordRules, Passwords
 from gatekeeper.identity.recovery import Recovery
@@ -63,6 +65,7 @@ class MailServices:
     proofs: EmailProofs
     recovery: Recovery
     registration: Registration
+    disowning: Disowning
 
 
 class _StandardOutput:
@@ -144,6 +147,11 @@ def build_post(config: Config, running: Running, lines: Lines | None) -> Post:
     return Post(outbox, PostgresLinks(postgres), notifier, delivery)
 
 
+def notices_of(config: Config, post: Post) -> Notices:
+    """What tells owners of changes."""
+    return Notices(post.notifier, post.links, Addresses(config.public_url, config.prefix))
+
+
 async def keep_tidy(post: Post, running: Running) -> None:
     """Forget old links and messages now and then, for ever, until cancelled."""
     while True:
@@ -186,6 +194,7 @@ def _proofs(running: Running, logins: Logins, post: Post, codes: OneTimeCodes, a
         logins.step_ups,
         running.bans.strikes,
         logins.login.confirm,
+        logins.notices,
     )
 
 
@@ -216,6 +225,7 @@ def build_mail_services(config: Config, running: Running, logins: Logins, post: 
         stores.journal,
         counter,
         addresses,
+        logins.notices,
         per_address=config.limits.forgot_per_ip,
         per_email=config.otp.limit,
         counter_secret=derive(running.secret, "attempt-counters"),
@@ -230,7 +240,8 @@ def build_mail_services(config: Config, running: Running, logins: Logins, post: 
         counter,
         RegistrationSettings(config.registration_mode, config.registration.verify_email, config.limits.register_per_ip),
     )
-    return MailServices(codes, otp_login, proofs, recovery, registration)
+    disowning = Disowning(accounts, post.links, stores.journal, addresses)
+    return MailServices(codes, otp_login, proofs, recovery, registration, disowning)
 
 
 def mail_endpoints(config: Config, identity: Identity, services: MailServices) -> MailEndpoints:

@@ -17,6 +17,7 @@ from gatekeeper.pages.confirm_email import ConfirmEmailPage
 from gatekeeper.pages.factors import FactorPages
 from gatekeeper.pages.frame import Frame
 from gatekeeper.pages.next import origins_of
+from gatekeeper.pages.not_me import NotMePage
 from gatekeeper.pages.recovery import RecoveryPages
 from gatekeeper.pages.register import RegisterPages
 from gatekeeper.pages.second_factor import SecondFactorPages
@@ -76,6 +77,7 @@ def build_pages(
         codes=codes,
         recovery=RecoveryPages(frame, mail.recovery, rules),
         confirm_email=ConfirmEmailPage(frame, mail.proofs),
+        not_me=NotMePage(frame, mail.disowning),
         account=_account_pages(tokens, running, frame, logins, mail, codes),
         factors=FactorPages(
             frame,

@@ -24,6 +24,7 @@ from gatekeeper.identity.links import (
     new_token,
     well_formed,
 )
+from gatekeeper.identity.notices import Notices
 from gatekeeper.identity.second_step import CodeStrikes
 from gatekeeper.identity.step_up import StepUps
 from gatekeeper.journal.audit import AuditLog, Change
@@ -66,6 +67,7 @@ class EmailProofs:
         step_ups: StepUps,
         strikes: CodeStrikes,
         confirm_password: ConfirmPassword,
+        notices: Notices,
     ) -> None:
         self._accounts = accounts
         self._codes = codes
@@ -76,6 +78,7 @@ class EmailProofs:
         self._step_ups = step_ups
         self._strikes = strikes
         self._confirm_password = confirm_password
+        self._notices = notices
 
     async def ask(self, email: str, caller: Caller, now: float) -> Asked:
         """Link and code to an e-mail that has yet to be verified; the same answer for any other.
@@ -116,15 +119,16 @@ class EmailProofs:
         taken = await self._accounts.find_by_email(email)
         recipient = Recipient(email, None if taken else account)
         whom = f"{who.subject}\0{email}"
-        asked, code = await self._codes.open(recipient, Purpose.CHANGE_EMAIL, caller, now, whom=whom)
+        asked, code = await self._codes.open(
+            recipient, Purpose.CHANGE_EMAIL, caller, now, whom=whom, epoch=account.state.epoch
+        )
         if code is not None:
             link = await self._new_link(LinkPurpose.CHANGE_EMAIL, who.subject, None if taken else email, now)
             if taken is not None:
                 await self.tell_taken(taken.state.email, now)
             else:
                 await self._codes.send(recipient, Purpose.CHANGE_EMAIL, code, now, link=link)
-            facts = {"address": email, "forgot": self._addresses.forgot}
-            await self._notifier.send(Message(Kind.EMAIL_CHANGING, account.state.email, now + CONFIRM_LIFE, facts), now)
+            await self._notices.email_changing(account.state, email, caller, now)
             await self._note("user.email-change-asked", who.subject, caller, now, after={"email": email})
         return asked
 
@@ -193,7 +197,9 @@ class EmailProofs:
         account = await self._accounts.find(answered.user) if answered.user else None
         email = self._codes.email_of(answered)
         changes = answered.purpose is Purpose.CHANGE_EMAIL
-        if account is None or (not changes and account.state.email != email):
+        # A change that was begun before the sessions ended (a new password, "this was not me") is void.
+        void = changes and account is not None and answered.facts.get("epoch") != str(account.state.epoch)
+        if account is None or void or (not changes and account.state.email != email):
             raise Problem(401, Reason.OTP_INVALID, "The code is not right.")
         return await self.prove(account.state, email, caller, now)
 
@@ -215,9 +221,7 @@ class EmailProofs:
         await self._note(
             "user.email", after.id, caller, now, before={"email": before.email}, after={"email": after.email}
         )
-        for address in (before.email, after.email):
-            facts = {"address": after.email}
-            await self._notifier.send(Message(Kind.EMAIL_CHANGED, address, now + CONFIRM_LIFE, facts), now)
+        await self._notices.email_changed(before, after, caller, now)
         return after
 
     async def _new_link(self, purpose: LinkPurpose, user: str | None, email: str | None, now: float) -> str:

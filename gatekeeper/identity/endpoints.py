@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import limits
@@ -29,6 +28,7 @@ from gatekeeper.identity.bodies import (
 from gatekeeper.identity.caller import Caller
 from gatekeeper.identity.limits import AttemptCounter, take_or_refuse
 from gatekeeper.identity.login import PasswordLogin
+from gatekeeper.identity.notices import Notices
 from gatekeeper.identity.passwords import Passwords
 from gatekeeper.identity.second_step import refused_for
 from gatekeeper.inbound import InboundRequest
@@ -77,7 +77,7 @@ def token_answer(pair: TokenPair, *, cookies: bool) -> dict[str, object]:
 
 
 class Identity:
-    """The handlers; ``routes`` puts them under the prefix. ``tell_changed`` tells owners of a new password."""
+    """The handlers; ``routes`` puts them under the prefix."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class Identity:
         keys: KeyRing,
         places: PlaceFinder,
         audit: AuditLog,
-        tell_changed: Callable[[UserState, float], Awaitable[None]],
+        notices: Notices,
     ) -> None:
         self._settings = settings
         self._accounts = accounts
@@ -112,7 +112,7 @@ class Identity:
         self._keys = keys
         self._places = places
         self._audit = audit
-        self._tell_changed = tell_changed
+        self._notices = notices
 
     def routes(self, prefix: str) -> list[web.RouteDef]:
         """The routes under ``prefix``."""
@@ -256,7 +256,7 @@ class Identity:
         if user is None:
             raise Problem(401, Reason.SESSION_ENDED)
         await self._note(inbound, user.id, "user.password", user.id)
-        await self._tell_changed(user, inbound.received)
+        await self._notices.password_changed(user, self.caller(inbound), inbound.received)
         return user
 
     async def jwks(self, request: web.Request) -> web.Response:

@@ -28,6 +28,7 @@ class LinkPurpose(StrEnum):
     VERIFY_EMAIL = "verify-email"
     CHANGE_EMAIL = "change-email"
     INVITATION = "invitation"
+    NOT_ME = "not-me"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class LinkStore(Protocol):
     """Links in PostgreSQL. Each method is one statement or transaction; all raise StoreUnavailable."""
 
     async def add(self, link: Link) -> None:
-        """The user's older links of this purpose end; so do an e-mail's older invitations."""
+        """The user's older links of this purpose end (not those of NOT_ME); so do an e-mail's older invitations."""
 
     async def find(self, token_hash: bytes, purposes: Sequence[LinkPurpose], now: float) -> Link | None:
         """A link that could be used now."""
@@ -64,6 +65,11 @@ class LinkStore(Protocol):
 
     async def confirm_code(self, user: str, email: str, now: float) -> UserState | None:
         """The same for a code that was right: ``email`` is verified, and becomes the user's where it is not yet."""
+
+    async def disown(self, token_hash: bytes, now: float) -> UserState | None:
+        """Spend a NOT_ME link: sessions, password, pending changes, and what was added since, are gone; the e-mail is
+        that of the link. Raises Conflict where somebody else has it by now.
+        """
 
     async def accept(self, token_hash: bytes, state: UserState, password_hash: str, now: float) -> UserState | None:
         """Spend an invitation and make the account, with its roles. Raises Conflict where the e-mail is taken."""
@@ -99,6 +105,9 @@ class Addresses:
 
     def register(self, token: str) -> str:
         return f"{self._base}/register?invite={token}"
+
+    def not_me(self, token: str) -> str:
+        return f"{self._base}/not-me?token={token}"
 
     @property
     def login(self) -> str:

@@ -14,7 +14,6 @@ from gatekeeper.identity.challenges import Purpose
 from gatekeeper.identity.factors.otp import OneTimeCodes
 from gatekeeper.identity.limits import AttemptCounter, account_key, take_or_refuse
 from gatekeeper.identity.links import (
-    CONFIRM_LIFE,
     RESET_LIFE,
     Addresses,
     Link,
@@ -24,6 +23,7 @@ from gatekeeper.identity.links import (
     new_token,
     well_formed,
 )
+from gatekeeper.identity.notices import Notices
 from gatekeeper.identity.passwords import Passwords
 from gatekeeper.inbound import rate_key
 from gatekeeper.journal.audit import AuditLog, Change
@@ -48,6 +48,7 @@ class Recovery:
         audit: AuditLog,
         counter: AttemptCounter,
         addresses: Addresses,
+        notices: Notices,
         *,
         per_address: limits.RateLimitItem,
         per_email: limits.RateLimitItem,
@@ -61,6 +62,7 @@ class Recovery:
         self._audit = audit
         self._counter = counter
         self._addresses = addresses
+        self._notices = notices
         self._per_address = per_address
         self._per_email = per_email
         self._secret = counter_secret
@@ -109,10 +111,5 @@ class Recovery:
             request_id=caller.request_id,
         )
         await self._audit.record_change(change)
-        await self.tell_changed(state, now)
+        await self._notices.password_changed(state, caller, now)
         return state
-
-    async def tell_changed(self, user: UserState, now: float) -> None:
-        """Tell the owner that the password is another. Raises StoreUnavailable."""
-        facts = {"forgot": self._addresses.forgot}
-        await self._notifier.send(Message(Kind.PASSWORD_CHANGED, user.email, now + CONFIRM_LIFE, facts), now)

@@ -12,6 +12,7 @@ from typing import Final, NoReturn, Protocol
 
 from gatekeeper.errors import Problem
 from gatekeeper.identity.accounts import Accounts
+from gatekeeper.identity.arrivals import Arrivals
 from gatekeeper.identity.caller import Caller
 from gatekeeper.identity.challenges import Challenge, Challenges, Purpose
 from gatekeeper.identity.factors.checks import FactorChecks, FactorShown
@@ -61,6 +62,7 @@ class SecondStep:
         attempts: AttemptLog,
         bans: BanList,
         strikes: CodeStrikes,
+        arrivals: Arrivals,
         *,
         required_roles: Collection[str],
     ) -> None:
@@ -72,6 +74,7 @@ class SecondStep:
         self._attempts = attempts
         self._bans = bans
         self._strikes = strikes
+        self._arrivals = arrivals
         self._required_roles = frozenset(required_roles)
 
     def required(self, roles: Collection[str]) -> bool:
@@ -162,6 +165,7 @@ class SecondStep:
     async def _open(
         self, first: FirstStep, caller: Caller, now: float, *, must_enrol: bool = False, factor: Method | None = None
     ) -> TokenPair:
+        new = await self._arrivals.unusual(first.user.id, caller, now) if first.method is not None else None
         pair = await self._sessions.open(
             first.user,
             caller.origin(),
@@ -171,6 +175,8 @@ class SecondStep:
             must_enrol=must_enrol,
         )
         await self._record(first, Result.SUCCESS, None, caller, now, session=pair.session.id, factor=factor)
+        if new is not None:
+            await self._arrivals.tell(first.user, new, caller, now)
         return pair
 
     async def _record(

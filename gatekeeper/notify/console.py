@@ -21,5 +21,10 @@ class Console:
             for name, word in shown.items()
             if name in message.facts
         ]
+        if message.facts.get("not_me"):
+            said += [
+                f"Notice for {message.to}: {message.kind}",
+                f"Link for {message.to} (not-me): {message.facts['not_me']}",
+            ]
         for line in said or [f"Notice for {message.to}: {message.kind}"]:
             self._lines.write(f"{escaped(line)}\n".encode())

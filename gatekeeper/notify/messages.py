@@ -24,25 +24,30 @@ class Kind(StrEnum):
     FACTOR_ADDED = "factor-added"
     FACTOR_REMOVED = "factor-removed"
     RECOVERY_CODES = "recovery-codes-renewed"
+    NEW_SIGN_IN = "new-sign-in"
+    TOKEN_STOLEN = "token-stolen"
     INVITATION = "invitation"
     TEST = "test"
 
 
-#: Where and when something was done to an account, on what, and where its owner goes on from there.
-_SEEN: Final = ("when", "device", "from_address", "place", "account", "forgot")
+#: Where and when something was done to an account, on what, and where its owner goes on from there; ``not_me`` is empty
+#: in what goes to an address that the account has only now.
+_SEEN: Final = ("when", "device", "from_address", "place", "account", "not_me")
 #: What the templates of a kind may speak of, each a short text.
 FACTS: Final[Mapping[Kind, tuple[str, ...]]] = {
     Kind.OTP: ("code", "purpose", "minutes"),
     Kind.VERIFY_EMAIL: ("code", "purpose", "minutes", "link"),
     Kind.EMAIL_TAKEN: ("link", "forgot"),
     Kind.PASSWORD_RESET: ("link", "minutes"),
-    Kind.PASSWORD_CHANGED: ("forgot",),
+    Kind.PASSWORD_CHANGED: _SEEN,
     Kind.CHANGE_EMAIL: ("code", "purpose", "minutes", "link"),
-    Kind.EMAIL_CHANGING: ("address", "forgot"),
-    Kind.EMAIL_CHANGED: ("address",),
+    Kind.EMAIL_CHANGING: ("address", *_SEEN),
+    Kind.EMAIL_CHANGED: ("address", *_SEEN),
     Kind.FACTOR_ADDED: ("what", *_SEEN),
     Kind.FACTOR_REMOVED: ("what", *_SEEN),
     Kind.RECOVERY_CODES: _SEEN,
+    Kind.NEW_SIGN_IN: ("what", *_SEEN),
+    Kind.TOKEN_STOLEN: _SEEN,
     Kind.INVITATION: ("link", "days"),
     Kind.TEST: (),
 }

@@ -38,6 +38,7 @@ _DONE: Final[Mapping[str, str]] = {
     "password": later("Your password is changed, and your other sessions have ended."),
     "session": later("The session has ended."),
     "sessions": later("All your other sessions have ended."),
+    "not-me": later("All your other sessions have ended. Now set a new password: somebody else may know yours."),
 }
 _HAPPENED: Final[Mapping[Result, str]] = {
     Result.SUCCESS: later("Signed in"),
@@ -164,10 +165,16 @@ class AccountPages:
         return self._done("password", who, request)
 
     async def end_session(self, request: web.Request) -> web.Response:
-        """POST ``account/sessions``: the one that ``session`` names, or with ``others`` all but this one."""
+        """POST ``account/sessions``: the one that ``session`` names, or with ``others`` all but this one; ``not_me``
+        names one that is somebody else's: all but this one, and a new password is asked for.
+        """
         fields = await self._frame.form(request)
         who = await self._visits.signed_in(request, back=self._home)
         now = request[INBOUND].received
+        if "not_me" in fields:
+            await self._identity.end_own(who, fields["not_me"], now)
+            await self._identity.end_sessions(who, "others", now)
+            return self._done("not-me", who, request)
         if "others" in fields:
             await self._identity.end_sessions(who, "others", now)
             return self._done("sessions", who, request)

@@ -10,6 +10,7 @@ from gatekeeper.pages.account import AccountPages
 from gatekeeper.pages.codes import CodePages
 from gatekeeper.pages.confirm_email import ConfirmEmailPage
 from gatekeeper.pages.factors import FactorPages
+from gatekeeper.pages.not_me import NotMePage
 from gatekeeper.pages.recovery import RecoveryPages
 from gatekeeper.pages.register import RegisterPages
 from gatekeeper.pages.second_factor import SecondFactorPages
@@ -35,6 +36,7 @@ class Pages:
         codes: CodePages,
         recovery: RecoveryPages,
         confirm_email: ConfirmEmailPage,
+        not_me: NotMePage,
         account: AccountPages,
         factors: FactorPages,
     ) -> None:
@@ -48,6 +50,7 @@ class Pages:
         self._codes = codes
         self._recovery = recovery
         self._confirm_email = confirm_email
+        self._not_me = not_me
         self._account = account
 
     def routes(self, prefix: str) -> list[web.RouteDef]:
@@ -75,6 +78,7 @@ class Pages:
             *self._page(f"{prefix}/forgot", recovery.forgot_form, recovery.forgot),
             *self._page(f"{prefix}/reset", recovery.reset_form, recovery.reset),
             *self._page(f"{prefix}/confirm-email", confirm.form, confirm.confirm),
+            *self._page(f"{prefix}/not-me", self._not_me.form, self._not_me.act),
         ]
 
     def _account_routes(self, base: str) -> list[web.RouteDef]:

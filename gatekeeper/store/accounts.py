@@ -126,6 +126,10 @@ class PostgresAccounts:
                 (uuid.UUID(user), password_hash, as_datetime(now)),
             )
             await tx.execute("DELETE FROM remembered_devices WHERE user_id = %s", (uuid.UUID(user),))
+            # Whoever knew the old password must not take the account over by a change that waits for its mail.
+            await tx.execute(
+                "DELETE FROM mail_links WHERE user_id = %s AND purpose = 'change-email'", (uuid.UUID(user),)
+            )
             await tx.execute(_END_SESSIONS, _ending(user, "password-changed", now, keep))
         return user_state(row)
 

@@ -25,9 +25,33 @@ changed AS (
 ended AS (
     UPDATE sessions s SET ended_at = %(now)s, end_reason = 'password-reset' FROM changed
     WHERE s.user_id = changed.id AND s.ended_at IS NULL),
+pending AS (
+    DELETE FROM mail_links l USING changed WHERE l.user_id = changed.id AND l.purpose = 'change-email'),
 written AS (
     INSERT INTO passwords (user_id, hash, changed_at) SELECT id, %(password)s, %(now)s FROM changed
     ON CONFLICT (user_id) DO UPDATE SET hash = EXCLUDED.hash, changed_at = EXCLUDED.changed_at)
+SELECT * FROM changed
+"""  # noqa: S608  # columns
+_DISOWN: Final = f"""
+WITH spent AS (
+    DELETE FROM mail_links WHERE token_hash = %(hash)s AND purpose = 'not-me' AND expires_at > %(now)s
+    RETURNING user_id, email, created_at),
+changed AS (
+    UPDATE users u SET epoch = epoch + 1, version = version + 1, epoch_raised_at = %(now)s, updated_at = %(now)s,
+        email = spent.email, email_verified = true, must_verify = false
+    FROM spent WHERE u.id = spent.user_id RETURNING {USER_COLUMNS}),
+ended AS (
+    UPDATE sessions s SET ended_at = %(now)s, end_reason = 'not-me' FROM spent
+    WHERE s.user_id = spent.user_id AND s.ended_at IS NULL),
+closed AS (DELETE FROM passwords p USING spent WHERE p.user_id = spent.user_id),
+pending AS (
+    DELETE FROM mail_links l USING spent
+    WHERE l.user_id = spent.user_id AND l.purpose IN ('change-email', 'reset')),
+devices AS (DELETE FROM remembered_devices d USING spent WHERE d.user_id = spent.user_id),
+keys AS (DELETE FROM passkeys k USING spent WHERE k.user_id = spent.user_id AND k.created_at >= spent.created_at),
+apps AS (
+    DELETE FROM totp_secrets t USING spent WHERE t.user_id = spent.user_id AND t.confirmed_at >= spent.created_at),
+codes AS (DELETE FROM recovery_codes c USING spent WHERE c.user_id = spent.user_id AND c.created_at >= spent.created_at)
 SELECT * FROM changed
 """  # noqa: S608  # columns
 _CONFIRM: Final = f"""
@@ -82,8 +106,8 @@ class PostgresLinks:
             "expires": as_datetime(link.expires_at),
         }
         await self._postgres.execute(
-            "WITH older AS (DELETE FROM mail_links WHERE purpose = %(purpose)s AND (user_id = %(older)s"
-            " OR (user_id IS NULL AND purpose = 'invitation' AND email = %(email)s)))"
+            "WITH older AS (DELETE FROM mail_links WHERE purpose = %(purpose)s AND purpose <> 'not-me'"
+            " AND (user_id = %(older)s OR (user_id IS NULL AND purpose = 'invitation' AND email = %(email)s)))"
             " INSERT INTO mail_links (token_hash, purpose, user_id, email, roles, created_by, created_at, expires_at)"
             " VALUES (%(hash)s, %(purpose)s, %(user)s, %(email)s, %(roles)s, %(by)s, %(created)s, %(expires)s)",
             values,
@@ -106,6 +130,9 @@ class PostgresLinks:
     async def confirm_code(self, user: str, email: str, now: float) -> UserState | None:
         values = {"user": uuid.UUID(user), "email": email, "now": as_datetime(now)}
         return await self._change(_CONFIRM_CODE, values)
+
+    async def disown(self, token_hash: bytes, now: float) -> UserState | None:
+        return await self._change(_DISOWN, {"hash": token_hash, "now": as_datetime(now)})
 
     async def accept(self, token_hash: bytes, state: UserState, password_hash: str, now: float) -> UserState | None:
         values = {

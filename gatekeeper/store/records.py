@@ -9,6 +9,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from gatekeeper.clock import as_datetime
+from gatekeeper.identity.arrivals import Used
 from gatekeeper.journal.audit import Change
 from gatekeeper.store.accounts import user_state
 from gatekeeper.store.postgres import Postgres
@@ -84,6 +85,23 @@ class PostgresSessionRecords:
             (uuid.UUID(user), as_datetime(since), network),
         )
         return row is not None
+
+    async def used(self, user: str, address: Address, country: str | None, since: float) -> Used:
+        """Whether sessions of ``user`` began at all, at this address since then, in this country since then."""
+        network = ip_network((address, 32 if address.version == 4 else 64), strict=False)
+        row = await self._postgres.fetch_one(
+            "SELECT count(*) > 0 AS ever, COALESCE(bool_or(address <<= %(network)s::inet), false) AS here,"
+            " COALESCE(bool_or(country = %(country)s), false) OR %(country)s IS NULL OR count(country) = 0 AS country"
+            " FROM (SELECT address, country FROM sessions WHERE user_id = %(user)s AND started_at > %(since)s"
+            " ORDER BY started_at DESC LIMIT 1000) AS lately",
+            {"user": uuid.UUID(user), "network": network, "country": country, "since": as_datetime(since)},
+        )
+        return Used(**row) if row else Used(ever=False, here=False, country=True)
+
+    async def find(self, session: str) -> SessionRecord | None:
+        """One record, ended or not."""
+        row = await self._postgres.fetch_one(f"SELECT {_SESSION} FROM sessions s WHERE id = %s", (session,))  # noqa: S608
+        return None if row is None else _record(row)
 
     async def latest_open(self, count: int, now: float) -> list[tuple[SessionRecord, str]]:
         """The newest open sessions with their users' e-mails."""

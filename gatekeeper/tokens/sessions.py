@@ -165,6 +165,19 @@ class SessionRecords(Protocol):
 
     async def open_of(self, user: str, now: float) -> list[SessionRecord]: ...
 
+    async def find(self, session: str) -> SessionRecord | None:
+        """One record, ended or not."""
+
+
+class TheftNews(Protocol):
+    """Hears of a refresh token that came a second time. Never raises for a store."""
+
+    async def __call__(self, record: SessionRecord, user: UserState, now: float) -> None: ...
+
+
+async def _nobody_hears(record: SessionRecord, user: UserState, now: float) -> None:
+    """Until somebody is there to be told."""
+
 
 @dataclass(frozen=True, slots=True)
 class TokenPair:
@@ -220,6 +233,7 @@ class Sessions:
         self.idle_ttl = idle_ttl
         self._window = reuse_window
         self._on_event = on_event
+        self.on_theft: TheftNews = _nobody_hears
 
     async def open(
         self,
@@ -268,8 +282,7 @@ class Sessions:
                 moved = replace(session, generation=claim.generation + 1, seen_at=now)
                 return self._pair(moved, user, now)
             case Presented.REUSED:
-                await self._records.ended([claim.session], Reason.REFRESH_REUSED, now)
-                return Reason.REFRESH_REUSED
+                return await self._stolen(claim.session, user, now)
             case _:
                 return Reason.SESSION_ENDED
 
@@ -285,10 +298,17 @@ class Sessions:
             case Presented.CURRENT | Presented.REPEATED:
                 return self._pair(replace(session, seen_at=now), user, now, with_refresh=False)
             case Presented.REUSED:
-                await self._records.ended([claim.session], Reason.REFRESH_REUSED, now)
-                return Reason.REFRESH_REUSED
+                return await self._stolen(claim.session, user, now)
             case _:
                 return Reason.SESSION_ENDED
+
+    async def _stolen(self, session: str, user: UserState, now: float) -> Reason:
+        """The family has ended; its record says so, and its owner is told."""
+        await self._records.ended([session], Reason.REFRESH_REUSED, now)
+        record = await self._records.find(session)
+        if record is not None:
+            await self.on_theft(record, user, now)
+        return Reason.REFRESH_REUSED
 
     async def step_up(
         self, session_id: str, *, amr: Sequence[str], two_factors: bool, now: float

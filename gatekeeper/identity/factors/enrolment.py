@@ -89,7 +89,7 @@ class Enrolment:
             raise Problem(401, Reason.MFA_INVALID, "That is not a code of the new secret, or it came too late.")
         await self._checks.clear_tries(who.subject)
         await self._note(who, "factor.totp.add", caller, now)
-        await self._notices.factor_added(who.email, APP, caller, now)
+        await self._notices.factor_added(who.subject, who.email, APP, caller, now)
         return await self._enrolled(who, ("otp",), now)
 
     async def remove_totp(self, who: Principal, caller: Caller, now: float) -> None:
@@ -98,7 +98,7 @@ class Enrolment:
         if not await self._totp.remove(who.subject):
             raise Problem(404, Reason.NOT_FOUND, "No authenticator app is set up.")
         await self._removed(who, "factor.totp.remove", caller, now)
-        await self._notices.factor_removed(who.email, APP, caller, now)
+        await self._notices.factor_removed(who.subject, who.email, APP, caller, now)
 
     async def begin_passkey(self, who: Principal, now: float) -> tuple[str, dict[str, Any]]:
         """A challenge and PublicKeyCredentialCreationOptionsJSON. Raises Problem (401 step-up-required, 404, 409)."""
@@ -130,7 +130,7 @@ class Enrolment:
         if passkey is None:
             raise Problem(401, Reason.MFA_INVALID, "That passkey cannot be added, or is added already.")
         await self._note(who, "factor.passkey.add", caller, now, after=_shown(passkey))
-        await self._notices.factor_added(who.email, A_PASSKEY, caller, now)
+        await self._notices.factor_added(who.subject, who.email, A_PASSKEY, caller, now)
         return await self._enrolled(who, ("swk" if passkey.synced else "hwk",), now, passkey=passkey)
 
     async def remove_passkey(self, who: Principal, passkey: str, caller: Caller, now: float) -> None:
@@ -140,7 +140,7 @@ class Enrolment:
         if removed is None:
             raise Problem(404, Reason.NOT_FOUND, "You have no such passkey.")
         await self._removed(who, "factor.passkey.remove", caller, now, before=_shown(removed))
-        await self._notices.factor_removed(who.email, A_PASSKEY, caller, now)
+        await self._notices.factor_removed(who.subject, who.email, A_PASSKEY, caller, now)
 
     async def renew_recovery_codes(self, who: Principal, caller: Caller, now: float) -> tuple[str, ...]:
         """Ten new codes; the old ones are void. Raises Problem (401 step-up-required, 409 without a factor)."""
@@ -149,7 +149,7 @@ class Enrolment:
             raise Problem(409, Reason.MFA_REQUIRED, "Recovery codes stand in for a second factor; add one first.")
         codes = await self._recovery_codes.renew(who.subject, now)
         await self._note(who, "factor.recovery-codes.renew", caller, now)
-        await self._notices.recovery_codes_renewed(who.email, caller, now)
+        await self._notices.recovery_codes_renewed(who.subject, who.email, caller, now)
         return tuple(codes)
 
     async def forget_devices(self, who: Principal, caller: Caller, now: float) -> None:

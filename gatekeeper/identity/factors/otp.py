@@ -138,14 +138,18 @@ class OneTimeCodes:
         *,
         whom: str | None = None,
         session: str = "",
+        epoch: int | None = None,
     ) -> tuple[Asked, str | None]:
-        """A challenge and the code to be sent for it; None where one was sent a moment ago.
+        """A challenge and the code to be sent for it; None where one was sent a moment ago. ``epoch`` is that of the
+        user where the code is worth nothing after the next.
 
         Raises Problem (429), StoreUnavailable.
         """
         code = new_code(self.settings.digits)
         await self._take_limits(recipient, purpose, caller)
         facts = {_FACT: self._sealer.seal(recipient.email.encode(), purpose).hex(), "session": session}
+        if epoch is not None:
+            facts["epoch"] = str(epoch)
         opened = await self._challenges.open_with_code(
             purpose,
             code,

@@ -7,8 +7,8 @@ from factories import NOW, PASSWORD
 from gates import bearer, running_gate
 from second_factors import challenged, enrol_passkey, enrol_totp
 
-from gatekeeper.identity.caller import Caller
 from gatekeeper.identity.notices import seen
+from gatekeeper.tokens.sessions import SessionOrigin
 
 ADA = "ada@example.com"
 WRONG = "000000"
@@ -28,10 +28,10 @@ def _notices(gate):
 
 def test_a_request_is_told_by_what_the_gate_knows_and_never_by_its_own_words():
     agent = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0 call +1 555 0100"
-    facts = seen(Caller(ip_address("192.0.2.7"), "DE", agent, "r"), NOW)
+    facts = seen(SessionOrigin(ip_address("192.0.2.7"), "DE", agent), NOW)
     assert (facts["device"], facts["place"], facts["from_address"]) == ("Firefox 140 on Linux", "DE", "192.0.2.7")
     assert facts["when"].endswith(" UTC")
-    nobody = seen(Caller(ip_address("2001:db8::1"), None, "\r\nBcc: eve@example.com", "r"), NOW)
+    nobody = seen(SessionOrigin(ip_address("2001:db8::1"), None, "\r\nBcc: eve@example.com"), NOW)
     assert (nobody["device"], nobody["place"]) == ("unknown", "unknown")
 
 

@@ -20,6 +20,7 @@ FACTS = {
     "device": "Firefox 140 on Linux",
     "from_address": "192.0.2.7",
     "place": "DE",
+    "not_me": "https://app.example.org/_gate/not-me?token=abc",
     "account": "https://app.example.org/_gate/account",
 }
 
@@ -53,7 +54,7 @@ def test_a_code_that_is_sent_again_needs_no_link(kind):
 
 def test_what_people_typed_is_escaped_in_html_and_plain_in_text():
     address = "<b>x</b>&@example.com"
-    facts = {"address": address, "forgot": "https://app.example.org/_gate/forgot"}
+    facts = {**FACTS, "address": address}
     mail = _letters().write(Message(Kind.EMAIL_CHANGING, "ada@example.com", NOW + 60, facts), key="k", now=NOW)
     assert address in _body(mail, "plain")
     assert "&lt;b&gt;x&lt;/b&gt;&amp;@example.com" in _body(mail, "html")
