@@ -12,8 +12,8 @@ from admin.render import Renderer
 from admin.views.logins import LoginViews
 from admin.views.overview import OverviewViews
 from admin.views.sessions import SessionViews
+from gatekeeper.authenticator import Authenticator
 from gatekeeper.errors import Problem
-from gatekeeper.gate import Authenticator
 from gatekeeper.pages.theme import Theme
 from gatekeeper.tokens.cookies import Cookies
 from policies.model import Reason

@@ -12,9 +12,10 @@ from aiohttp import web
 
 from gatekeeper.answers import say, wanted
 from gatekeeper.appkeys import INBOUND
+from gatekeeper.authenticator import Authenticated, Authenticator
 from gatekeeper.browsers import is_navigation
 from gatekeeper.errors import Problem, StoreUnavailable
-from gatekeeper.gate import ENROL, Authenticated, Authenticator, same_origin
+from gatekeeper.gate import ENROL, same_origin
 from gatekeeper.identity.setup import ROLE
 from gatekeeper.inbound import InboundRequest
 from gatekeeper.pages.theme import Theme, outage

@@ -8,37 +8,28 @@ rule limit? -> Decision. Each step either goes on or says the reason.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import field, replace
+from dataclasses import replace
 
-from multidict import CIMultiDictProxy
-
+from gatekeeper.authenticator import Authenticated, Authenticator
 from gatekeeper.bans.door import Door
 from gatekeeper.errors import StoreUnavailable
-from gatekeeper.inbound import Head, HostList, InboundRequest, rate_key
-from gatekeeper.inbound.head import MOST_REMEMBERED
-from gatekeeper.tokens.codec import AccessClaims, AccessTokens
+from gatekeeper.inbound import HostList, InboundRequest, rate_key
+from gatekeeper.tokens.codec import AccessClaims
 from gatekeeper.tokens.cookies import Cookies
-from gatekeeper.tokens.principal import principal_of
-from gatekeeper.tokens.refresh import RefreshClaim, RefreshTokens
+from gatekeeper.tokens.foreign import ENTRY, ForeignClaims, ForeignTokens, account_of
+from gatekeeper.tokens.refresh import RefreshClaim
 from gatekeeper.tokens.sessions import (
     Facts,
-    LiveRecord,
     Question,
-    Session,
-    Sessions,
     SessionStore,
-    TokenPair,
-    UserState,
 )
-from policies.ban_list import BanList
-from policies.facts import fact
 from policies.model import Decision, Principal, Reason, Report, StepUp, Verdict
 from policies.rates import Counted, Limit, LimitBy, LocalWindows, Standing, whose
 from policies.rules import Rule, RuleBook, admits, lacks, may_call
 
-_MOST_PRINCIPALS = 10_000
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110 9.2.1, less TRACE, which is refused
-Claim = AccessClaims | RefreshClaim | Reason | None
+Claim = AccessClaims | RefreshClaim | ForeignClaims | Reason | None
+_INVALID = Reason.TOKEN_INVALID
 ENROL = StepUp(Reason.MFA_REQUIRED, None, "2fa")
 _BEFORE_RULES = frozenset({Reason.UNKNOWN_HOST, Reason.BANNED})
 _LOGIN_HELPS = frozenset(
@@ -50,144 +41,6 @@ _LOGIN_HELPS = frozenset(
         Reason.REFRESH_REUSED,
     }
 )
-
-
-@fact
-class Presented:
-    """The credentials of a request, read but not yet believed."""
-
-    bearer: str | None = field(default=None, repr=False)
-    access_cookie: str | None = field(default=None, repr=False)
-    refresh_cookie: str | None = field(default=None, repr=False)
-    bad: bool = False
-
-    @property
-    def by_cookie(self) -> bool:
-        """Whether a browser sent them by itself (so CSRF matters)."""
-        return self.bearer is None and not self.bad
-
-    @property
-    def none(self) -> bool:
-        """Whether there are none."""
-        return self.bearer is None and self.access_cookie is None and self.refresh_cookie is None and not self.bad
-
-
-@fact
-class Authenticated:
-    """A believed principal; ``renewed`` where it was renewed in passing."""
-
-    principal: Principal
-    expires_at: float
-    by_cookie: bool
-    renewed: TokenPair | None = None
-
-
-class Authenticator:
-    """Who asks? Shared by the gate and by the gate's own endpoints."""
-
-    def __init__(
-        self,
-        access: AccessTokens,
-        refresh: RefreshTokens,
-        store: SessionStore,
-        sessions: Sessions,
-        cookies: Cookies,
-        bans: BanList,
-    ) -> None:
-        self._access = access
-        self._refresh = refresh
-        self._store = store
-        self._sessions = sessions
-        self._cookies = cookies
-        self._presented: dict[Head, Presented] = {}
-        self._principals: dict[str, tuple[AccessClaims, LiveRecord, Principal]] = {}
-        self._bans = bans
-
-    def present(self, request: InboundRequest) -> Presented:
-        """Read the credentials: a bearer token beats cookies, and a bad one never falls back to them."""
-        head = request.head
-        if head is None:
-            return self._present(request.headers)
-        known = self._presented.get(head)
-        if known is None:
-            if len(self._presented) >= MOST_REMEMBERED:
-                self._presented.clear()
-            known = self._presented[head] = self._present(request.headers)
-        return known
-
-    def _present(self, headers: CIMultiDictProxy[str]) -> Presented:
-        if "X-Api-Key" in headers:
-            return Presented(bad=True)  # no keys are issued yet, so none is good
-        authorization = headers.get("Authorization")
-        if authorization is not None:
-            scheme, _, token = authorization.partition(" ")
-            if scheme.lower() == "bearer":
-                return Presented(bearer=token.strip()) if token.strip() else Presented(bad=True)
-        if "Cookie" not in headers:
-            return Presented()
-        cookies = self._cookies.read(headers.getall("Cookie"))
-        if cookies.doubled:
-            return Presented(bad=True)
-        return Presented(access_cookie=cookies.access, refresh_cookie=cookies.refresh)
-
-    def claim(self, presented: Presented, now: float) -> AccessClaims | RefreshClaim | Reason | None:
-        """What the credentials say by their own signature; None where there are none. Asks no store."""
-        if presented.bad:
-            return Reason.TOKEN_INVALID
-        if presented.bearer is not None:
-            return self._access.read(presented.bearer, now)
-        if presented.access_cookie is not None:
-            found = self._access.read(presented.access_cookie, now)
-            if found is not Reason.TOKEN_EXPIRED or presented.refresh_cookie is None:
-                return found
-        if presented.refresh_cookie is not None:
-            return self._refresh.read(presented.refresh_cookie) or Reason.TOKEN_INVALID
-        return None
-
-    def admit(self, claims: AccessClaims, live: LiveRecord, now: float, *, by_cookie: bool) -> Authenticated | Reason:
-        """The principal of a token whose session lives, or why there is none."""
-        reason = self._sessions.admits(live, claims.subject, now)
-        if reason is not None or live.user is None or live.session is None:
-            return reason or Reason.SESSION_ENDED
-        return Authenticated(self._principal(claims, live, live.session, live.user), claims.expires_at, by_cookie)
-
-    def _principal(self, claims: AccessClaims, live: LiveRecord, session: Session, user: UserState) -> Principal:
-        """The very object of the last time while token and live record are those of the last time."""
-        known = self._principals.get(claims.jti)
-        if known is not None and known[0] is claims and known[1] is live:
-            return known[2]
-        if len(self._principals) >= _MOST_PRINCIPALS:
-            self._principals.clear()
-        principal = principal_of(claims, session, user)
-        self._principals[claims.jti] = (claims, live, principal)
-        return principal
-
-    async def renew(self, claim: RefreshClaim, now: float) -> Authenticated | Reason:
-        """A principal by renewal in passing. Raises StoreUnavailable."""
-        pair = await self._sessions.renew(claim, now)
-        if isinstance(pair, Reason):
-            return pair
-        claims = self._access.read(pair.access, now)
-        if isinstance(claims, Reason):
-            return claims
-        principal = principal_of(claims, pair.session, pair.user)
-        return Authenticated(principal, claims.expires_at, by_cookie=True, renewed=pair)
-
-    async def authenticate(self, presented: Presented, now: float) -> Authenticated | Reason:
-        """A principal, or why there is none: for the gate's own endpoints. Raises StoreUnavailable."""
-        claim = self.claim(presented, now)
-        if claim is None:
-            return Reason.CREDENTIALS_MISSING
-        if isinstance(claim, Reason):
-            return claim
-        if isinstance(claim, RefreshClaim):
-            found = await self.renew(claim, now)
-        else:
-            live = await self._store.read(claim.session, claim.jti, claim.subject)
-            found = self.admit(claim, live, now, by_cookie=presented.by_cookie)
-        if isinstance(found, Authenticated) and self._bans.of_user(found.principal.subject, now) is not None:
-            return Reason.BANNED
-        return found
 
 
 class Gate:
@@ -206,6 +59,7 @@ class Gate:
         address_limit: Limit,
         door: Door,
         *,
+        foreign: ForeignTokens | None = None,
         on_store_lost: Callable[[str], None] = lambda _policy: None,
     ) -> None:
         self._rules = rules
@@ -216,6 +70,7 @@ class Gate:
         self._address_limit = address_limit
         self._door = door
         self._windows = LocalWindows()
+        self._foreign = foreign
         self._on_store_lost = on_store_lost
 
     @property
@@ -238,7 +93,9 @@ class Gate:
             return banned
         rule = self._rules.find(request.method, target, request)
         presented = self._authenticator.present(request)
-        claim = self._authenticator.claim(presented, now)
+        claim: Claim = self._authenticator.claim(presented, now)
+        if claim is _INVALID and self._foreign is not None and presented.bearer is not None:
+            claim = await self._foreign.read(presented.bearer, now)
         question = self._question(request, rule, claim)
         try:
             facts = await self._store.ask(question)
@@ -269,15 +126,22 @@ class Gate:
                 address_limit=Counted(self._address_limit, address),
                 rule_limit=counted,
             )
+        if isinstance(claim, ForeignClaims):  # the rule's limit is counted once the blacklist has been asked
+            use = Counted(self._address_limit, address)
+            return Question(request.received, claim.session, ENTRY, address_limit=use)
         if limit is not None and limit.by is not LimitBy.USER and limit.by is not LimitBy.SESSION:
             counted = Counted(limit, whose(limit, request.headers, address))
         return Question(request.received, address_limit=Counted(self._address_limit, address), rule_limit=counted)
 
     async def _who(
-        self, claim: AccessClaims | RefreshClaim | Reason, facts: Facts, now: float, *, by_cookie: bool
+        self, claim: AccessClaims | RefreshClaim | ForeignClaims | Reason, facts: Facts, now: float, *, by_cookie: bool
     ) -> Authenticated | Reason:
         if isinstance(claim, Reason):
             return claim
+        if isinstance(claim, ForeignClaims):
+            if facts.live is None or facts.live.blacklisted:
+                return Reason.SESSION_ENDED
+            return Authenticated(claim.principal, claim.expires_at, by_cookie=False, counts_as=account_of(claim))
         if isinstance(claim, RefreshClaim):
             return await self._authenticator.renew(claim, now)
         if facts.live is None:
@@ -296,8 +160,8 @@ class Gate:
         if banned is not None:
             return replace(banned, rule=rule, principal=who.principal)
         standing = facts.rule
-        if standing is None and rule is not None and rule.limit is not None and who.renewed is not None:
-            standing = await self._count_renewed(rule.limit, who, request)
+        if standing is None and rule is not None and rule.limit is not None and who.counts_as is not None:
+            standing = await self._count_late(rule.limit, who.counts_as, who.principal, request)
         decision = self._judge(rule, who.principal, standing, request.received)
         if who.by_cookie and not same_origin(request) and not may_call(rule, request.headers):
             if rule is not None and rule.public:
@@ -308,9 +172,11 @@ class Gate:
             return decision
         return replace(decision, set_cookie=self._cookies.set_access(who.renewed, request.received))
 
-    async def _count_renewed(self, limit: Limit, who: Authenticated, request: InboundRequest) -> Standing | None:
-        """The rule's limit by user or session, which a refresh cookie did not name before it was looked up."""
-        key = who.principal.subject if limit.by is LimitBy.USER else who.principal.session
+    async def _count_late(
+        self, limit: Limit, user: str, principal: Principal, request: InboundRequest
+    ) -> Standing | None:
+        """The rule's limit of whoever was not known by name before the round trip."""
+        key = whose(limit, request.headers, rate_key(request.client), user, principal.session)
         facts = await self._store.ask(Question(request.received, rule_limit=Counted(limit, key)))
         return facts.rule
 
@@ -320,7 +186,7 @@ class Gate:
             address = self._windows.take(question.address_limit, question.now)
             if not address.allowed:
                 return _limited(address, rule)
-        self._on_store_lost("closed" if isinstance(claim, AccessClaims | RefreshClaim) else "local")
+        self._on_store_lost("local" if claim is None or isinstance(claim, Reason) else "closed")
         if rule is None or rule.public or claim is None:
             standing = self._windows.take(question.rule_limit, question.now) if question.rule_limit else None
             return self._judge(rule, None, standing, question.now)

@@ -238,16 +238,20 @@ class LiveConnections:
             ending = self._ending(live, record, now)
             if ending is not None:
                 self._end(live, ending)
-            elif record.session is not None:
+            elif live.principal is not None:
                 live.good = asyncio.get_running_loop().time()
-                live.due = min(record.session.expires_at, record.session.seen_at + self._sessions.idle_ttl)
+                live.due = live.principal.until
+                if record.session is not None:
+                    live.due = min(record.session.expires_at, record.session.seen_at + self._sessions.idle_ttl)
                 self._soonest = min(self._soonest, live.due)
 
     def _ending(self, live: LiveConnection, record: LiveRecord, now: float) -> Ending | None:
-        """Why it may not go on; the token's own expiry is no reason."""
+        """Why it may not go on; the expiry of a token is no reason, unless it is another issuer's: then it is all."""
         who = live.principal
         if who is None:
             return None
+        if who.issuer is not None:
+            return Ending.SESSION if record.blacklisted or now >= who.until else _by_rule(live, who)
         if record.user is None or self._sessions.admits(record, who.subject, now) is not None:
             return Ending.SESSION
         current = replace(
@@ -256,9 +260,7 @@ class LiveConnections:
             email_verified=record.user.email_verified,
             roles=frozenset(record.user.roles),
         )
-        if live.rule is not None and admits(live.rule, current) is not None:
-            return Ending.RULE
-        return None
+        return _by_rule(live, current)
 
     def _is_banned(self, live: LiveConnection) -> bool:
         who = live.principal
@@ -277,6 +279,10 @@ class LiveConnections:
         facts = {"reason": str(ending), "user": who.subject if who else None, "session": who.session if who else None}
         _log.info("connection closed", extra=facts)
         live.close(ending)
+
+
+def _by_rule(live: LiveConnection, who: Principal) -> Ending | None:
+    return Ending.RULE if live.rule is not None and admits(live.rule, who) is not None else None
 
 
 def _forget(shelf: dict[str, set[LiveConnection]], key: str, live: LiveConnection) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from enum import IntEnum, StrEnum
 from ipaddress import IPv4Address, IPv6Address
+from math import inf
 from typing import TYPE_CHECKING
 
 from policies.facts import fact
@@ -97,6 +98,8 @@ class Principal:
 
     ``auth_time`` is in Unix seconds, ``mfa_time`` likewise the last use of a second factor (0: none); ``acr`` is
     ``1fa`` or ``2fa``; ``amr`` holds RFC 8176 values. Who ``must_enrol`` may do nothing but add a second factor.
+    ``issuer`` is who says all this, where that is not the gate itself; then nothing is live but a blacklist, and it
+    holds ``until`` then (Unix seconds).
     """
 
     subject: str
@@ -111,6 +114,8 @@ class Principal:
     auth_time: float = 0.0
     mfa_time: float = 0.0
     must_enrol: bool = False
+    issuer: str | None = None
+    until: float = inf
 
 
 @fact

@@ -26,6 +26,7 @@ from gatekeeper.health import Health
 from gatekeeper.identity.openapi import document
 from gatekeeper.identity.passwords import OWASP, Argon2Cost
 from gatekeeper.inbound import TrustedProxies
+from gatekeeper.issuers import keep_fresh
 from gatekeeper.live import LiveConnections
 from gatekeeper.observe.access import AccessLog
 from gatekeeper.observe.lines import Lines
@@ -199,6 +200,7 @@ def _life(
                 asyncio.create_task(post.delivery.run()),
                 asyncio.create_task(hub.run()),
                 asyncio.create_task(keep_tidy(post, running)),
+                *_fresh_keys(tokens, running),
             }
             running.upstreams.watch()
             running.metrics.reloaded(good=True, now=running.clock.now())
@@ -210,6 +212,11 @@ def _life(
             await running.close()
 
     return life
+
+
+def _fresh_keys(tokens: TokenParts, running: Running) -> set[asyncio.Task[None]]:
+    foreign = tokens.foreign
+    return set() if foreign is None else {asyncio.create_task(keep_fresh(foreign.issuers, running.clock))}
 
 
 async def _end(tasks: set[asyncio.Task[None]]) -> None:

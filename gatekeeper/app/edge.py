@@ -129,6 +129,7 @@ def _gate(config: Config, tokens: TokenParts, running: Running, hosts: HostList)
         tokens.cookies,
         address_limit(config),
         running.bans.door,
+        foreign=tokens.foreign,
         on_store_lost=partial(running.metrics.store_error, "redis"),
     )
 

@@ -9,19 +9,21 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from gatekeeper.app.login_log import LoginLog
+from gatekeeper.authenticator import Authenticator
 from gatekeeper.bans.door import Door
 from gatekeeper.bans.follow import BanFollower
 from gatekeeper.bans.strikes import Strikes
 from gatekeeper.clock import Clock
 from gatekeeper.config.model import Config
 from gatekeeper.errors import StoreUnavailable
-from gatekeeper.gate import Authenticator
 from gatekeeper.identity.passwords import Passwords
+from gatekeeper.issuers import foreign_tokens
 from gatekeeper.journal.attempts import AttemptLog
 from gatekeeper.live import LiveConnections
 from gatekeeper.observe.metrics import Metrics
 from gatekeeper.pools import Pools
 from gatekeeper.store.accounts import PostgresAccounts, PostgresKeys, PostgresSetupLinks
+from gatekeeper.store.foreign import PostgresForeignRevocations
 from gatekeeper.store.live import RedisSessions
 from gatekeeper.store.login_reader import PostgresLoginReader
 from gatekeeper.store.login_rows import PostgresLoginLog
@@ -32,6 +34,7 @@ from gatekeeper.store.replay import Replay
 from gatekeeper.tokens.codec import AccessTokens
 from gatekeeper.tokens.cookies import Cookies
 from gatekeeper.tokens.devices import DeviceTokens
+from gatekeeper.tokens.foreign import ForeignTokens
 from gatekeeper.tokens.keyring import KeyRing, derive, unseal
 from gatekeeper.tokens.refresh import RefreshTokens
 from gatekeeper.tokens.sessions import Sessions
@@ -61,6 +64,7 @@ class Stores:
     redis: Redis
     live: RedisSessions
     records: PostgresSessionRecords
+    foreign: PostgresForeignRevocations
     journal: PostgresJournal
     login_log: PostgresLoginLog
     login_reader: PostgresLoginReader
@@ -80,19 +84,21 @@ class TokenParts:
     cookies: Cookies
     devices: DeviceTokens
     authenticator: Authenticator
+    foreign: ForeignTokens | None
 
 
 def open_stores(config: Config, postgres_dsn: str, redis_url: str, clock: Clock) -> Stores:
     """The stores, not yet connected."""
     user_life = config.tokens.refresh_ttl + _USER_LIFE_MARGIN
     postgres = Postgres(postgres_dsn)
-    records = PostgresSessionRecords(postgres)
-    redis = Redis(redis_url, on_new_server=Replay(records, clock, user_life=user_life))
+    records, foreign = PostgresSessionRecords(postgres), PostgresForeignRevocations(postgres)
+    redis = Redis(redis_url, on_new_server=Replay(records, foreign, clock, user_life=user_life))
     return Stores(
         postgres=postgres,
         redis=redis,
         live=RedisSessions(redis, user_life=user_life),
         records=records,
+        foreign=foreign,
         journal=PostgresJournal(postgres),
         login_log=PostgresLoginLog(postgres),
         login_reader=PostgresLoginReader(postgres),
@@ -120,7 +126,7 @@ def token_parts(config: Config, stores: Stores, secret: str, metrics: Metrics, b
     cookies = Cookies(secure=config.public_url.startswith("https:"))
     devices = DeviceTokens(derive(secret, "device-tokens"))
     authenticator = Authenticator(access, refresh, stores.live, sessions, cookies, bans)
-    return TokenParts(ring, access, refresh, sessions, cookies, devices, authenticator)
+    return TokenParts(ring, access, refresh, sessions, cookies, devices, authenticator, foreign_tokens(config))
 
 
 async def load_keys(tokens: TokenParts, store: PostgresKeys, secret: str) -> None:

@@ -39,6 +39,7 @@ def contradictions(config: Config) -> Iterator[Mistake]:
         _api_cors,
         _default_limit,
         _messages,
+        _issuers,
     )
     return chain.from_iterable(check(config) for check in checks)
 
@@ -68,6 +69,18 @@ def _unverified(config: Config) -> Iterator[Mistake]:
         if any(isinstance(choice, AllowSubjects) and choice.asks_for_email for choice in allow):
             words = "asks for verified e-mails, but registration is open and verifies none; verify them or close it"
             yield ("rules", position, "allow"), words
+
+
+def _issuers(config: Config) -> Iterator[Mistake]:
+    """Whose token it is must be plain from ``iss``."""
+    seen = {config.public_url}
+    for index, accepted in enumerate(config.tokens.accept):
+        place = ("tokens", "accept", index)
+        if accepted.issuer in seen:
+            yield (*place, "issuer"), "is the gate itself (public_url), or stands above already"
+        seen.add(accepted.issuer)
+        if accepted.jwks.startswith("http:") and not config.notify.allow_private:
+            yield (*place, "jwks"), "must be https, or reach a network of notify.allow_private"
 
 
 def _default_limit(config: Config) -> Iterator[Mistake]:

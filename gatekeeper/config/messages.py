@@ -120,7 +120,9 @@ class Notify(Section):
     """Who is told what happens."""
 
     webhooks: list[Webhook] = Field([], description="Receivers of signed JSON: `{url, secret, events}`.")
-    allow_private: list[Cidr] = Field([], description="Private networks that webhooks and the leak check may reach.")
+    allow_private: list[Cidr] = Field(
+        [], description="Private networks that webhooks, the leak check and `tokens.accept` may reach."
+    )
     timeout: Duration = Field(10.0, description="For a webhook's whole answer.")
     lines: EventFile = Field(default_factory=EventFile)
     syslog: Syslog = Field(default_factory=Syslog)

@@ -15,6 +15,7 @@ from pydantic import Field, SecretStr
 
 from gatekeeper.config.bans import Bans
 from gatekeeper.config.forms import is_loopback
+from gatekeeper.config.issuers import AcceptedIssuer
 from gatekeeper.config.listening import AnyListener, Listener, Tls
 from gatekeeper.config.logs import Logs
 from gatekeeper.config.messages import Mail, Notify, Otp
@@ -85,6 +86,11 @@ class Tokens(Section):
     idle_ttl: Duration = Field(7 * 86400.0, description="Life of a session since its last refresh or renewal.")
     refresh_reuse_window: Duration = Field(
         10.0, description="How long the just-used refresh token gets its successor again (a lost answer, two tabs)."
+    )
+    accept: list[AcceptedIssuer] = Field(
+        [],
+        description="Other issuers whose access tokens are taken too; such a token needs `exp`, `iat`, `jti` and `sub`."
+        " Read at the start.",
     )
 
 

@@ -9,9 +9,10 @@ from aiohttp import web
 
 from gatekeeper.answers import STATUS, json_answer
 from gatekeeper.appkeys import INBOUND
+from gatekeeper.authenticator import Authenticated, Authenticator
 from gatekeeper.clock import as_datetime
 from gatekeeper.errors import Problem
-from gatekeeper.gate import Authenticated, Authenticator, same_origin
+from gatekeeper.gate import same_origin
 from gatekeeper.identity.accounts import Accounts
 from gatekeeper.identity.bodies import (
     ChangePasswordBody,

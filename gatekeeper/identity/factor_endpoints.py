@@ -9,8 +9,8 @@ from aiohttp import web
 
 from gatekeeper.answers import json_answer
 from gatekeeper.appkeys import INBOUND
+from gatekeeper.authenticator import Authenticated
 from gatekeeper.clock import as_datetime
-from gatekeeper.gate import Authenticated
 from gatekeeper.identity.bodies import read_body
 from gatekeeper.identity.endpoints import Identity, token_answer
 from gatekeeper.identity.factor_bodies import (

@@ -8,8 +8,8 @@ from typing import Final, Protocol
 from aiohttp import web
 
 from gatekeeper.appkeys import INBOUND
+from gatekeeper.authenticator import Authenticated
 from gatekeeper.errors import Problem
-from gatekeeper.gate import Authenticated
 from gatekeeper.identity.accounts import Account, Accounts
 from gatekeeper.identity.challenges import Purpose
 from gatekeeper.identity.email_proofs import EmailProofs

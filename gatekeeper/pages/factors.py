@@ -12,8 +12,8 @@ from typing import Any, Final
 from aiohttp import web
 
 from gatekeeper.appkeys import INBOUND
+from gatekeeper.authenticator import Authenticated
 from gatekeeper.errors import Problem
-from gatekeeper.gate import Authenticated
 from gatekeeper.identity.caller import Caller
 from gatekeeper.identity.factors.enrolment import Enrolled, Enrolment
 from gatekeeper.identity.factors.records import Factors, Passkey

@@ -8,8 +8,8 @@ from typing import Final
 from aiohttp import web
 
 from gatekeeper.appkeys import INBOUND
+from gatekeeper.authenticator import Authenticated
 from gatekeeper.errors import Problem
-from gatekeeper.gate import Authenticated
 from gatekeeper.identity.factors.checks import CodeShown, PasskeyShown
 from gatekeeper.identity.factors.otp import Asked, OneTimeCodes
 from gatekeeper.identity.factors.records import Method

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from gatekeeper.appkeys import INBOUND
-from gatekeeper.gate import Authenticated, Authenticator
+from gatekeeper.authenticator import Authenticated, Authenticator
 from gatekeeper.inbound import InboundRequest
 from gatekeeper.pages.forms import see_other
 from gatekeeper.tokens.cookies import Cookies

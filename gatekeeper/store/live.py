@@ -97,8 +97,7 @@ class RedisSessions:
 
     async def blacklist(self, session: str, jti: str, *, until: float, now: float) -> None:
         """Refuse one access token for the rest of its life, and say so."""
-        life = max(int((until - now) * 1000), 0) + _SLACK_MS
-        await self._redis.run(BLACKLIST, [blacklist_key(session, jti), session_key(session)], [life])
+        await self._redis.run(BLACKLIST, *blacklist_call(session, jti, until - now))
 
     async def adopt_epoch(self, session: str, epoch: int) -> None:
         """Let one living session follow its user into a new epoch."""
@@ -137,6 +136,11 @@ def _changed(key: str) -> Changed:
     if key.startswith("gate:{u:"):
         return Changed(user=key[8:-1])
     return Changed(session=key[6:-1]) if key.startswith("gate:{") else Changed()
+
+
+def blacklist_call(session: str, jti: str, life: float) -> tuple[list[str], list[int]]:
+    """Keys and arguments of ``blacklist.lua`` for a token with ``life`` seconds to go."""
+    return [blacklist_key(session, jti), session_key(session)], [max(int(life * 1000), 0) + _SLACK_MS]
 
 
 def put_user_arguments(user: UserState, life: float, *, only_known: bool = False) -> list[str | int]:

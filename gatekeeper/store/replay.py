@@ -12,9 +12,11 @@ from typing import Any
 
 from gatekeeper.clock import Clock
 from gatekeeper.store.batch import Executor
-from gatekeeper.store.live import PUT_USER, put_user_arguments
+from gatekeeper.store.foreign import PostgresForeignRevocations
+from gatekeeper.store.live import BLACKLIST, PUT_USER, blacklist_call, put_user_arguments
 from gatekeeper.store.live_records import session_key, user_key
 from gatekeeper.store.records import PostgresSessionRecords
+from gatekeeper.tokens.foreign import ENTRY
 from gatekeeper.tokens.sessions import UserState
 
 MARKER = "gate:replayed"
@@ -23,8 +25,11 @@ MARKER = "gate:replayed"
 class Replay:
     """The hook of ``store.redis.Redis``; ``user_life`` in seconds as in ``RedisSessions``."""
 
-    def __init__(self, records: PostgresSessionRecords, clock: Clock, *, user_life: float) -> None:
+    def __init__(
+        self, records: PostgresSessionRecords, foreign: PostgresForeignRevocations, clock: Clock, *, user_life: float
+    ) -> None:
         self._records = records
+        self._foreign = foreign
         self._clock = clock
         self._user_life = user_life
 
@@ -36,9 +41,14 @@ class Replay:
         now = self._clock.now()
         async for sessions in self._records.ended_and_unexpired(now):
             await asyncio.gather(*(redis.call("DEL", session_key(session)) for session in sessions))
+        async for revoked in self._foreign.in_force(now):
+            await asyncio.gather(*(self._refuse(redis, session, until - now) for session, until in revoked))
         async for users in self._records.users_changed_since(now - self._user_life):
             await asyncio.gather(*(self._follow(redis, user) for user in users))
         await redis.call("SET", MARKER, history)
+
+    async def _refuse(self, redis: Executor, session: str, life: float) -> Any:
+        return await redis.run(BLACKLIST, *blacklist_call(session, ENTRY, life))
 
     async def _follow(self, redis: Executor, user: UserState) -> Any:
         return await redis.run(

@@ -68,19 +68,30 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def read_header(token: str) -> dict[str, Any] | None:
-    """The protected header of a compact JWS, or None where the token is not acceptable at first sight."""
+def read_header(token: str, *, harmless: frozenset[str] = frozenset()) -> dict[str, Any] | None:
+    """The protected header of a compact JWS, or None where the token is not acceptable at first sight.
+
+    ``harmless`` parameters may stand there beside those that mean something here.
+    """
     if len(token) > MAX_TOKEN or _COMPACT.fullmatch(token) is None:
         return None
     try:
         header = json.loads(_decode(token[: token.index(".")]), object_pairs_hook=_no_duplicates)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(header, dict) or not header.keys() <= _KNOWN_HEADER:
+    if not isinstance(header, dict) or not header.keys() <= _KNOWN_HEADER | harmless:
         return None
     if not all(isinstance(value, str) for value in header.values()):
         return None
     return header
+
+
+def read_payload(token: str) -> bytes | None:
+    """What a compact JWS (see ``read_header``) holds, which nobody has verified; None where it cannot be decoded."""
+    try:
+        return _decode(token.split(".", 2)[1])
+    except ValueError:
+        return None
 
 
 def verify(token: str, header: dict[str, Any], key: VerificationKey) -> bytes | None:

@@ -7,8 +7,9 @@ import pytest
 from factories import ISSUER, NOW, access_tokens, ban_list, inbound, key_ring, refresh_tokens, rule_book, session, user
 from fakes import MemoryRecords, MemorySessions
 
+from gatekeeper.authenticator import Authenticator
 from gatekeeper.bans.door import Door
-from gatekeeper.gate import Authenticator, Gate
+from gatekeeper.gate import Gate
 from gatekeeper.inbound import HostList
 from gatekeeper.tokens.codec import AccessTokens
 from gatekeeper.tokens.cookies import Cookies

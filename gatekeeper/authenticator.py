@@ -1,0 +1,164 @@
+"""Who asks? Credentials read off a request, and believed or not. Shared by ``gatekeeper.gate`` and the gate's own
+endpoints, pages and panel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import field
+
+from multidict import CIMultiDictProxy
+
+from gatekeeper.inbound import Head, InboundRequest
+from gatekeeper.inbound.head import MOST_REMEMBERED
+from gatekeeper.tokens.codec import AccessClaims, AccessTokens
+from gatekeeper.tokens.cookies import Cookies
+from gatekeeper.tokens.principal import principal_of
+from gatekeeper.tokens.refresh import RefreshClaim, RefreshTokens
+from gatekeeper.tokens.sessions import LiveRecord, Session, Sessions, SessionStore, TokenPair, UserState
+from policies.ban_list import BanList
+from policies.facts import fact
+from policies.model import Principal, Reason
+
+_MOST_PRINCIPALS = 10_000
+
+
+@fact
+class Presented:
+    """The credentials of a request, read but not yet believed."""
+
+    bearer: str | None = field(default=None, repr=False)
+    access_cookie: str | None = field(default=None, repr=False)
+    refresh_cookie: str | None = field(default=None, repr=False)
+    bad: bool = False
+
+    @property
+    def by_cookie(self) -> bool:
+        """Whether a browser sent them by itself (so CSRF matters)."""
+        return self.bearer is None and not self.bad
+
+    @property
+    def none(self) -> bool:
+        """Whether there are none."""
+        return self.bearer is None and self.access_cookie is None and self.refresh_cookie is None and not self.bad
+
+
+@fact
+class Authenticated:
+    """A believed principal; ``renewed`` where it was renewed in passing.
+
+    ``counts_as`` is the user that a rule's limit still has to count, where it could not be in the one round trip.
+    """
+
+    principal: Principal
+    expires_at: float
+    by_cookie: bool
+    renewed: TokenPair | None = None
+    counts_as: str | None = None
+
+
+class Authenticator:
+    """Who asks? Shared by the gate and by the gate's own endpoints."""
+
+    def __init__(
+        self,
+        access: AccessTokens,
+        refresh: RefreshTokens,
+        store: SessionStore,
+        sessions: Sessions,
+        cookies: Cookies,
+        bans: BanList,
+    ) -> None:
+        self._access = access
+        self._refresh = refresh
+        self._store = store
+        self._sessions = sessions
+        self._cookies = cookies
+        self._presented: dict[Head, Presented] = {}
+        self._principals: dict[str, tuple[AccessClaims, LiveRecord, Principal]] = {}
+        self._bans = bans
+
+    def present(self, request: InboundRequest) -> Presented:
+        """Read the credentials: a bearer token beats cookies, and a bad one never falls back to them."""
+        head = request.head
+        if head is None:
+            return self._present(request.headers)
+        known = self._presented.get(head)
+        if known is None:
+            if len(self._presented) >= MOST_REMEMBERED:
+                self._presented.clear()
+            known = self._presented[head] = self._present(request.headers)
+        return known
+
+    def _present(self, headers: CIMultiDictProxy[str]) -> Presented:
+        if "X-Api-Key" in headers:
+            return Presented(bad=True)  # no keys are issued yet, so none is good
+        authorization = headers.get("Authorization")
+        if authorization is not None:
+            scheme, _, token = authorization.partition(" ")
+            if scheme.lower() == "bearer":
+                return Presented(bearer=token.strip()) if token.strip() else Presented(bad=True)
+        if "Cookie" not in headers:
+            return Presented()
+        cookies = self._cookies.read(headers.getall("Cookie"))
+        if cookies.doubled:
+            return Presented(bad=True)
+        return Presented(access_cookie=cookies.access, refresh_cookie=cookies.refresh)
+
+    def claim(self, presented: Presented, now: float) -> AccessClaims | RefreshClaim | Reason | None:
+        """What the credentials say by their own signature; None where there are none. Asks no store."""
+        if presented.bad:
+            return Reason.TOKEN_INVALID
+        if presented.bearer is not None:
+            return self._access.read(presented.bearer, now)
+        if presented.access_cookie is not None:
+            found = self._access.read(presented.access_cookie, now)
+            if found is not Reason.TOKEN_EXPIRED or presented.refresh_cookie is None:
+                return found
+        if presented.refresh_cookie is not None:
+            return self._refresh.read(presented.refresh_cookie) or Reason.TOKEN_INVALID
+        return None
+
+    def admit(self, claims: AccessClaims, live: LiveRecord, now: float, *, by_cookie: bool) -> Authenticated | Reason:
+        """The principal of a token whose session lives, or why there is none."""
+        reason = self._sessions.admits(live, claims.subject, now)
+        if reason is not None or live.user is None or live.session is None:
+            return reason or Reason.SESSION_ENDED
+        return Authenticated(self._principal(claims, live, live.session, live.user), claims.expires_at, by_cookie)
+
+    def _principal(self, claims: AccessClaims, live: LiveRecord, session: Session, user: UserState) -> Principal:
+        """The very object of the last time while token and live record are those of the last time."""
+        known = self._principals.get(claims.jti)
+        if known is not None and known[0] is claims and known[1] is live:
+            return known[2]
+        if len(self._principals) >= _MOST_PRINCIPALS:
+            self._principals.clear()
+        principal = principal_of(claims, session, user)
+        self._principals[claims.jti] = (claims, live, principal)
+        return principal
+
+    async def renew(self, claim: RefreshClaim, now: float) -> Authenticated | Reason:
+        """A principal by renewal in passing. Raises StoreUnavailable."""
+        pair = await self._sessions.renew(claim, now)
+        if isinstance(pair, Reason):
+            return pair
+        claims = self._access.read(pair.access, now)
+        if isinstance(claims, Reason):
+            return claims
+        principal = principal_of(claims, pair.session, pair.user)
+        return Authenticated(principal, claims.expires_at, by_cookie=True, renewed=pair, counts_as=principal.subject)
+
+    async def authenticate(self, presented: Presented, now: float) -> Authenticated | Reason:
+        """A principal, or why there is none: for the gate's own endpoints. Raises StoreUnavailable."""
+        claim = self.claim(presented, now)
+        if claim is None:
+            return Reason.CREDENTIALS_MISSING
+        if isinstance(claim, Reason):
+            return claim
+        if isinstance(claim, RefreshClaim):
+            found = await self.renew(claim, now)
+        else:
+            live = await self._store.read(claim.session, claim.jti, claim.subject)
+            found = self.admit(claim, live, now, by_cookie=presented.by_cookie)
+        if isinstance(found, Authenticated) and self._bans.of_user(found.principal.subject, now) is not None:
+            return Reason.BANNED
+        return found
