@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -79,11 +80,6 @@ _PROBLEM = {
 
 def document(prefix: str, public_url: str) -> dict[str, Any]:
     """The OpenAPI document of the gate's own calls."""
-    models = {model for operation in OPERATIONS for model in [operation.body, *operation.answers.values()] if model}
-    _, definitions = models_json_schema(
-        [(model, "validation") for model in sorted(models, key=lambda model: model.__name__)],
-        ref_template="#/components/schemas/{model}",
-    )
     paths: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS:
         paths.setdefault(f"{prefix}{operation.path}", {})[operation.method] = _operation(operation)
@@ -93,10 +89,22 @@ def document(prefix: str, public_url: str) -> dict[str, Any]:
         "servers": [{"url": public_url}],
         "paths": paths,
         "components": {
-            "schemas": {**definitions["$defs"], "Problem": _PROBLEM},
+            "schemas": {**_schemas(), "Problem": _PROBLEM},
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
         },
     }
+
+
+@cache
+def _schemas() -> dict[str, Any]:
+    """Of all bodies, by the models' names; the same for every gate."""
+    models = {model for operation in OPERATIONS for model in [operation.body, *operation.answers.values()] if model}
+    _, definitions = models_json_schema(
+        [(model, "validation") for model in sorted(models, key=lambda model: model.__name__)],
+        ref_template="#/components/schemas/{model}",
+    )
+    schemas: dict[str, Any] = definitions["$defs"]
+    return schemas
 
 
 def _operation(operation: Operation) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, timedelta
+from functools import cache
 from gettext import GNUTranslations, NullTranslations
 from importlib import resources
 from itertools import chain
@@ -153,12 +154,15 @@ def _wanted(accept: str) -> list[str]:
     return [tag for _, _, tag in sorted(ranges)]
 
 
-def _translated(package: str) -> Iterable[Language]:
-    for tag, name in _NAMES.items():
-        file = resources.files(package) / "locale" / tag / "LC_MESSAGES" / "messages.po"
-        if tag == "en":
-            continue
-        compiled = io.BytesIO()
-        write_mo(compiled, read_po(io.BytesIO(file.read_bytes()), locale=tag))
-        compiled.seek(0)
-        yield Language(tag, name, GNUTranslations(compiled), Locale.parse(tag))
+@cache
+def _translated(package: str) -> tuple[Language, ...]:
+    """Those that a package has catalogues for, each read once."""
+    return tuple(_read(package, tag, name) for tag, name in _NAMES.items() if tag != "en")
+
+
+def _read(package: str, tag: str, name: str) -> Language:
+    file = resources.files(package) / "locale" / tag / "LC_MESSAGES" / "messages.po"
+    compiled = io.BytesIO()
+    write_mo(compiled, read_po(io.BytesIO(file.read_bytes()), locale=tag))
+    compiled.seek(0)
+    return Language(tag, name, GNUTranslations(compiled), Locale.parse(tag))

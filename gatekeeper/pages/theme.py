@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import aiohttp_jinja2
 import jinja2
 from aiohttp import web
+from jinja2.bccache import Bucket
 
 from gatekeeper.answers import page_headers, say
 from gatekeeper.appkeys import INBOUND
@@ -29,6 +30,24 @@ _SAID_IN_HEADERS: Final = ("X-Gate-Reason", "WWW-Authenticate", "Retry-After")
 _REQUEST: Final = "@request@"  # stands for the request's id in a remembered refusal
 _REMEMBERED: Final = 256  # texts of refusals
 _log = logging.getLogger("gatekeeper.pages")
+
+
+class _Compiled(jinja2.BytecodeCache):
+    """Templates as compiled at their first page, for every theme of the process: that is most of a page's cost."""
+
+    def __init__(self) -> None:
+        self._code: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        code = self._code.get(bucket.key)
+        if code is not None:
+            bucket.bytecode_from_string(code)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._code[bucket.key] = bucket.bytecode_to_string()
+
+
+_compiled = _Compiled()
 
 
 class Theme:
@@ -70,6 +89,7 @@ class Theme:
             trim_blocks=True,
             lstrip_blocks=True,
             auto_reload=False,
+            bytecode_cache=_compiled,
         )
         environment.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]  # the extension adds it
         environment.globals.update(

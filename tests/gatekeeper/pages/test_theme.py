@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from forms import Browser, text_of
+from gates import running_gate
 
 import admin
 import gatekeeper.pages
@@ -60,6 +61,18 @@ async def test_a_changed_file_has_another_address(tmp_path, monkeypatch):
         theme = Theme(prefix="/_gate", public_url="http://127.0.0.1:8080", packages=["skin"])
         addresses.add(theme.address_of("skin.css"))
     assert len(addresses) == 2
+
+
+async def test_two_gates_in_one_process_have_their_own_pages(gate, browser, postgres_dsn, redis_url, tmp_path):
+    """Compiled templates are all that they share."""
+    before = await (await browser.get("/_gate/login")).text()
+    own = {"prefix": "/door", "pages": {"brand": "Harbour"}}
+    async with running_gate(postgres_dsn, redis_url, tmp_path, **own) as other:
+        page = await (await Browser(other).get("/door/login")).text()
+    assert "Harbour" in page
+    assert 'action="/door/login"' in page
+    assert "/_gate" not in page
+    assert await (await browser.get("/_gate/login")).text() == before
 
 
 async def test_a_refusal_is_a_page_with_a_way_on(browser):
