@@ -23,6 +23,7 @@ from gatekeeper.config.model import Config
 from gatekeeper.errors import GatekeeperError, StoreUnavailable
 from gatekeeper.events.hub import Hub
 from gatekeeper.health import Health
+from gatekeeper.identity.metadata import Metadata
 from gatekeeper.identity.openapi import document
 from gatekeeper.identity.passwords import OWASP, Argon2Cost
 from gatekeeper.inbound import TrustedProxies
@@ -104,6 +105,7 @@ def _application(config: Config, edge: Edge) -> web.Application:
 
     app.router.add_get(f"{prefix}/openapi.json", openapi_json)
     app.add_routes(edge.verify.routes(prefix))
+    app.add_routes(Metadata(config.public_url, prefix).routes())
     return app
 
 

@@ -26,6 +26,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "check": ("gatekeeper.cli.check", "try everything that the configuration needs, without serving"),
     "config": ("gatekeeper.cli.config_commands", "show, schema, template: the configuration and its documentation"),
     "explain": ("gatekeeper.cli.explain", "which rule decides about a request, and why each other does not"),
+    "hash": ("gatekeeper.cli.hash", "the hash of a password, or whether one fits"),
     "migrate": ("gatekeeper.cli.migrate", "bring the database up to date"),
     "webhook": ("gatekeeper.cli.webhook", "what waits for webhooks and what was given up: list, retry, drop, test"),
     "user": ("gatekeeper.cli.user", "accounts: add, list, show, passwd, role, lock, unlock, logout, invite"),

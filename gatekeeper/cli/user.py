@@ -15,11 +15,12 @@ from gatekeeper.app.telling import told
 from gatekeeper.cli.invite import invite
 from gatekeeper.cli.stores import attached
 from gatekeeper.cli.tables import print_rows
+from gatekeeper.cli.typed import Refused, typed_password
 from gatekeeper.clock import SystemClock, as_datetime
 from gatekeeper.config.load import LoadedConfig
 from gatekeeper.config.model import Config
 from gatekeeper.config.types import parse_duration
-from gatekeeper.errors import Conflict, GatekeeperError
+from gatekeeper.errors import Conflict
 from gatekeeper.identity.accounts import ROLE, Account, Accounts
 from gatekeeper.identity.emails import InvalidEmail, canonical_email
 from gatekeeper.identity.factors.records import Factors
@@ -32,10 +33,6 @@ from gatekeeper.store.postgres import Postgres
 from gatekeeper.store.records import PostgresJournal
 from gatekeeper.store.redis import Redis
 from gatekeeper.tokens.sessions import UserState
-
-
-class Refused(GatekeeperError):
-    """The command cannot be done; ``str()`` says why in one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,19 +262,7 @@ def _roles(roles: list[str]) -> list[str]:
 
 
 async def _new_password(desk: Desk) -> str:
-    """Asked twice at a terminal, else one line of standard input; never an argument (others could read it)."""
-    if sys.stdin.isatty():
-        password = getpass.getpass("Password: ")
-        if getpass.getpass("Again: ") != password:
-            raise Refused("the two passwords differ")
-    else:
-        password = sys.stdin.readline().rstrip("\n")
-        if not password:
-            raise Refused("a password is expected as one line on standard input")
-    fault = await desk.passwords.fault(password)
-    if fault:
-        raise Refused(f"the password {fault}")
-    return await desk.passwords.hash(password)
+    return await desk.passwords.hash(await typed_password(desk.passwords))
 
 
 def _whoami() -> str:

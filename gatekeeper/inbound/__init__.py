@@ -8,11 +8,12 @@ from gatekeeper.inbound.client import TrustedProxies, derive_client, parse_addre
 from gatekeeper.inbound.head import Head, Heads
 from gatekeeper.inbound.hosts import HostList, parse_host
 from gatekeeper.inbound.request import METHODS, InboundRequest, Refused, RequestReader, is_method
-from gatekeeper.inbound.target import canonical_path, canonical_target, split_target
+from gatekeeper.inbound.target import WELL_KNOWN, canonical_path, canonical_target, split_target
 
 __all__ = [
     "METHODS",
     "NOWHERE",
+    "WELL_KNOWN",
     "Arrival",
     "Head",
     "Heads",

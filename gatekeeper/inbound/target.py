@@ -13,6 +13,8 @@ from typing import Final
 from gatekeeper.inbound.hosts import parse_host
 from policies.model import RequestTarget
 
+#: RFC 8414 3: the one path outside the prefix that is the gate's own.
+WELL_KNOWN: Final = "/.well-known/oauth-authorization-server"
 MAX_TARGET: Final = 8192  # bytes; RFC 9110 4.1 asks for 8,000 at least
 _MAX_LAYERS: Final = 4  # of percent-encoding upon itself
 

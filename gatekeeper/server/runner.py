@@ -13,7 +13,7 @@ from aiohttp.web_server import Server
 
 from gatekeeper.config.model import Sizes, Timeouts
 from gatekeeper.errors import StartupError
-from gatekeeper.inbound import Arrival
+from gatekeeper.inbound import WELL_KNOWN, Arrival
 from gatekeeper.server.bounds import Bounds
 from gatekeeper.server.connection import Connection
 from gatekeeper.server.lane import Lane, Lanes, Service
@@ -32,9 +32,9 @@ def make_runner(
 ) -> web.AppRunner:
     """A runner for ``app``: no access log of aiohttp's, no decompression, handlers cancelled when the client leaves.
 
-    With ``forward``, only what is under ``prefix`` as the client spelled it goes through the application and its
-    router; everything else is given to ``forward`` at once, since routing costs as much as deciding. With ``express``
-    connections begin as lanes, and plain requests never meet aiohttp.
+    With ``forward``, only what is under ``prefix``, or is ``WELL_KNOWN``, as the client spelled it goes through the
+    application and its router; everything else is given to ``forward`` at once, since routing costs as much as
+    deciding. With ``express`` connections begin as lanes, and plain requests never meet aiohttp.
 
     ``runner.cleanup()`` lets requests in flight go on for ``timeouts.drain``. Raises StartupError where aiohttp
     lacks its C extension, since its Python parser accepts messages that must fail.
@@ -100,7 +100,8 @@ class _Server(Server):
         refusal = connection.screen(request) if isinstance(connection, Connection) else None
         if refusal is not None:
             return refusal
-        if self._forward is None or request.raw_path.startswith(self._prefix):
+        raw = request.raw_path
+        if self._forward is None or raw.startswith(self._prefix) or raw.partition("?")[0] == WELL_KNOWN:
             return self._handle(request)
         return self._forward(cast("web.Request", request))
 

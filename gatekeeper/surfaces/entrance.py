@@ -15,7 +15,7 @@ from gatekeeper.answers import problem, say
 from gatekeeper.appkeys import DECISION, INBOUND
 from gatekeeper.bans.door import Door
 from gatekeeper.errors import Problem, StoreUnavailable
-from gatekeeper.inbound import NOWHERE, HostList, InboundRequest, Refused, RequestReader
+from gatekeeper.inbound import NOWHERE, WELL_KNOWN, HostList, InboundRequest, Refused, RequestReader
 from gatekeeper.observe.access import AccessEntry, AccessLog
 from gatekeeper.observe.metrics import Metrics
 from gatekeeper.server.connection import Connection
@@ -109,7 +109,7 @@ class Entrance:
     def _misdirected(self, request: web.Request, read: InboundRequest) -> web.Response | None:
         """The gate's own endpoints: only on served hosts, and only where aiohttp routed what was canonical."""
         path = read.target.path
-        if not path.startswith(self._own):
+        if not path.startswith(self._own) and path != WELL_KNOWN:
             return None
         if path not in {request.rel_url.raw_path, request.path}:
             return problem(Reason.NOT_FOUND)

@@ -18,7 +18,7 @@ from aiohttp.helpers import rfc822_formatted_time
 from gatekeeper.answers import problem, say
 from gatekeeper.errors import Problem, StoreUnavailable, UpstreamTimeout, UpstreamUnavailable
 from gatekeeper.gate import Gate
-from gatekeeper.inbound import Arrival, Head, InboundRequest, RequestReader
+from gatekeeper.inbound import WELL_KNOWN, Arrival, Head, InboundRequest, RequestReader
 from gatekeeper.live import Ending, LiveConnections
 from gatekeeper.observe.metrics import Metrics
 from gatekeeper.server.lane import Lane
@@ -81,6 +81,8 @@ class Express:
             return None
         path = inbound.target.path
         if path.startswith(self._own) and f"{path}/".startswith(f"{self._own}/") and target not in self._verifies:
+            return None
+        if path == WELL_KNOWN:
             return None
         return inbound
 
