@@ -156,7 +156,7 @@ async def _running(
 ) -> AsyncIterator[RunningGate]:
     url = f"http://{host}:{listener.getsockname()[1]}"
     settings["limits"] = {"default": "10000000/minute", **settings.get("limits", {})}
-    settings["logs"] = {"spool_sync": False, **settings.get("logs", {})}
+    settings["logs"] = {"spool_sync": False, "archive_to": str(data_dir / "archive"), **settings.get("logs", {})}
     storage = {"data_dir": data_dir, "secret": SECRET}
     config = Config.model_validate({"public_url": url, "storage": storage, **settings})
     prepared = await prepare_stores(config, postgres, clock)

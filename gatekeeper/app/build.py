@@ -173,7 +173,7 @@ def _running(config: Config, stores: Stores, clock: Clock, argon2: Argon2Cost) -
         live=live,
         bans=ban_parts(config, stores, bans, live, metrics, clock),
         upstreams=upstreams,
-        login_log=login_log(config, stores.login_log, metrics, secret, telling.hub.attempted),
+        login_log=login_log(config, stores, metrics, secret, clock, telling.hub.attempted),
     )
     return running, tokens, telling
 
@@ -199,6 +199,7 @@ def _life(
                 asyncio.create_task(running.live.run()),
                 asyncio.create_task(running.bans.follower.run()),
                 asyncio.create_task(running.login_log.drain.run()),
+                asyncio.create_task(running.login_log.keeper.run()),
                 asyncio.create_task(post.delivery.run()),
                 asyncio.create_task(hub.run()),
                 asyncio.create_task(keep_tidy(post, running)),

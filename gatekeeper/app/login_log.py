@@ -5,24 +5,40 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
+from gatekeeper.clock import Clock
 from gatekeeper.config.model import Config
 from gatekeeper.identity.emails import InvalidEmail, canonical_email
+from gatekeeper.journal.archive import Archive
 from gatekeeper.journal.attempts import Attempt, AttemptLog
 from gatekeeper.journal.caps import FloodCaps
 from gatekeeper.journal.drain import Drain
 from gatekeeper.journal.measured import MeasuredAttempts
 from gatekeeper.journal.recorder import LoginRecorder
+from gatekeeper.journal.retention import LoginKeeper, Retention
 from gatekeeper.journal.spool import Spool
 from gatekeeper.observe.metrics import Metrics
+from gatekeeper.store.login_months import PostgresLoginMonths
 from gatekeeper.store.login_rows import PostgresLoginLog
+from gatekeeper.store.postgres import Postgres
 from gatekeeper.tokens.keyring import derive
 
 FOLDER: Final = "spool"  # below data_dir
+MONTHS_TIMEOUT: Final = 600.0  # seconds for one statement about a whole month
 _LAST_WORDS: Final = 1.0  # seconds at the end of a worker for what still waits; the rest is the next one's
+
+
+class Stores(Protocol):
+    """The part of ``parts.Stores`` that is needed here."""
+
+    @property
+    def postgres(self) -> Postgres: ...
+
+    @property
+    def login_log(self) -> PostgresLoginLog: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +48,7 @@ class LoginLog:
     attempts: AttemptLog
     spool: Spool
     drain: Drain
+    keeper: LoginKeeper
 
     async def close(self) -> None:
         """Once nothing is recorded any more and the drain has ended."""
@@ -45,17 +62,34 @@ class LoginLog:
 
 
 def login_log(
-    config: Config, store: PostgresLoginLog, metrics: Metrics, secret: str, on_kept: Callable[[Attempt], None]
+    config: Config,
+    stores: Stores,
+    metrics: Metrics,
+    secret: str,
+    clock: Clock,
+    on_kept: Callable[[Attempt], None],
 ) -> LoginLog:
     """All of it, at rest; ``on_kept`` hears of each attempt as it is kept."""
-    logs, folder = config.logs, config.storage.data_dir / FOLDER
+    logs, folder, store = config.logs, config.storage.data_dir / FOLDER, stores.login_log
     spool = Spool(folder, sync=logs.spool_sync, most=logs.spool_max)
     caps = FloodCaps(session=logs.caps.session, address=logs.caps.address, minute=logs.caps.minute)
     hide = hidden_email(secret) if logs.unknown_emails == "hashed" else None
     recorder = LoginRecorder(spool, store, caps, hide=hide, on_suppressed=metrics.login_suppressed, on_kept=on_kept)
     metrics.login_log_spooled = lambda: spool.waiting
     drain = Drain(spool, store, folder / "rejected.jsonl")
-    return LoginLog(MeasuredAttempts(recorder, metrics), spool, drain)
+    keeper = LoginKeeper(lambda: retention(config, stores.postgres), clock)
+    return LoginLog(MeasuredAttempts(recorder, metrics), spool, drain, keeper)
+
+
+@contextlib.asynccontextmanager
+async def retention(config: Config, postgres: Postgres) -> AsyncIterator[Retention]:
+    """What makes months and lets them go, over a connection of its own."""
+    logs, months = config.logs, postgres.patient(MONTHS_TIMEOUT)
+    archive = Archive(logs.archive_to) if logs.archive_to is not None else None
+    try:
+        yield Retention(PostgresLoginMonths(months), archive, retain=logs.retain, most=logs.retain_size)
+    finally:
+        await months.close()
 
 
 def hidden_email(secret: str) -> Callable[[str], str]:

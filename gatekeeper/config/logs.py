@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 from gatekeeper.config.section import Section
-from gatekeeper.config.types import AccessForm, Number, Size
+from gatekeeper.config.types import AccessForm, Duration, Number, Size
 
 
 class LoginCaps(Section):
@@ -39,6 +40,20 @@ class Logs(Section):
         ge=0,
         le=1,
         description="Share of the requests that get a line, 0 to 1; those refused or failed always do.",
+    )
+    retain: Duration | None = Field(
+        90 * 86400.0,
+        description="Login attempts stay in the database until their whole month is older than this; null: for good.",
+    )
+    retain_size: Size | None = Field(
+        None, description="What they may take there with their indexes, such as 20GiB; the oldest months leave."
+    )
+    archive_to: Path | None = Field(
+        Path("data/archive"),
+        description=(
+            "Folder for the months that leave, each a compressed file that `gatekeeper logs restore` reads; null: they"
+            " are dropped."
+        ),
     )
     caps: LoginCaps = Field(default_factory=LoginCaps)
     unknown_emails: Literal["typed", "hashed"] = Field(

@@ -80,6 +80,10 @@ class Postgres:
         self._closed = False
         await self.fetch("SELECT 1")
 
+    def patient(self, timeout: float) -> Postgres:
+        """Another pool of the same database, of one connection, for statements that take their time."""
+        return Postgres(self._dsn, size=1, timeout=timeout)
+
     async def close(self) -> None:
         """Wait for calls under way (not longer than their time-out), then disconnect."""
         self._closed = True
