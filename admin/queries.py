@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from gatekeeper.journal.attempts import Attempt
-from gatekeeper.tokens.sessions import Session, SessionRecord
+from gatekeeper.tokens.durable import SessionRecord
+from gatekeeper.tokens.sessions import Session
 
 SHOWN: Final = 50  # rows of a list
 _ASKED: Final = 200  # open records among which the newest living ones are looked for

@@ -66,6 +66,7 @@ _DETAIL: Mapping[Reason, str] = MappingProxyType(
         Reason.REFRESH_REUSED: "The refresh token was used before, so its session has ended; log in again.",
         Reason.MFA_REQUIRED: "This needs a second factor.",
         Reason.STEP_UP_REQUIRED: "This needs a more recent login; confirm that it is you.",
+        Reason.BINDING_MISMATCH: "This session belongs to another device or place; confirm that it is you.",
         Reason.NO_RULE: "Nothing here admits this request.",
         Reason.RULE_DENIED: "This account may not do this.",
         Reason.BANNED: "You may not connect at the moment.",

@@ -44,7 +44,7 @@ class Presented:
 
 @fact
 class Authenticated:
-    """A believed principal; ``renewed`` where it was renewed in passing.
+    """A believed principal; ``renewed`` where it was renewed in passing, ``bound`` as in ``Session``.
 
     ``counts_as`` is the user that a rule's limit still has to count, where it could not be in the one round trip.
     """
@@ -54,6 +54,7 @@ class Authenticated:
     by_cookie: bool
     renewed: TokenPair | None = None
     counts_as: str | None = None
+    bound: str = ""
 
 
 class Authenticator:
@@ -123,7 +124,8 @@ class Authenticator:
         reason = self._sessions.admits(live, claims.subject, now)
         if reason is not None or live.user is None or live.session is None:
             return reason or Reason.SESSION_ENDED
-        return Authenticated(self._principal(claims, live, live.session, live.user), claims.expires_at, by_cookie)
+        principal = self._principal(claims, live, live.session, live.user)
+        return Authenticated(principal, claims.expires_at, by_cookie, bound=live.session.bound)
 
     def _principal(self, claims: AccessClaims, live: LiveRecord, session: Session, user: UserState) -> Principal:
         """The very object of the last time while token and live record are those of the last time."""
@@ -145,10 +147,35 @@ class Authenticator:
         if isinstance(claims, Reason):
             return claims
         principal = principal_of(claims, pair.session, pair.user)
-        return Authenticated(principal, claims.expires_at, by_cookie=True, renewed=pair, counts_as=principal.subject)
+        return Authenticated(
+            principal,
+            claims.expires_at,
+            by_cookie=True,
+            renewed=pair,
+            counts_as=principal.subject,
+            bound=pair.session.bound,
+        )
 
-    async def authenticate(self, presented: Presented, now: float) -> Authenticated | Reason:
-        """A principal, or why there is none: for the gate's own endpoints. Raises StoreUnavailable."""
+    @property
+    def confirms(self) -> bool:
+        """Whether a session that is used from elsewhere is confirmed by a step-up (else it has ended)."""
+        return self._sessions.bindings.on_mismatch == "step-up"
+
+    def mismatch(self, who: Authenticated, request: InboundRequest) -> tuple[str, ...]:
+        """In what a cookie came from elsewhere than its session is bound to; empty where in nothing."""
+        agent = request.headers.get("User-Agent", "")
+        return self._sessions.bindings.mismatch(who.bound, agent, request.client)
+
+    async def moved(self, who: Authenticated, mismatch: tuple[str, ...], request: InboundRequest) -> Reason | None:
+        """Why such a cookie is refused; None where it is not. Raises StoreUnavailable."""
+        return await self._sessions.moved(who.principal.session, mismatch, request.client, request.received)
+
+    async def authenticate(self, request: InboundRequest, *, from_anywhere: bool = False) -> Authenticated | Reason:
+        """A principal, or why there is none: for the gate's own endpoints. Raises StoreUnavailable.
+
+        ``from_anywhere``: also where the session is not bound to, for what binds it anew or ends it.
+        """
+        presented, now = self.present(request), request.received
         claim = self.claim(presented, now)
         if claim is None:
             return Reason.CREDENTIALS_MISSING
@@ -159,6 +186,10 @@ class Authenticator:
         else:
             live = await self._store.read(claim.session, claim.jti, claim.subject)
             found = self.admit(claim, live, now, by_cookie=presented.by_cookie)
-        if isinstance(found, Authenticated) and self._bans.of_user(found.principal.subject, now) is not None:
+        if isinstance(found, Reason):
+            return found
+        if self._bans.of_user(found.principal.subject, now) is not None:
             return Reason.BANNED
+        if found.by_cookie and not from_anywhere and (mismatch := self.mismatch(found, request)):
+            return await self.moved(found, mismatch, request) or found
         return found

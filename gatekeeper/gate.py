@@ -1,8 +1,8 @@
 """The straight line that every request takes: ``Gate.decide``. Called by every surface; knows no web framework.
 
 canonical target -> host -> ban -> rule that the target selects -> credentials, signature -> [one round trip: address
-limit, session, user, the rule's limit] -> address limit? -> session alive, user -> ban of the user -> rule -> CSRF ->
-rule limit? -> Decision. Each step either goes on or says the reason.
+limit, session, user, the rule's limit] -> address limit? -> session alive, user -> ban of the user -> binding of the
+session -> rule -> CSRF -> rule limit? -> Decision. Each step either goes on or says the reason.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110 9.2.1, less TRA
 Claim = AccessClaims | RefreshClaim | ForeignClaims | Reason | None
 _INVALID = Reason.TOKEN_INVALID
 ENROL = StepUp(Reason.MFA_REQUIRED, None, "2fa")
+CONFIRM = StepUp(Reason.BINDING_MISMATCH, None, "1fa 2fa")
 _BEFORE_RULES = frozenset({Reason.UNKNOWN_HOST, Reason.BANNED})
 _LOGIN_HELPS = frozenset(
     {
@@ -159,6 +160,10 @@ class Gate:
         banned = self._door.refuses_user(who.principal.subject, request.received)
         if banned is not None:
             return replace(banned, rule=rule, principal=who.principal)
+        if who.by_cookie and (mismatch := self._authenticator.mismatch(who, request)):
+            reason = await self._authenticator.moved(who, mismatch, request)
+            if reason is not None:
+                return self._elsewhere(reason, rule, who.principal, facts.rule, request.received)
         standing = facts.rule
         if standing is None and rule is not None and rule.limit is not None and who.counts_as is not None:
             standing = await self._count_late(rule.limit, who.counts_as, who.principal, request)
@@ -171,6 +176,18 @@ class Gate:
         if who.renewed is None:
             return decision
         return replace(decision, set_cookie=self._cookies.set_access(who.renewed, request.received))
+
+    def _elsewhere(
+        self, reason: Reason, rule: Rule | None, principal: Principal, standing: Standing | None, now: float
+    ) -> Decision:
+        """A session that is used from where it is not bound to: its owner confirms, or signs in again where it has
+        ended.
+        """
+        if rule is not None and rule.public:
+            return self._judge(rule, None, standing, now)
+        if self._authenticator.confirms:
+            return Decision(Verdict.STEP_UP, reason, rule, principal, step_up=CONFIRM)
+        return Decision(Verdict.LOGIN, reason, rule, principal)
 
     async def _count_late(
         self, limit: Limit, user: str, principal: Principal, request: InboundRequest

@@ -7,17 +7,9 @@ from dataclasses import replace
 
 from gatekeeper.errors import Conflict, StoreUnavailable
 from gatekeeper.identity.accounts import Account
+from gatekeeper.tokens.durable import SessionOrigin, SessionRecord
 from gatekeeper.tokens.refresh import RefreshClaim
-from gatekeeper.tokens.sessions import (
-    Facts,
-    LiveRecord,
-    Presented,
-    Question,
-    Session,
-    SessionOrigin,
-    SessionRecord,
-    UserState,
-)
+from gatekeeper.tokens.sessions import Facts, LiveRecord, Presented, Question, Session, UserState
 from policies.rates import LocalWindows
 
 
@@ -98,7 +90,9 @@ class MemorySessions:
         if session in self.sessions:
             self.sessions[session] = replace(self.sessions[session], epoch=epoch)
 
-    async def step_up(self, session: Session, *, amr: Sequence[str], two_factors: bool, now: float) -> Session | None:
+    async def step_up(
+        self, session: Session, *, amr: Sequence[str], two_factors: bool, now: float, bound: str = ""
+    ) -> Session | None:
         self._up()
         known = self.sessions.get(session.id)
         if known is None:
@@ -110,6 +104,7 @@ class MemorySessions:
             amr=(*known.amr, *(one for one in amr if one not in known.amr)),
             mfa_time=max(known.mfa_time, now) if two_factors else known.mfa_time,
             must_enrol=known.must_enrol and not two_factors,
+            bound=bound or known.bound,
         )
         self.sessions[session.id] = moved
         return moved

@@ -159,7 +159,7 @@ def _running(config: Config, stores: Stores, clock: Clock, argon2: Argon2Cost) -
     metrics, secret = Metrics(), secret_of(config.storage)
     upstreams, places = Pools(config, secret), _places(config)
     bans = BanList(config.bans.allow, places.country)
-    tokens = token_parts(config, stores, secret, metrics, bans)
+    tokens = token_parts(config, stores, secret, metrics, bans, places)
     live = LiveConnections(stores.live, tokens.sessions, clock, banned=bans.of_connection)
     telling = build_telling(config, stores.postgres, stores.redis, stores.journal, clock, metrics)
     running = Running(

@@ -31,6 +31,7 @@ from gatekeeper.store.postgres import Postgres
 from gatekeeper.store.records import PostgresJournal, PostgresSessionRecords
 from gatekeeper.store.redis import Redis
 from gatekeeper.store.replay import Replay
+from gatekeeper.tokens.binding import Bindings
 from gatekeeper.tokens.codec import AccessTokens
 from gatekeeper.tokens.cookies import Cookies
 from gatekeeper.tokens.devices import DeviceTokens
@@ -108,7 +109,9 @@ def open_stores(config: Config, postgres_dsn: str, redis_url: str, clock: Clock)
     )
 
 
-def token_parts(config: Config, stores: Stores, secret: str, metrics: Metrics, bans: BanList) -> TokenParts:
+def token_parts(
+    config: Config, stores: Stores, secret: str, metrics: Metrics, bans: BanList, places: PlaceFinder
+) -> TokenParts:
     """The makers and readers of tokens, over a key ring that is still empty."""
     ring = KeyRing([])
     access = AccessTokens(ring, issuer=config.public_url, audience=config.tokens.audience, ttl=config.tokens.access_ttl)
@@ -121,6 +124,12 @@ def token_parts(config: Config, stores: Stores, secret: str, metrics: Metrics, b
         refresh_ttl=config.tokens.refresh_ttl,
         idle_ttl=config.tokens.idle_ttl,
         reuse_window=config.tokens.refresh_reuse_window,
+        bindings=Bindings(
+            derive(secret, "session-bindings"),
+            places.country,
+            bind=config.sessions.bind,
+            on_mismatch=config.sessions.on_mismatch,
+        ),
         on_event=metrics.token,
     )
     cookies = Cookies(secure=config.public_url.startswith("https:"))

@@ -23,6 +23,7 @@ from gatekeeper.config.networks import NetworkOrFile
 from gatekeeper.config.pages import Pages
 from gatekeeper.config.rules import RuleConfig
 from gatekeeper.config.section import Section
+from gatekeeper.config.sessions import Sessions
 from gatekeeper.config.types import (
     Duration,
     Host,
@@ -264,6 +265,7 @@ class Config(Section):
     )
     storage: Storage = Field(default_factory=Storage)
     tokens: Tokens = Field(default_factory=Tokens)
+    sessions: Sessions = Field(default_factory=Sessions)
     registration: Registration = Field(default_factory=Registration)
     passwords: Passwords = Field(default_factory=Passwords)
     mfa: Mfa = Field(default_factory=Mfa)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gatekeeper.tokens.sessions import SessionOrigin
+from gatekeeper.tokens.durable import SessionOrigin
 from policies.model import Address
 
 

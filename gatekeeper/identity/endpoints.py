@@ -12,7 +12,7 @@ from gatekeeper.appkeys import INBOUND
 from gatekeeper.authenticator import Authenticated, Authenticator
 from gatekeeper.clock import as_datetime
 from gatekeeper.errors import Problem
-from gatekeeper.gate import same_origin
+from gatekeeper.gate import CONFIRM, same_origin
 from gatekeeper.identity.accounts import Accounts
 from gatekeeper.identity.bodies import (
     ChangePasswordBody,
@@ -153,7 +153,8 @@ class Identity:
         if claim is None:
             raise Problem(401, Reason.REFRESH_INVALID)
         await take_or_refuse(self._counter, self._settings.refresh_per_session, "refresh", claim.session)
-        pair = await self._sessions.refresh(claim, inbound.received)
+        origin = self.caller(inbound).origin() if by_cookie else None
+        pair = await self._sessions.refresh(claim, inbound.received, cookie_from=origin)
         if isinstance(pair, Reason):
             raise Problem(401, pair)
         banned = self._bans.of_user(pair.user.id, inbound.received)
@@ -165,7 +166,7 @@ class Identity:
         """POST ``logout``: 204; ``scope`` this, others or all."""
         body = await read_body(request, LogoutBody, self._settings.json_limit, empty=True)
         inbound = request[INBOUND]
-        who = await self.authenticated(inbound, enrolling=True)
+        who = await self.authenticated(inbound, enrolling=True, from_anywhere=True)
         await self.end_sessions(who, body.scope, inbound.received)
         answer = web.Response(status=204, headers={"Cache-Control": "no-store"})
         if who.by_cookie and body.scope != "others":
@@ -266,13 +267,18 @@ class Identity:
         answer.headers["Cache-Control"] = "public, max-age=300"
         return answer
 
-    async def authenticated(self, inbound: InboundRequest, *, enrolling: bool = False) -> Authenticated:
+    async def authenticated(
+        self, inbound: InboundRequest, *, enrolling: bool = False, from_anywhere: bool = False
+    ) -> Authenticated:
         """The caller of an endpoint that needs a session. Raises Problem (401, 403) or StoreUnavailable.
 
-        ``enrolling``: also one who must add a second factor before anything else.
+        ``enrolling``: also one who must add a second factor before anything else; ``from_anywhere`` as in
+        ``Authenticator``.
         """
-        found = await self._authenticator.authenticate(self._authenticator.present(inbound), inbound.received)
+        found = await self._authenticator.authenticate(inbound, from_anywhere=from_anywhere)
         if isinstance(found, Reason):
+            if found is Reason.BINDING_MISMATCH and self._authenticator.confirms:
+                raise Problem(401, found, acr_values=CONFIRM.acr_values)
             raise Problem(STATUS[found], found)
         if found.by_cookie and not same_origin(inbound):
             raise Problem(403, Reason.CSRF)

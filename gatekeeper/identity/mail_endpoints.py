@@ -102,7 +102,7 @@ class MailEndpoints:
         return _asked(await self._codes.request_login(body.email, caller, now))
 
     async def _request_step_up(self, inbound: InboundRequest, email: str | None) -> Asked:
-        who = (await self._identity.authenticated(inbound, enrolling=True)).principal
+        who = (await self._identity.authenticated(inbound, enrolling=True, from_anywhere=True)).principal
         if email is not None and email.strip().casefold() != who.email:
             raise invalid("/email", "is not yours; it may be left out")
         caller = self._identity.caller(inbound)

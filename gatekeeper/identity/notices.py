@@ -16,7 +16,8 @@ from gatekeeper.identity.caller import Caller
 from gatekeeper.identity.links import Addresses, Link, LinkPurpose, LinkStore, new_token
 from gatekeeper.notify.messages import Kind, Message
 from gatekeeper.notify.outbox import Notifier
-from gatekeeper.tokens.sessions import SessionOrigin, SessionRecord, UserState
+from gatekeeper.tokens.durable import SessionOrigin, SessionRecord
+from gatekeeper.tokens.sessions import UserState
 from geo.device import find_device
 
 LIFE: Final = 7 * 86_400.0  # seconds for which such news are worth sending, and their links good

@@ -105,7 +105,7 @@ class SecondEndpoints:
         elif body.purpose == "mfa":
             raise invalid("/challenge", "is required for this purpose")
         elif body.purpose == "step-up":
-            who = await self._identity.authenticated(inbound, enrolling=True)
+            who = await self._identity.authenticated(inbound, enrolling=True, from_anywhere=True)
             begun = await self._step_ups.begin(who.principal, inbound.received)
             challenge, options = begun.id, await self._options(begun.id, who.principal.subject)
         else:
@@ -137,7 +137,7 @@ class SecondEndpoints:
         """POST ``step-up``: a fresh access token of the same session."""
         body = await read_body(request, StepUpBody, self._json_limit)
         inbound = request[INBOUND]
-        who = await self._identity.authenticated(inbound, enrolling=True)
+        who = await self._identity.authenticated(inbound, enrolling=True, from_anywhere=True)
         pair = await self._step_up(who.principal, body, inbound)
         return self._identity.answer(pair, inbound.received, cookies=who.by_cookie)
 

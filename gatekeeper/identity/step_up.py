@@ -64,7 +64,7 @@ class StepUps:
     async def by_password(self, who: Principal, password: str, caller: Caller, now: float) -> TokenPair:
         """Raises Problem (401 invalid-credentials or session-ended, 429, 503), StoreUnavailable."""
         await self._login.confirm(who.subject, password, caller, now)
-        return await self._fresh(who, ("pwd",), now, two_factors=False)
+        return await self._fresh(who, ("pwd",), caller, now, two_factors=False)
 
     async def by_factor(
         self, who: Principal, shown: FactorShown, caller: Caller, now: float, *, challenge: str | None = None
@@ -86,7 +86,7 @@ class StepUps:
         if amr is None:
             await self._strikes.strike(Source.OTP, caller.address, now)
             raise Problem(401, Reason.MFA_INVALID, "That is not right, was used before, or took too long.")
-        return await self._fresh(who, (*amr, "mfa"), now, two_factors=True)
+        return await self._fresh(who, (*amr, "mfa"), caller, now, two_factors=True)
 
     async def _factors(self, who: Principal, now: float) -> tuple[Method, ...]:
         """What would do; who must add a factor first cannot get around it by a mailed code."""
@@ -118,8 +118,12 @@ class StepUps:
         if who.must_enrol or (who.acr != "2fa" and not self._required_roles.isdisjoint(who.roles)):
             raise insufficient(Reason.MFA_REQUIRED, two_factors=True)
 
-    async def _fresh(self, who: Principal, amr: tuple[str, ...], now: float, *, two_factors: bool) -> TokenPair:
-        pair = await self._sessions.step_up(who.session, amr=amr, two_factors=two_factors, now=now)
+    async def _fresh(
+        self, who: Principal, amr: tuple[str, ...], caller: Caller, now: float, *, two_factors: bool
+    ) -> TokenPair:
+        pair = await self._sessions.step_up(
+            who.session, amr=amr, two_factors=two_factors, now=now, origin=caller.origin()
+        )
         if isinstance(pair, Reason):
             raise Problem(401, pair)
         return pair

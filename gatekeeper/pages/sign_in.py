@@ -99,14 +99,14 @@ class SignInPages:
 
     async def logout_form(self, request: web.Request) -> web.Response:
         """GET ``logout``: asks; it changes nothing."""
-        who = await self._visits.who(request[INBOUND])
+        who = await self._visits.who(request[INBOUND], from_anywhere=True)
         return self._theme.page(request, "logout.html", {"email": who.principal.email if who else None})
 
     async def log_out(self, request: web.Request) -> web.Response:
         """POST ``logout``: this session ends, and the browser forgets it."""
         refuse_foreign(request)
         inbound = request[INBOUND]
-        who = await self._visits.who(inbound)
+        who = await self._visits.who(inbound, from_anywhere=True)
         if who is not None:
             await self._identity.end_sessions(who, "this", inbound.received)
         return self._visits.forgotten(see_other(f"{self._theme.prefix}/login"))

@@ -37,7 +37,7 @@ class StepUpPages:
     async def form(self, request: web.Request) -> web.Response:
         """GET ``step-up``: what may be shown; whoever has to add a factor first is led there."""
         inbound, query = request[INBOUND], request.query
-        who = await self._frame.visits.signed_in(request, enrolling=True)
+        who = await self._frame.visits.signed_in(request, enrolling=True, from_anywhere=True)
         target, wanted = self._frame.target(query.get("next")), _wanted(query)
         fresh = inbound.received - who.principal.auth_time <= FRESH
         # Adding a factor may have sent them here for a fresh login; then back to it would be round in a circle.
@@ -54,7 +54,7 @@ class StepUpPages:
         fields = await self._frame.form(request)
         target, wanted = self._frame.target(fields.get("next")), _wanted(fields)
         back = with_next(self._frame.address("step-up"), target)
-        who = await self._frame.visits.signed_in(request, back=back, enrolling=True)
+        who = await self._frame.visits.signed_in(request, back=back, enrolling=True, from_anywhere=True)
         try:
             if "send" in fields:
                 asked = await self._send(request, who.principal)

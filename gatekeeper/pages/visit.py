@@ -30,26 +30,31 @@ class Visits:
         self._cookies = cookies
         self._prefix = prefix
 
-    async def who(self, inbound: InboundRequest) -> Authenticated | None:
-        """Whoever is signed in, or None. Raises StoreUnavailable."""
-        presented = self._authenticator.present(inbound)
-        if presented.none:
-            return None
-        found = await self._authenticator.authenticate(presented, inbound.received)
+    async def who(self, inbound: InboundRequest, *, from_anywhere: bool = False) -> Authenticated | None:
+        """Whoever is signed in, or None; ``from_anywhere`` as in ``Authenticator``. Raises StoreUnavailable."""
+        found = await self._found(inbound, from_anywhere=from_anywhere)
         return None if isinstance(found, Reason) else found
 
+    async def _found(self, inbound: InboundRequest, *, from_anywhere: bool) -> Authenticated | Reason:
+        if self._authenticator.present(inbound).none:
+            return Reason.CREDENTIALS_MISSING
+        return await self._authenticator.authenticate(inbound, from_anywhere=from_anywhere)
+
     async def signed_in(
-        self, request: web.Request, *, back: str | None = None, enrolling: bool = False
+        self, request: web.Request, *, back: str | None = None, enrolling: bool = False, from_anywhere: bool = False
     ) -> Authenticated:
-        """Whoever is signed in. Raises ToLogin, which leads back to ``back`` or to the page asked for.
+        """Whoever is signed in. Raises ToLogin, which leads back to ``back`` or to the page asked for; where the
+        session is bound to somewhere else, over the step-up page.
 
         ``enrolling``: also one who must add a second factor before anything else, who else is led to do so.
         """
         inbound = request[INBOUND]
-        who = await self.who(inbound)
-        if who is None:
-            target = back or inbound.target.origin_form
-            raise ToLogin(see_other(f"{self._prefix}/login?next={quote(target, safe='')}"))
+        who = await self._found(inbound, from_anywhere=from_anywhere)
+        if isinstance(who, Reason):
+            target, page = back or inbound.target.origin_form, "login"
+            if who is Reason.BINDING_MISMATCH and self._authenticator.confirms:
+                page = "step-up"
+            raise ToLogin(see_other(f"{self._prefix}/{page}?next={quote(target, safe='')}"))
         if who.principal.must_enrol and not enrolling:
             raise ToLogin(see_other(f"{self._prefix}/account/factors"))
         return who

@@ -34,6 +34,7 @@ _REASONS: Final[Mapping[Reason, str]] = {
     Reason.MFA_INVALID: later("That did not match."),
     Reason.MFA_REQUIRED: later("This needs a second factor."),
     Reason.STEP_UP_REQUIRED: later("Confirm first that it is you."),
+    Reason.BINDING_MISMATCH: later("This session began on another device or in another place. Sign in again."),
     Reason.TOKEN_INVALID: later("It has been used, has expired, or never was."),
     Reason.EMAIL_TAKEN: later("There is an account with this e-mail already."),
     Reason.EMAIL_UNVERIFIED: later("Confirm your e-mail first."),

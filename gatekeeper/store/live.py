@@ -103,12 +103,15 @@ class RedisSessions:
         """Let one living session follow its user into a new epoch."""
         await self._redis.run(ADOPT_EPOCH, [session_key(session)], [epoch])
 
-    async def step_up(self, session: Session, *, amr: Sequence[str], two_factors: bool, now: float) -> Session | None:
+    async def step_up(
+        self, session: Session, *, amr: Sequence[str], two_factors: bool, now: float, bound: str = ""
+    ) -> Session | None:
         """Note that the owner of a session has proved to be there, atomically; None where it has ended."""
-        answer = await self._redis.run(STEP_UP, [session_key(session.id)], [repr(now), int(two_factors), *amr])
+        arguments = [repr(now), int(two_factors), bound, *amr]
+        answer = await self._redis.run(STEP_UP, [session_key(session.id)], arguments)
         if answer is None:
             return None
-        auth, acr, methods, mfa = answer
+        auth, acr, methods, mfa, held = answer
         return replace(
             session,
             auth_time=float(auth),
@@ -116,6 +119,7 @@ class RedisSessions:
             amr=tuple(methods.decode().split()),
             mfa_time=mfa_time_of(mfa),
             must_enrol=mfa == ENROL,
+            bound=held.decode(),
         )
 
     async def put_user(self, user: UserState) -> None:
@@ -173,5 +177,6 @@ def _session_pairs(session: Session) -> list[Any]:
         session.acr,
         " ".join(session.amr),
         mfa_field(session.mfa_time, must_enrol=session.must_enrol),
+        session.bound,
     )
     return [part for pair in zip(SESSION_FIELDS, values, strict=True) for part in pair]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from gatekeeper.tokens.sessions import Session, UserState
 from policies.rates import Counted
 
-SESSION_FIELDS = ("uid", "epoch", "gen", "rotated", "seen", "expires", "auth", "acr", "amr", "mfa")
+SESSION_FIELDS = ("uid", "epoch", "gen", "rotated", "seen", "expires", "auth", "acr", "amr", "mfa", "bound")
 USER_FIELDS = ("version", "epoch", "locked", "roles", "email", "verified", "name")
 ENROL = b"enrol"
 
@@ -41,7 +41,7 @@ def session_of(session: str, fields: Sequence[bytes | None]) -> Session | None:
     """The session of these ``SESSION_FIELDS``; None where it is not there or not whole."""
     if len(fields) != len(SESSION_FIELDS):
         return None
-    uid, epoch, generation, rotated, seen, expires, auth, acr, amr, mfa = fields
+    uid, epoch, generation, rotated, seen, expires, auth, acr, amr, mfa, bound = fields
     if uid is None or epoch is None or generation is None or rotated is None or seen is None:
         return None
     if expires is None or auth is None or acr is None or amr is None:
@@ -59,6 +59,7 @@ def session_of(session: str, fields: Sequence[bytes | None]) -> Session | None:
         amr=tuple(amr.decode().split()),
         mfa_time=mfa_time_of(mfa),
         must_enrol=mfa == ENROL,
+        bound=bound.decode() if bound else "",
     )
 
 

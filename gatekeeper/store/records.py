@@ -13,7 +13,8 @@ from gatekeeper.identity.arrivals import Used
 from gatekeeper.journal.audit import Change
 from gatekeeper.store.accounts import user_state
 from gatekeeper.store.postgres import Postgres
-from gatekeeper.tokens.sessions import Session, SessionOrigin, SessionRecord, UserState
+from gatekeeper.tokens.durable import SessionOrigin, SessionRecord
+from gatekeeper.tokens.sessions import Session, UserState
 from policies.model import Address
 
 _SESSION = (

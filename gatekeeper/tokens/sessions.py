@@ -13,7 +13,9 @@ from enum import StrEnum
 from typing import Protocol
 
 from gatekeeper.errors import StoreUnavailable
+from gatekeeper.tokens.binding import Bindings
 from gatekeeper.tokens.codec import AccessClaims, AccessTokens
+from gatekeeper.tokens.durable import SessionOrigin, SessionRecord, SessionRecords, TheftNews, nobody_hears
 from gatekeeper.tokens.refresh import RefreshClaim, RefreshTokens
 from policies.facts import fact
 from policies.model import Address, Reason
@@ -39,7 +41,8 @@ class Session:
     """A token family as Redis keeps it; times in Unix seconds.
 
     ``auth_time`` is the login or the last step-up, ``mfa_time`` the last use of a second factor (0: none). A session
-    that ``must_enrol`` reaches nothing but the adding of a second factor.
+    that ``must_enrol`` reaches nothing but the adding of a second factor; ``bound`` is what its cookies are held to
+    (``tokens.binding``).
     """
 
     id: str
@@ -54,6 +57,7 @@ class Session:
     amr: tuple[str, ...]
     mfa_time: float = 0.0
     must_enrol: bool = False
+    bound: str = ""
 
     def alive(self, now: float, idle_ttl: float) -> bool:
         """Neither past its absolute end nor idle for too long."""
@@ -126,57 +130,13 @@ class SessionStore(Protocol):
 
     async def adopt_epoch(self, session: str, epoch: int) -> None: ...
 
-    async def step_up(self, session: Session, *, amr: Sequence[str], two_factors: bool, now: float) -> Session | None:
-        """None where the session has ended."""
+    async def step_up(
+        self, session: Session, *, amr: Sequence[str], two_factors: bool, now: float, bound: str = ""
+    ) -> Session | None:
+        """None where the session has ended. ``bound``: what it is bound to from now on; empty: as before."""
 
     async def put_user(self, user: UserState) -> None:
         """Unless a newer version is in force."""
-
-
-@dataclass(frozen=True, slots=True)
-class SessionOrigin:
-    """Where a session was opened from."""
-
-    address: Address
-    country: str | None
-    user_agent: str
-
-
-@dataclass(frozen=True, slots=True)
-class SessionRecord:
-    """The durable record, as people see it."""
-
-    id: str
-    user_id: str
-    started_at: float
-    expires_at: float
-    ended_at: float | None
-    end_reason: str | None
-    origin: SessionOrigin
-    amr: tuple[str, ...]
-
-
-class SessionRecords(Protocol):
-    """The durable records. All methods raise StoreUnavailable."""
-
-    async def started(self, session: Session, origin: SessionOrigin, now: float) -> None: ...
-
-    async def ended(self, sessions: Sequence[str], reason: str, now: float) -> None: ...
-
-    async def open_of(self, user: str, now: float) -> list[SessionRecord]: ...
-
-    async def find(self, session: str) -> SessionRecord | None:
-        """One record, ended or not."""
-
-
-class TheftNews(Protocol):
-    """Hears of a refresh token that came a second time. Never raises for a store."""
-
-    async def __call__(self, record: SessionRecord, user: UserState, now: float) -> None: ...
-
-
-async def _nobody_hears(record: SessionRecord, user: UserState, now: float) -> None:
-    """Until somebody is there to be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +183,7 @@ class Sessions:
         refresh_ttl: float,
         idle_ttl: float,
         reuse_window: float,
+        bindings: Bindings | None = None,
         on_event: Callable[[str], None] = lambda _event: None,
     ) -> None:
         self._store = store
@@ -232,8 +193,9 @@ class Sessions:
         self.refresh_ttl = refresh_ttl
         self.idle_ttl = idle_ttl
         self._window = reuse_window
+        self.bindings = bindings or Bindings()
         self._on_event = on_event
-        self.on_theft: TheftNews = _nobody_hears
+        self.on_theft: TheftNews = nobody_hears
 
     async def open(
         self,
@@ -259,6 +221,7 @@ class Sessions:
             amr=amr,
             mfa_time=now if acr == "2fa" else 0.0,
             must_enrol=must_enrol,
+            bound=self.bindings.of(origin.user_agent, origin.address),
         )
         await self._records.started(session, origin, now)
         try:
@@ -269,12 +232,19 @@ class Sessions:
         self._on_event("issued")
         return self._pair(session, user, now)
 
-    async def refresh(self, claim: RefreshClaim, now: float) -> TokenPair | Reason:
-        """Spend a refresh token (RFC 9700 4.14.2): the successor, or why not."""
+    async def refresh(
+        self, claim: RefreshClaim, now: float, *, cookie_from: SessionOrigin | None = None
+    ) -> TokenPair | Reason:
+        """Spend a refresh token (RFC 9700 4.14.2): the successor, or why not. ``cookie_from``: it came as a cookie."""
         found = await self._living(claim.session, now)
         if isinstance(found, Reason):
             return found
         session, user = found
+        if cookie_from is not None:
+            agent, address = cookie_from.user_agent, cookie_from.address
+            mismatch = self.bindings.mismatch(session.bound, agent, address)
+            if mismatch and (reason := await self.moved(session.id, mismatch, address, now)) is not None:
+                return reason
         outcome = await self._store.rotate(claim, now=now, window=self._window, idle=self.idle_ttl)
         self._on_event(outcome)
         match outcome:
@@ -310,18 +280,39 @@ class Sessions:
             await self.on_theft(record, user, now)
         return Reason.REFRESH_REUSED
 
+    async def moved(self, session: str, mismatch: tuple[str, ...], address: Address, now: float) -> Reason | None:
+        """A cookie of ``session`` came from elsewhere than it is bound to: why it is refused; None where that is only
+        logged. Raises StoreUnavailable.
+        """
+        if self.bindings.note(session, mismatch, address):
+            self._on_event("moved")
+        match self.bindings.on_mismatch:
+            case "log":
+                return None
+            case "revoke":
+                await self.end([session], Reason.BINDING_MISMATCH, now)
+        return Reason.BINDING_MISMATCH
+
     async def step_up(
-        self, session_id: str, *, amr: Sequence[str], two_factors: bool, now: float
+        self,
+        session_id: str,
+        *,
+        amr: Sequence[str],
+        two_factors: bool,
+        now: float,
+        origin: SessionOrigin | None = None,
     ) -> TokenPair | Reason:
         """A fresh access token with a new ``auth_time`` (RFC 9470), and the session confirmed; or SESSION_ENDED.
 
-        What the session has proved before stays: ``acr`` never falls, and the refresh token is as it was.
+        With ``origin`` it is bound to where its owner has just proved to be. What the session has proved before stays:
+        ``acr`` never falls, and the refresh token is as it was.
         """
         found = await self._living(session_id, now)
         if isinstance(found, Reason):
             return found
         session, user = found
-        confirmed = await self._store.step_up(session, amr=amr, two_factors=two_factors, now=now)
+        bound = "" if origin is None else self.bindings.of(origin.user_agent, origin.address)
+        confirmed = await self._store.step_up(session, amr=amr, two_factors=two_factors, now=now, bound=bound)
         if confirmed is None:
             return Reason.SESSION_ENDED
         self._on_event("stepped-up")

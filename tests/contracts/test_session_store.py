@@ -280,6 +280,14 @@ async def test_a_step_up_renews_the_login_and_loses_nothing_that_was_proved(stor
     assert await store.find(family.id) == third
 
 
+async def test_a_step_up_binds_anew_where_it_says_so(store):
+    _, family = await _opened(store, bound="a 192.0.2.0/24 DE")
+    kept = await store.step_up(family, amr=("pwd",), two_factors=False, now=NOW + 5)
+    moved = await store.step_up(family, amr=("pwd",), two_factors=False, now=NOW + 6, bound="b 192.0.2.0/24 DE")
+    assert (kept.bound, moved.bound) == ("a 192.0.2.0/24 DE", "b 192.0.2.0/24 DE")
+    assert await store.find(family.id) == moved
+
+
 async def test_a_step_up_that_comes_late_does_not_set_the_clock_back(store):
     _, family = await _opened(store)
     await store.step_up(family, amr=("otp",), two_factors=True, now=NOW + 9)

@@ -13,7 +13,8 @@ from gatekeeper.gate import Gate
 from gatekeeper.inbound import HostList
 from gatekeeper.tokens.codec import AccessTokens
 from gatekeeper.tokens.cookies import Cookies
-from gatekeeper.tokens.sessions import Session, SessionOrigin, Sessions, TokenPair, UserState
+from gatekeeper.tokens.durable import SessionOrigin
+from gatekeeper.tokens.sessions import Session, Sessions, TokenPair, UserState
 from policies.model import Reason, Verdict
 from policies.rates import Limit
 

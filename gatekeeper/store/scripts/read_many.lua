@@ -78,7 +78,7 @@ while a <= #ARGV do
   a = a + 1
   local there, within = true, true
   if string.find(asks, 's', 1, true) then
-    local session = text(redis.call('HMGET', KEYS[k], 'uid', 'epoch', 'gen', 'rotated', 'seen', 'expires', 'auth', 'acr', 'amr', 'mfa'))
+    local session = text(redis.call('HMGET', KEYS[k], 'uid', 'epoch', 'gen', 'rotated', 'seen', 'expires', 'auth', 'acr', 'amr', 'mfa', 'bound'))
     there = session ~= false
     answers[#answers + 1] = redis.call('EXISTS', KEYS[k + 1]) == 1 and 1 or session
     answers[#answers + 1] = text(redis.call('HMGET', KEYS[k + 2], 'version', 'epoch', 'locked', 'roles', 'email', 'verified', 'name'))

@@ -8,7 +8,7 @@ from gates import bearer, running_gate
 from second_factors import challenged, enrol_passkey, enrol_totp
 
 from gatekeeper.identity.notices import seen
-from gatekeeper.tokens.sessions import SessionOrigin
+from gatekeeper.tokens.durable import SessionOrigin
 
 ADA = "ada@example.com"
 WRONG = "000000"
