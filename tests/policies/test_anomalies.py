@@ -1,0 +1,182 @@
+"""Each signal: when it speaks, what it rests on, and when it is silent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+
+from policies.anomalies import (
+    WEIGHTS,
+    Finding,
+    Lately,
+    Login,
+    Settings,
+    Signal,
+    evidence_of,
+    of_failure,
+    of_login,
+    of_use,
+    risk,
+)
+from policies.familiar import Familiar, Sighting
+
+NOW = 1_800_000_000.0
+HOUR, DAY = 3600.0, 86_400.0
+BERLIN = {"country": "DE", "city": "Berlin", "latitude": 52.52, "longitude": 13.40, "accuracy_km": 20.0}
+TOKYO = {"country": "JP", "city": "Tokyo", "latitude": 35.68, "longitude": 139.69, "accuracy_km": 20.0}
+
+
+def sighting(time: float = NOW, address: str = "11.0.0.1", **facts: Any) -> Sighting:
+    return Sighting(time, ip_address(address), **{**BERLIN, "asn": 3320, "device": "d1", "fingerprint": "f1", **facts})
+
+
+HOME = sighting(NOW - 5 * HOUR)
+USUAL = Familiar().with_login(HOME)
+
+
+def signals(seen: Sighting, familiar: Familiar = USUAL, **settings: Any) -> dict[str, Any]:
+    found = of_login(Login(seen, familiar, Lately(), Settings(**settings)))
+    return {str(one.signal): dict(one.evidence) for one in found}
+
+
+def test_the_same_again_is_not_odd() -> None:
+    assert signals(sighting()) == {}
+
+
+def test_the_first_login_of_an_account_raises_nothing() -> None:
+    stranger = sighting(address="12.0.0.1", asn=1, **TOKYO)
+    assert signals(stranger, Familiar(), listed=frozenset({1})) == {}
+
+
+def test_what_is_not_known_is_never_suspicious() -> None:
+    nothing = Sighting(NOW, ip_address("11.0.0.1"))
+    assert signals(nothing) == {}
+    assert signals(sighting(), Familiar().with_login(Sighting(NOW - HOUR, ip_address("11.0.0.1")))) == {}
+
+
+def test_a_cookie_or_a_look_that_is_known_is_no_new_device() -> None:
+    assert signals(sighting(device="d2")) == {}  # the cookie was cleared
+    assert signals(sighting(fingerprint="f2")) == {}  # another major version of the system
+    assert signals(sighting(device="d2", fingerprint="f2")) == {"new_device": {"known_devices": 1}}
+
+
+def test_an_address_a_network_and_a_country_are_new_each_for_itself() -> None:
+    assert signals(sighting(address="11.0.0.2")) == {"new_address": {"address": "11.0.0.2"}}
+    assert signals(sighting(asn=1, as_org="One")) == {"new_network": {"asn": 1, "as_org": "One"}}
+    found = signals(sighting(country="AT"))
+    assert found == {"new_country": {"country": "AT", "usual": ["DE"]}}
+
+
+def test_an_ipv6_address_is_its_network() -> None:
+    familiar = Familiar().with_login(sighting(NOW - HOUR, "2a00:1:2:3::1"))
+    assert signals(sighting(address="2a00:1:2:3:4:5:6:7"), familiar) == {}
+    assert "new_address" in signals(sighting(address="2a00:1:2:4::1"), familiar)
+
+
+def test_nobody_is_in_berlin_and_five_hours_later_in_tokyo() -> None:
+    found = signals(sighting(address="12.0.0.1", asn=9, **TOKYO))["impossible_travel"]
+    assert (found["from"], found["to"], found["hours"]) == ("Berlin, DE", "Tokyo, JP", 5.0)
+    assert found["km"] == pytest.approx(8920 - 200 - 40, abs=20)
+    assert found["km_per_hour"] == pytest.approx(found["km"] / 5, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("seen", "why"),
+    [
+        (sighting(NOW + 12 * HOUR, "12.0.0.1", **TOKYO), "time enough"),
+        (sighting(address="11.0.0.1", **TOKYO), "the same address, which the database has moved"),
+        (sighting(address="10.0.0.1", **TOKYO), "a private address is everybody's"),
+        (sighting(address="12.0.0.1", **{**TOKYO, "accuracy_km": 2000.0}), "too vague"),
+        (sighting(address="12.0.0.1", asn=3320, **TOKYO), "a usual network on a known device: a VPN"),
+        (sighting(address="12.0.0.1", **{**TOKYO, "latitude": None}), "a country is no place"),
+    ],
+)
+def test_a_journey_that_may_be_or_cannot_be_judged_is_none(seen: Sighting, why: str) -> None:
+    assert "impossible_travel" not in signals(replace(seen, asn=seen.asn if "VPN" in why else 9)), why
+
+
+def test_every_recent_place_counts_not_only_the_last() -> None:
+    familiar = USUAL.with_login(sighting(NOW - HOUR, "12.0.0.9", **{**TOKYO, "latitude": None}))
+    assert "impossible_travel" in signals(sighting(address="12.0.0.1", asn=9, **TOKYO), familiar)
+
+
+def test_somewhere_else_a_moment_ago_is_two_countries_at_once() -> None:
+    familiar = Familiar().with_login(sighting(NOW - 600))
+    found = signals(sighting(address="12.0.0.1", asn=9, country="PL"), familiar)
+    assert found["parallel_countries"] == {"countries": ["DE", "PL"], "minutes": 10}
+    assert "parallel_countries" not in signals(sighting(NOW + HOUR, "12.0.0.1", asn=9, country="PL"), familiar)
+
+
+def test_a_long_silence_is_said_in_days() -> None:
+    assert signals(sighting(NOW + 100 * DAY))["dormant_account"] == {"days": 100}
+    assert signals(sighting(NOW + 80 * DAY)) == {}
+
+
+def test_an_hour_is_odd_only_for_whoever_has_habits() -> None:
+    familiar = Familiar()
+    night, day = NOW - NOW % DAY + 3 * HOUR, NOW - NOW % DAY + 12 * HOUR
+    for number in range(39):
+        familiar = familiar.with_login(sighting(day - (40 - number) * DAY))
+    assert "odd_hour" not in signals(sighting(night), familiar)
+    familiar = familiar.with_login(sighting(day - DAY))
+    assert signals(sighting(night), familiar)["odd_hour"] == {"hour_utc": 3, "share_percent": 0.0}
+    assert "odd_hour" not in signals(sighting(day + HOUR), familiar)
+
+
+def test_a_listed_network_is_told_for_good_and_bad_attempts() -> None:
+    assert signals(sighting(), listed=frozenset({3320}))["listed_network"]["asn"] == 3320
+    login = Login(sighting(), Familiar(), Lately(), Settings(listed=frozenset({3320})))
+    assert [one.signal for one in of_failure(login)] == [Signal.LISTED_NETWORK]
+
+
+@pytest.mark.parametrize(
+    ("lately", "signal"),
+    [
+        (Lately(accounts_of_address=5), Signal.PASSWORD_SPRAY),
+        (Lately(accounts_of_client=10, addresses_of_client=5), Signal.CREDENTIAL_STUFFING),
+        (Lately(failures_of_account=8), Signal.BRUTE_FORCE),
+        (Lately(codes_of_account=4), Signal.OTP_GUESSING),
+    ],
+)
+def test_failures_are_told_from_as_many_on_as_the_settings_say(lately: Lately, signal: Signal) -> None:
+    assert [one.signal for one in of_failure(Login(sighting(), Familiar(), lately, Settings()))] == [signal]
+    fewer = Lately(*(max(getattr(lately, name) - 1, 0) for name in lately.__slots__))
+    assert of_failure(Login(sighting(), Familiar(), fewer, Settings())) == []
+
+
+def test_what_is_usual_for_a_user_says_nothing_about_a_wrong_guess() -> None:
+    assert of_failure(Login(sighting(address="12.0.0.1", asn=9, **TOKYO), USUAL, Lately(), Settings())) == []
+
+
+def use(now: Sighting, before: Sighting = HOME, familiar: Familiar = USUAL) -> dict[str, Any]:
+    return {str(one.signal): one.evidence for one in of_use(before, Login(now, familiar, Lately(), Settings()))}
+
+
+def test_a_session_that_moves_to_an_unusual_address_is_told_with_both() -> None:
+    assert use(sighting()) == {}
+    found = use(sighting(address="12.0.0.1", asn=9))
+    assert found["address_changed"] == {"from": "11.0.0.1", "to": "12.0.0.1", "from_country": "DE", "to_country": "DE"}
+    assert use(sighting(address="12.0.0.1")) == {}  # the usual network
+
+
+def test_a_session_on_another_machine_or_in_two_countries_is_told() -> None:
+    assert list(use(sighting(fingerprint="f2"))) == ["fingerprint_mismatch"]
+    assert use(sighting(fingerprint=None)) == {}
+    there = sighting(HOME.time + 60, "12.0.0.1", asn=9, **TOKYO)
+    assert use(there)["parallel_countries"] == {"countries": ["DE", "JP"], "minutes": 1}
+
+
+def test_the_risk_grows_with_each_signal_and_never_exceeds_the_whole() -> None:
+    assert risk([]) == 0
+    assert risk([Signal.NEW_DEVICE]) == WEIGHTS[Signal.NEW_DEVICE]
+    assert risk([Signal.NEW_DEVICE, Signal.NEW_COUNTRY]) == 44
+    assert risk([Signal.NEW_DEVICE, Signal.NEW_DEVICE]) == 20
+    assert risk(Signal) <= 100
+
+
+def test_evidence_shows_each_part_with_its_weight() -> None:
+    found = [Finding(Signal.NEW_ADDRESS, {"address": "x"})]
+    assert evidence_of(found) == {"new_address": {"address": "x", "weight": WEIGHTS[Signal.NEW_ADDRESS]}}
