@@ -65,6 +65,11 @@ class Subject:
         """The network of a ``NETWORK`` subject; an address has all bits."""
         return ip_network(self.text)
 
+    @property
+    def is_address(self) -> bool:
+        """Whether it is one single address."""
+        return self.kind is BanKind.NETWORK and "/" not in self.text
+
 
 @dataclass(frozen=True, slots=True)
 class Ban:
@@ -133,6 +138,9 @@ class BanStore(Protocol):
 
     async def reaching(self, address: Address, now: float) -> list[Ban]:
         """Every ban in force on a network that holds the address, the narrowest first."""
+
+    async def on_agents(self, now: float) -> list[Ban]:
+        """Every ban in force on a user-agent pattern, oldest first."""
 
     async def history(self, subject: Subject, count: int = 50) -> list[Ban]:
         """What a subject's bans were, newest first."""

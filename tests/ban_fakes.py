@@ -18,6 +18,7 @@ class MemoryBans:
 
     def __init__(self) -> None:
         self.rows: list[tuple[int, Ban]] = []
+        self._places: dict[Subject, int] = {}  # the row of each subject that is not lifted
         self.number = 0
         self.down = False
 
@@ -28,30 +29,31 @@ class MemoryBans:
     async def put(self, bans: Sequence[Ban], now: float) -> int:
         self._up()
         self.number += 1
-        for subject in dict.fromkeys(ban.subject for ban in bans):
-            new = [ban for ban in bans if ban.subject == subject][-1]
-            old = self._open(subject)
+        for subject, new in {ban.subject: ban for ban in bans}.items():
+            old = self._places.get(subject)
             if old is not None:
                 known = self.rows[old][1]
                 if new.source in AUTOMATIC and (known.until is None or known.until >= (new.until or 0)):
                     continue
                 self.rows[old] = (self.number, replace(known, lifted_at=now, lifted_by="replaced"))
+            self._places[subject] = len(self.rows)
             self.rows.append((self.number, new))
         return self.number
 
     async def lift(self, subject: Subject, by: str, now: float) -> Ban | None:
         self._up()
         self.number += 1
-        at = self._open(subject)
+        at = self._places.get(subject)
         if at is None or not self.rows[at][1].in_force(now):
             return None
         lifted = replace(self.rows[at][1], lifted_at=now, lifted_by=by)
         self.rows[at] = (self.number, lifted)
+        del self._places[subject]
         return lifted
 
     async def find(self, subject: Subject, now: float) -> Ban | None:
         self._up()
-        at = self._open(subject)
+        at = self._places.get(subject)
         return self.rows[at][1] if at is not None and self.rows[at][1].in_force(now) else None
 
     async def reaching(self, address: Address, now: float) -> list[Ban]:
@@ -59,6 +61,10 @@ class MemoryBans:
         bans = [ban for _, ban in self.rows if ban.in_force(now) and ban.subject.kind is BanKind.NETWORK]
         hit = [ban for ban in bans if address in ip_network(ban.subject.text)]
         return sorted(hit, key=lambda ban: -ip_network(ban.subject.text).prefixlen)
+
+    async def on_agents(self, now: float) -> list[Ban]:
+        self._up()
+        return [ban for _, ban in self.rows if ban.in_force(now) and ban.subject.kind is BanKind.AGENT]
 
     async def in_force(self, now: float):
         self._up()
@@ -83,10 +89,6 @@ class MemoryBans:
             if ban.in_force(now):
                 yield entries_of(ban.subject, whole_end(ban.until))
         yield Entries()
-
-    def _open(self, subject: Subject) -> int | None:
-        found = [at for at, (_, ban) in enumerate(self.rows) if ban.subject == subject and ban.lifted_at is None]
-        return found[0] if found else None
 
 
 class Words:

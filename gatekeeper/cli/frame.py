@@ -29,6 +29,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "hash": ("gatekeeper.cli.hash", "the hash of a password, or whether one fits"),
     "migrate": ("gatekeeper.cli.migrate", "bring the database up to date"),
     "webhook": ("gatekeeper.cli.webhook", "what waits for webhooks and what was given up: list, retry, drop, test"),
+    "ban": ("gatekeeper.cli.ban", "who may not connect: add, list, lift, history, import, export"),
     "user": ("gatekeeper.cli.user", "accounts: add, list, show, passwd, role, lock, unlock, logout, invite"),
 }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import getpass
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 
 from gatekeeper.app.mail import passwords_of
 from gatekeeper.app.telling import told
+from gatekeeper.cli.arguments import whoami
 from gatekeeper.cli.invite import invite
 from gatekeeper.cli.stores import attached
 from gatekeeper.cli.tables import print_rows
@@ -58,7 +58,7 @@ class Desk:
         self, action: str, subject: str, before: dict[str, object] | None, after: dict[str, object] | None
     ) -> None:
         """The entry in the audit log."""
-        await self.journal.record_change(Change(self.now, f"cli:{_whoami()}", action, subject, before, after))
+        await self.journal.record_change(Change(self.now, f"cli:{whoami()}", action, subject, before, after))
 
 
 Command = Callable[[Desk, argparse.Namespace], Awaitable[None]]
@@ -156,7 +156,7 @@ async def _invite(desk: Desk, args: argparse.Namespace) -> None:
             life = parse_duration(args.expires)
         except ValueError as fault:
             raise Refused(f"--expires: {fault}") from None
-    link, mailed = await invite(desk.config, desk.postgres, email, roles, life, f"cli:{_whoami()}", desk.now)
+    link, mailed = await invite(desk.config, desk.postgres, email, roles, life, f"cli:{whoami()}", desk.now)
     await desk.note("user.invite", email, None, {"roles": list(roles)})
     print(link)
     if mailed:
@@ -263,10 +263,3 @@ def _roles(roles: list[str]) -> list[str]:
 
 async def _new_password(desk: Desk) -> str:
     return await desk.passwords.hash(await typed_password(desk.passwords))
-
-
-def _whoami() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"

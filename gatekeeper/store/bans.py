@@ -105,6 +105,14 @@ class PostgresBans:
         )
         return [_ban(row) for row in rows]
 
+    async def on_agents(self, now: float) -> list[Ban]:
+        rows = await self._postgres.fetch(
+            f"SELECT {_COLUMNS} FROM bans WHERE kind = %s AND lifted_at IS NULL"  # noqa: S608  # columns
+            " AND (until IS NULL OR until > %s) ORDER BY id",
+            (BanKind.AGENT, as_datetime(now)),
+        )
+        return [_ban(row) for row in rows]
+
     async def in_force(self, now: float) -> AsyncGenerator[list[Ban], None]:
         last = 0
         while True:

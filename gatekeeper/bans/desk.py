@@ -1,0 +1,161 @@
+"""Bans by people: made, lifted and imported, each with its entry in the audit log. Called by commands and panel.
+
+What a person types for a subject: an address, a network, a two-letter country, ``agent:PATTERN``, a user's e-mail, or
+``user:ID`` (for an account that is gone).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+from gatekeeper.bans.lists import BadList, Line
+from gatekeeper.errors import GatekeeperError
+from gatekeeper.journal.audit import AuditLog, Change
+from policies.bans import LONGEST_REASON, Ban, BanStore, Source, Subject, of_user, parse_subject
+from policies.model import Address
+
+USER_PREFIX: Final = "user:"
+
+
+class BadBan(GatekeeperError):
+    """What was asked for cannot be done; ``str()`` says why in one line."""
+
+
+class UserFinder(Protocol):
+    """Knows accounts. Raises StoreUnavailable."""
+
+    async def find_user(self, email: str) -> tuple[str, str] | None:
+        """Id and canonical e-mail of the account; None where there is none. Raises ValueError for what is no e-mail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who asks: a user's id or ``cli:<operating system user>``, from where, in which request."""
+
+    name: str
+    address: Address | None = None
+    request_id: str | None = None
+
+
+class BanDesk:
+    """The service. Times in Unix seconds; every method raises StoreUnavailable."""
+
+    def __init__(self, store: BanStore, audit: AuditLog, users: UserFinder) -> None:
+        self._store = store
+        self._audit = audit
+        self._users = users
+
+    async def subject(self, text: str) -> tuple[Subject, str | None]:
+        """What a person typed, and how people know it where that is not the subject's own text. Raises BadBan."""
+        given = text.strip()
+        try:
+            if given.lower().startswith(USER_PREFIX):
+                return of_user(str(uuid.UUID(given[len(USER_PREFIX) :]))), None
+            if "@" not in given or given.lower().startswith("agent:"):
+                return parse_subject(given), None
+            user = await self._users.find_user(given)
+        except ValueError as fault:
+            raise BadBan(f"{given[:100]!r} {fault}") from None
+        if user is None:
+            raise BadBan(f"there is no user {given[:254]}")
+        return of_user(user[0]), user[1]
+
+    async def add(
+        self, text: str, by: Actor, now: float, *, length: float | None, reason: str
+    ) -> tuple[Ban, Ban | None]:
+        """Ban for ``length`` seconds (None: for good); the ban, and the one whose place it took. Raises BadBan."""
+        subject, label = await self.subject(text)
+        until = None if length is None else now + length
+        ban = Ban(subject, Source.MANUAL, now, until, _reason(reason), by.name, label)
+        before = await self._store.find(subject, now)
+        await self._store.put([ban], now)
+        await self._note("ban.add", subject.text, by, now, None if before is None else facts(before), facts(ban))
+        return ban, before
+
+    async def lift(self, text: str, by: Actor, now: float) -> Ban:
+        """End the ban on exactly this subject, as it was. Raises BadBan where there is none, and says what reaches."""
+        subject, _ = await self.subject(text)
+        lifted = await self._store.lift(subject, by.name, now)
+        if lifted is None:
+            raise BadBan(f"no ban is in force on {text.strip()}{await self._wider(subject, now)}")
+        await self._note("ban.lift", subject.text, by, now, facts(lifted), None)
+        return lifted
+
+    async def history(self, text: str, count: int) -> list[Ban]:
+        """The subject's bans, newest first. Raises BadBan."""
+        subject, _ = await self.subject(text)
+        return await self._store.history(subject, count)
+
+    async def take_over(
+        self, lines: Sequence[Line], by: Actor, now: float, *, length: float | None, reason: str
+    ) -> int:
+        """Put a list in force, all of it or, with a mistake, nothing; how many bans it was.
+
+        ``length`` and ``reason`` are for lines that say none; what is over by now is left out. Raises BadList.
+        """
+        bans: dict[Subject, Ban] = {}
+        faults: list[str] = []
+        common = _reason(reason)
+        usual = None if length is None else now + length
+        for line in lines:
+            try:
+                subject, label = await self.subject(line.subject)
+                until = usual if line.until is None else line.until
+                said = common if line.reason is None else _reason(line.reason)
+            except BadBan as fault:
+                faults.append(f"line {line.number}: {fault}")
+                continue
+            if until is None or until > now:
+                bans[subject] = Ban(subject, Source.IMPORT, now, until, said, by.name, label)
+        if faults:
+            raise BadList(faults)
+        if bans:
+            await self._store.put(list(bans.values()), now)
+            after: dict[str, object] = {"bans": len(bans), "until": said_time(usual), "reason": common}
+            await self._note("ban.import", f"{len(bans)} bans", by, now, None, after)
+        return len(bans)
+
+    async def _wider(self, subject: Subject, now: float) -> str:
+        if not subject.is_address:
+            return ""
+        reaching = await self._store.reaching(subject.network.network_address, now)
+        return f"; it is banned by {', '.join(ban.subject.text for ban in reaching[:5])}" if reaching else ""
+
+    async def _note(
+        self,
+        action: str,
+        subject: str,
+        by: Actor,
+        now: float,
+        before: dict[str, object] | None,
+        after: dict[str, object] | None,
+    ) -> None:
+        change = Change(now, by.name, action, subject, before, after, by.address, by.request_id)
+        await self._audit.record_change(change)
+
+
+def facts(ban: Ban) -> dict[str, object]:
+    """A ban as the audit log has it."""
+    said: dict[str, object] = {
+        "kind": str(ban.subject.kind),
+        "source": str(ban.source),
+        "until": said_time(ban.until),
+        "reason": ban.reason,
+    }
+    return said if ban.label is None else {**said, "label": ban.label}
+
+
+def said_time(seconds: float | None) -> str | None:
+    """Unix seconds in words of ISO 8601, to the second."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _reason(text: str) -> str:
+    reason = text.strip()
+    if len(reason) > LONGEST_REASON or not reason.isprintable():
+        raise BadBan(f"a reason is one printable line of at most {LONGEST_REASON} characters")
+    return reason
