@@ -15,6 +15,7 @@ from itertools import chain
 from gatekeeper.cli import doors, findings, sample
 from gatekeeper.cli.factor_findings import factors
 from gatekeeper.cli.findings import Finding, Level, fault, ok, warn
+from gatekeeper.cli.issuer_findings import issuers
 from gatekeeper.cli.mail_findings import mail, outbox
 from gatekeeper.cli.sample import Sample
 from gatekeeper.config.load import LoadedConfig
@@ -67,6 +68,7 @@ def inspect(loaded: LoadedConfig, own: Sample | None = None, send_to: str | None
         findings.look(config),
         findings.upstreams(config),
         factors(config),
+        issuers(config),
         mail(config, send_to),
         doors.certificates(config),
         doors.trusted(config),
