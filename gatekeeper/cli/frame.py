@@ -27,6 +27,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "config": ("gatekeeper.cli.config_commands", "show, schema, template: the configuration and its documentation"),
     "explain": ("gatekeeper.cli.explain", "which rule decides about a request, and why each other does not"),
     "hash": ("gatekeeper.cli.hash", "the hash of a password, or whether one fits"),
+    "logs": ("gatekeeper.cli.logs", "the login log: export, archive, restore"),
     "migrate": ("gatekeeper.cli.migrate", "bring the database up to date"),
     "webhook": ("gatekeeper.cli.webhook", "what waits for webhooks and what was given up: list, retry, drop, test"),
     "ban": ("gatekeeper.cli.ban", "who may not connect: add, list, lift, history, import, export"),

@@ -36,6 +36,19 @@ class LoginFilter:
     signal: str | None = None
     risk: int | None = None
 
+    def fits(self, attempt: Attempt) -> bool:
+        """Whether the database would find it."""
+        for name in ("result", "reason", "method", "user_id", "email", "country", "asn", "device_kind", "session"):
+            if (wanted := getattr(self, name)) is not None and getattr(attempt, name) != wanted:
+                return False
+        return (
+            (self.since is None or attempt.time >= self.since)
+            and (self.until is None or attempt.time < self.until)
+            and (self.network is None or attempt.address in self.network)
+            and (self.signal is None or self.signal in attempt.signals)
+            and (self.risk is None or (attempt.risk or 0) >= self.risk)
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:

@@ -59,6 +59,17 @@ class PostgresLoginReader:
         )
         return from_row(row) if row else None
 
+    async def known(self, attempts: Sequence[Attempt]) -> set[uuid.UUID]:
+        """Which of these are in the database."""
+        if not attempts:
+            return set()
+        times = sorted(as_datetime(attempt.time) for attempt in attempts)
+        rows = await self._postgres.fetch(
+            "SELECT id FROM login_logs WHERE time BETWEEN %s AND %s AND id = ANY (%s::uuid[])",
+            (times[0], times[-1], [str(attempt.id) for attempt in attempts]),
+        )
+        return {row["id"] for row in rows}
+
     async def counts(self, grain: Grain, wanted: CountFilter, by: Sequence[Dimension] = ()) -> list[Count]:
         """As ``LoginReader`` says."""
         where = ["grain = %s", "bucket >= %s", "bucket < %s"]

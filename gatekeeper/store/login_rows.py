@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import orjson
 
+from gatekeeper.clock import as_datetime
 from gatekeeper.errors import StoreUnavailable
 from gatekeeper.journal.attempts import Attempt
 from gatekeeper.journal.drain import RowsRefused
@@ -42,7 +43,7 @@ WITH fresh AS (
     WHERE user_id IS NULL OR NOT EXISTS (SELECT FROM login_erasures erased WHERE erased.user_id = row.user_id)
     ON CONFLICT DO NOTHING
     RETURNING time, result, reason, country, device_kind
-)
+), counted AS (
 INSERT INTO login_counts AS counts (grain, bucket, result, reason, country, device, attempts)
 SELECT grain, date_trunc(grain, time, 'UTC'), result, coalesce(reason, ''), coalesce(country, ''),
        coalesce(device_kind, ''), count(*)
@@ -50,7 +51,18 @@ FROM fresh, unnest(ARRAY['day', 'hour', 'minute']) AS grain
 GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6
 ON CONFLICT (grain, bucket, result, reason, country, device)
 DO UPDATE SET attempts = counts.attempts + EXCLUDED.attempts
+)
+SELECT count(*) AS rows FROM fresh
 """  # noqa: S608  # columns
+_PUT_BACK: Final = f"""
+WITH fresh AS (
+    INSERT INTO login_logs ({_NAMES})
+    SELECT {_NAMES} FROM {_ROWS}
+    WHERE user_id IS NULL OR NOT EXISTS (SELECT FROM login_erasures erased WHERE erased.user_id = row.user_id)
+    ON CONFLICT DO NOTHING RETURNING id
+)
+SELECT count(*) AS rows FROM fresh
+"""  # noqa: S608
 _LEFT_OUT: Final = (
     "jsonb_to_recordset(%s::jsonb)"
     " AS row(time timestamptz, cap text, subject text, result text, reason text, country text, device text)"
@@ -70,10 +82,11 @@ SELECT date_trunc('minute', time, 'UTC'), cap, subject, count(*) FROM {_LEFT_OUT
 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 ON CONFLICT (minute, cap, subject) DO UPDATE SET attempts = counts.attempts + EXCLUDED.attempts
 """  # noqa: S608
+# The spool forgets what is committed, so that must be on the server's disk, whatever the server's own setting.
 _ADVANCE: Final = """
 INSERT INTO login_spools AS spools (id, position, changed_at) VALUES (%(segment)s, %(until)s, now())
 ON CONFLICT (id) DO UPDATE SET position = EXCLUDED.position, changed_at = now() WHERE spools.position = %(since)s
-RETURNING position
+RETURNING position, set_config('synchronous_commit', 'on', true)
 """
 _BAD_DATA: Final = ("22", "23")  # SQLSTATE classes: data exception, integrity constraint violation
 
@@ -109,6 +122,18 @@ class PostgresLoginLog:
                 raise RowsRefused(str(error)) from None
             raise StoreUnavailable("postgres", f"login log: {error}") from None
         return batch.until
+
+    async def restore(self, rows: Sequence[Mapping[str, object]], *, count: bool) -> int:
+        """Rows out of an archive; how many of them were not there. ``count``: they are not in the counts any more."""
+        async with self._postgres.transaction() as transaction:
+            array = orjson.dumps(list(rows)).decode()
+            found = await transaction.fetch_one(_WRITE if count else _PUT_BACK, (array,))
+            return int(found["rows"]) if found else 0
+
+    async def counted(self, since: float, until: float) -> bool:
+        """Whether there are counts by day of this time, in Unix seconds."""
+        sql = "SELECT 1 AS one FROM login_counts WHERE grain = 'day' AND bucket >= %s AND bucket < %s LIMIT 1"
+        return await self._postgres.fetch_one(sql, (as_datetime(since), as_datetime(until))) is not None
 
     async def latest_attempts(self, count: int) -> list[Attempt]:
         """Newest first."""

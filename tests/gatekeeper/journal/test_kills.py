@@ -78,16 +78,12 @@ class Load:
                     break
 
 
-# The tests' PostgreSQL may forget what it has just said it has; a kill would tell.
-KEEPING = "synchronous_commit=on"
-
-
 @contextmanager
 def stores() -> Iterator[tuple[servers.Server, servers.Server]]:
     with (
         servers.short_folder() as one,
         servers.short_folder() as two,
-        servers.postgres_server(one, KEEPING) as postgres,
+        servers.postgres_server(one) as postgres,
         servers.valkey_server(two) as valkey,
     ):
         yield postgres, valkey
