@@ -24,6 +24,7 @@ from gatekeeper.errors import GatekeeperError
 from gatekeeper.identity.emails import InvalidEmail, canonical_email
 from gatekeeper.journal.archive import Archive, read, verify
 from gatekeeper.journal.attempts import Attempt, Result
+from gatekeeper.journal.audit import Change
 from gatekeeper.journal.questions import LoginFilter
 from gatekeeper.journal.retention import first_of, month_of
 from gatekeeper.journal.rows import flat, from_row
@@ -32,6 +33,7 @@ from gatekeeper.store.login_months import PostgresLoginMonths
 from gatekeeper.store.login_reader import PostgresLoginReader
 from gatekeeper.store.login_rows import PostgresLoginLog
 from gatekeeper.store.postgres import Postgres
+from gatekeeper.store.records import PostgresJournal
 from policies.model import Reason
 
 _AT_ONCE: Final = 1000
@@ -79,8 +81,8 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--address", type=arguments.network, metavar="CIDR", help="an address or a network")
     parser.add_argument("--country", metavar="CC", type=str.upper)
     parser.add_argument("--asn", type=int, metavar="N")
-    parser.add_argument("--result", choices=[*Result], type=Result)
-    parser.add_argument("--reason", choices=[*Reason], type=Reason, metavar="REASON")
+    parser.add_argument("--result", choices=[*map(str, Result)])
+    parser.add_argument("--reason", choices=[*map(str, Reason)], metavar="REASON")
     parser.add_argument("--method", metavar="M", help="password, otp, passkey, ...")
     parser.add_argument("--device", metavar="KIND", help="desktop, phone, ...")
     parser.add_argument("--session", metavar="SID")
@@ -147,8 +149,8 @@ async def _filter(postgres: Postgres, args: argparse.Namespace) -> LoginFilter:
     return LoginFilter(
         since=args.since,
         until=args.until,
-        result=args.result,
-        reason=args.reason,
+        result=Result(args.result) if args.result else None,
+        reason=Reason(args.reason) if args.reason else None,
         method=args.method,
         user_id=user,
         email=args.email,
@@ -168,6 +170,7 @@ async def _archive(config: Config, postgres: Postgres, args: argparse.Namespace)
     async with retention(config, postgres) as keeping:
         gone = await keeping.expire(SystemClock.now(), args.before)
     for one in gone:
+        await _note(postgres, "logs.archive", one.month, {"rows": one.rows})
         print(f"{one.month}: {one.rows} rows in {one.path}" if one.rows else f"{one.month}: no rows, no file")
     if not gone:
         print("nothing to archive")
@@ -186,8 +189,14 @@ async def _restore(_config: Config, postgres: Postgres, args: argparse.Namespace
         if any(month_of(datetime.fromisoformat(row["time"])) != contents.month for row in rows):
             raise Refused(f"{args.file}: holds rows of other months than {contents.month}")
         restored += await log.restore(rows, count=count)
+    await _note(postgres, "logs.restore", contents.month, {"rows": restored})
     left = contents.rows - restored
     print(
         f"{contents.month}: {restored} rows are back until {as_datetime(now + args.held).astimezone(UTC):%Y-%m-%d}"
         + (f"; {left} were there already, or are of accounts that were erased" if left else "")
     )
+
+
+async def _note(postgres: Postgres, action: str, month: str, after: dict[str, object]) -> None:
+    change = Change(SystemClock.now(), f"cli:{arguments.whoami()}", action, month, None, after)
+    await PostgresJournal(postgres).record_change(change)
