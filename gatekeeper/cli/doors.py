@@ -104,7 +104,7 @@ def trusted(config: Config) -> Iterator[Finding]:
 
 def ports(config: Config) -> Iterator[Finding]:
     """The addresses to listen on are free, or held by a gate of the same data_dir."""
-    holder = _running_gate(config.storage.data_dir)
+    holder = running_gate(config.storage.data_dir)
     for one in (listener.address for listener in config.listeners):
         try:
             Listeners.bind([one], 1, patience=0.0).close()
@@ -117,7 +117,7 @@ def ports(config: Config) -> Iterator[Finding]:
             yield ok("listen", f"{one} is free")
 
 
-def _running_gate(data_dir: Path) -> str | None:
+def running_gate(data_dir: Path) -> str | None:
     """The process that holds the lock of the data folder; the lock ends with its holder."""
     try:
         with (data_dir / "lock").open("rb") as lock:

@@ -1,7 +1,7 @@
 """``gatekeeper explain``: which rule decides about a request, and why each other does not.
 
-Asks the very code that the gate asks (``canonical_target``, ``HostList``, ``RuleBook``) and no store: whoever the
-caller is said to be is believed, with the roles given.
+Asks the very code that the gate asks (``canonical_target``, ``HostList``, ``RuleBook``), and of the stores only the
+bans: whoever the caller is said to be is believed, with the roles given.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from multidict import CIMultiDict
 
 from gatekeeper.answers import STATUS
 from gatekeeper.cli import arguments
+from gatekeeper.cli.explain_bans import Suspect, bans_on
 from gatekeeper.clock import SystemClock
 from gatekeeper.config.load import BUNDLED, LoadedConfig
 from gatekeeper.config.types import parse_duration, say_duration
@@ -26,6 +27,7 @@ from gatekeeper.doors import networks
 from gatekeeper.inbound import HostList, TrustedProxies, canonical_target
 from geo.lookup import DatabaseError, PlaceFinder
 from policies.countries import CODES
+from policies.criteria import CountryOf
 from policies.model import Address, Principal, Reason, RequestTarget, StepUp
 from policies.read import METHODS
 from policies.rules import Access, Outcome, Rule, Step, admits, lacks
@@ -119,12 +121,14 @@ def run(args: argparse.Namespace, loaded: LoadedConfig) -> int:
         _print_facts(target, args.ip, loaded)
     if not HostList(config.public_url, config.hosts).serves(target.host, target.port):
         return _denied(Reason.UNKNOWN_HOST, f"{target.authority} is neither public_url's host nor one of hosts")
-    if target.path == config.prefix or target.path.startswith(f"{config.prefix}/"):
-        print(f"allowed: {config.prefix} is the gate's own, no rule is asked")
-        return 0
     asked = _asking(args, target)
     places = None if args.country else _places(loaded)
     known = (lambda _address: args.country) if places is None else places.country
+    if not target.path.startswith(f"{config.prefix}/health/") and not _welcome(args, asked, known, loaded):
+        return 1
+    if target.path == config.prefix or target.path.startswith(f"{config.prefix}/"):
+        print(f"allowed: {config.prefix} is the gate's own, no rule is asked")
+        return 0
     steps = loaded.rules.explain(args.method, target, asked, country_of=known)
     decided = next((step for step in steps if step.outcome in {Outcome.DECIDES, Outcome.UNCLEAR}), None)
     status = _decide(decided, principal)
@@ -146,6 +150,17 @@ class _Asked:
 def _asking(args: argparse.Namespace, target: RequestTarget) -> _Asked:
     client = IPv4Address("127.0.0.1") if args.ip is None else args.ip
     return _Asked(target, client, CIMultiDict(args.header), SystemClock().now() if args.at is None else args.at)
+
+
+def _welcome(args: argparse.Namespace, asked: _Asked, country_of: CountryOf, loaded: LoadedConfig) -> bool:
+    """Say which ban it meets, if any; whether it may go on."""
+    country = country_of(asked.client) if args.ip is not None or args.country else None
+    found = bans_on(Suspect(args.ip, country, asked.headers.get("User-Agent"), args.user), loaded)
+    if found.remark is not None:
+        print(f"  {found.remark}")
+    if found.ban is not None:
+        _denied(Reason.BANNED, found.ban)
+    return found.ban is None
 
 
 def _places(loaded: LoadedConfig) -> PlaceFinder | None:
