@@ -48,6 +48,7 @@ def ban_parts(
         store,
         words,
         bans,
+        stores.journal,
         on_ban=made,
         on_store_lost=metrics.store_error,
     )

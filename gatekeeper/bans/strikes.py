@@ -15,7 +15,9 @@ from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from gatekeeper.bans.desk import facts
 from gatekeeper.errors import StoreUnavailable
+from gatekeeper.journal.audit import AuditLog, Change
 from policies.ban_list import BanList
 from policies.bans import Ban, BanStore, Network, Penalty, Source, entries_of, of_offender, whole_end
 from policies.model import Address
@@ -60,6 +62,7 @@ class Strikes:
         store: BanStore,
         news: BanNews,
         bans: BanList,
+        audit: AuditLog,
         *,
         on_ban: Callable[[Ban], None] = lambda _ban: None,
         on_store_lost: Callable[[str, str], None] = lambda _store, _policy: None,
@@ -70,6 +73,7 @@ class Strikes:
         self._store = store
         self._news = news
         self._bans = bans
+        self._audit = audit
         self._on_ban = on_ban
         self._on_store_lost = on_store_lost
         self._unwritten: deque[Ban] = deque(maxlen=_MOST_UNWRITTEN)
@@ -113,7 +117,7 @@ class Strikes:
         while self._unwritten:
             ban = self._unwritten[0]
             if ban.in_force(now):
-                await self._store.put([ban], now)
+                await self._write(ban, now)
             if self._unwritten and self._unwritten[0] is ban:
                 self._unwritten.popleft()
 
@@ -129,7 +133,7 @@ class Strikes:
         _log.warning("banned", extra=facts)
         self._on_ban(ban)
         try:
-            await self._store.put([ban], now)
+            await self._write(ban, now)
         except StoreUnavailable:
             self._on_store_lost("postgres", "late")
             self._unwritten.append(ban)
@@ -137,6 +141,11 @@ class Strikes:
                 await self._news.announce(ban)
             except StoreUnavailable:
                 self._on_store_lost("redis", "local")
+
+    async def _write(self, ban: Ban, now: float) -> None:
+        """Also a second time: the store keeps a ban that is as long."""
+        await self._store.put([ban], now)
+        await self._audit.record_change(Change(now, ban.actor, "ban.add", ban.subject.text, None, facts(ban)))
 
     def _spares(self, address: Address) -> bool:
         return self._bans.allows(address) or any(address in network for network in self._rules.spared)
