@@ -11,10 +11,11 @@ import math
 import os
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime
 from importlib import resources
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from itertools import islice
 from pathlib import Path
 from typing import Final, Self
 
@@ -22,7 +23,9 @@ import maxminddb
 
 Address = IPv4Address | IPv6Address
 
-_BUNDLED: Final = "iptoasn-country.mmdb"
+BUNDLED: Final = "bundled"
+_BUNDLED_FILE: Final = "iptoasn-country.mmdb"
+_SAMPLE: Final = 500  # records
 _CACHE_SIZE: Final = 16_384
 _LONGEST_NAME: Final = 200  # characters of a region or city; a database is input too
 _ATTRIBUTIONS: Final = (
@@ -42,7 +45,8 @@ class Place:
     """Where an address is, as far as the database knows.
 
     ``country`` is ISO 3166-1 alpha-2 in capitals, ``latitude`` and ``longitude`` are degrees (WGS 84),
-    ``accuracy_km`` is the radius the database gives for them, ``asn`` the number of the autonomous system.
+    ``accuracy_km`` is the radius the database gives for them, ``asn`` and
+    ``as_org`` number and holder of the autonomous system.
     """
 
     country: str | None = None
@@ -52,31 +56,88 @@ class Place:
     longitude: float | None = None
     accuracy_km: float | None = None
     asn: int | None = None
+    as_org: str | None = None
+
+
+class Database:
+    """One open file. Trusted as the configuration is: of damage, only what shows in its metadata and its search tree
+    is found; maxminddb's extension (3.2) has been seen to crash on damaged records.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._reader, self._stamp = _open(path)
+
+    @property
+    def kind(self) -> str:
+        """What it says it is, such as ``GeoLite2-City``."""
+        return self._reader.metadata().database_type
+
+    @property
+    def built(self) -> date:
+        """The day (UTC) on which it was built."""
+        return datetime.fromtimestamp(self._reader.metadata().build_epoch, tz=UTC).date()
+
+    @property
+    def attribution(self) -> str | None:
+        """The line that its licence wants shown beside its data; None for a database of unknown origin."""
+        names = f"{self.kind} {self.path.name}".lower()
+        return next((line for mark, line in _ATTRIBUTIONS if mark in names), None)
+
+    def covers(self) -> frozenset[str]:
+        """Which fields of ``Place`` its first records fill."""
+        known: set[str] = set()
+        for _, record in islice(self._reader, _SAMPLE):
+            place = _place_of(record) if isinstance(record, Mapping) else None
+            if place is not None:
+                known.update(name for name in _FIELDS if getattr(place, name) is not None)
+        return frozenset(known)
+
+    def record(self, address: Address) -> Mapping[str, object] | None:
+        """What it has of an address."""
+        try:
+            record = self._reader.get(address)
+        except (maxminddb.InvalidDatabaseError, ValueError):  # a damaged tree, or IPv6 in an IPv4 database
+            return None
+        return record if isinstance(record, Mapping) else None
+
+    def reload_if_changed(self) -> bool:
+        """Open the file anew if another stands at its path; True if so. The old one stays in use on DatabaseError."""
+        if _stamp(self.path) == self._stamp:
+            return False
+        self._reader, self._stamp = _open(self.path)
+        return True
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._reader.close()
 
 
 class PlaceFinder:
-    """An open database with a bounded memory of its latest answers. One per process; not for several threads.
+    """Open databases with a bounded memory of their latest answers. One per process; not for several threads.
 
-    The file is trusted as the configuration is: of damage, only what shows in its metadata and its search tree is
-    found; maxminddb's extension (3.2) has been seen to crash on damaged records.
+    The second one, where there is one, only adds the autonomous system that an address belongs to.
     """
 
-    def __init__(self, path: Path, *, cache_size: int = _CACHE_SIZE) -> None:
-        self.path = path
+    def __init__(self, path: Path, asn_path: Path | None = None, *, cache_size: int = _CACHE_SIZE) -> None:
+        self.places = Database(path)
+        self.networks = Database(asn_path) if asn_path is not None else None
         self._cache_size = cache_size
         self._cache: OrderedDict[Address, Place | None] = OrderedDict()
-        self._reader, self._stamp = _open(path)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> Self:
-        """The database at ``path``. Raises DatabaseError."""
-        return cls(Path(path))
+    def open(cls, path: str | os.PathLike[str], asn_path: str | os.PathLike[str] | None = None) -> Self:
+        """The database at ``path``, or the ``bundled`` one, and that of networks. Raises DatabaseError."""
+        networks = Path(asn_path) if asn_path is not None else None
+        if path != BUNDLED:
+            return cls(Path(path), networks)
+        with resources.as_file(resources.files("geo") / "data" / _BUNDLED_FILE) as found:
+            return cls(found, networks)
 
     @classmethod
     def bundled(cls) -> Self:
         """The country database that is part of the distribution (see geo/data/README.md)."""
-        with resources.as_file(resources.files("geo") / "data" / _BUNDLED) as path:
-            return cls(path)
+        return cls.open(BUNDLED)
 
     def find(self, address: Address | str) -> Place | None:
         """The place of ``address``; None where it is unknown, private or not an address at all."""
@@ -103,30 +164,35 @@ class PlaceFinder:
 
     @property
     def database_date(self) -> date:
-        """The day (UTC) on which the database was built."""
-        return datetime.fromtimestamp(self._reader.metadata().build_epoch, tz=UTC).date()
+        """The day (UTC) on which the database of places was built."""
+        return self.places.built
 
     @property
     def attribution(self) -> str | None:
-        """The line that the database's licence wants shown beside its data; None for a database of unknown origin."""
-        names = f"{self._reader.metadata().database_type} {self.path.name}".lower()
-        return next((line for mark, line in _ATTRIBUTIONS if mark in names), None)
+        """The lines that the databases' licences want shown beside their data; None where there are none."""
+        lines = [one.attribution for one in (self.places, self.networks) if one is not None]
+        return "; ".join(dict.fromkeys(line for line in lines if line)) or None
 
     def reload_if_changed(self) -> bool:
-        """Open the file anew if another stands at its path; True if so. The old one stays in use on DatabaseError.
+        """Open anew what has another file at its path; True if any has. The old one stays in use on DatabaseError.
 
-        Replace the file by a rename: the open one is mapped into memory, and writing into it changes it under us.
+        Replace a file by a rename: the open one is mapped into memory, and writing into it changes it under us.
         """
-        if _stamp(self.path) == self._stamp:
-            return False
-        self._reader, self._stamp = _open(self.path)
-        self._cache.clear()
-        return True
+        changed = False
+        try:
+            for one in (self.places, self.networks):
+                changed = (one is not None and one.reload_if_changed()) or changed
+        finally:
+            if changed:
+                self._cache.clear()
+        return changed
 
     def close(self) -> None:
-        """Give the file back. The finder is not usable afterwards."""
+        """Give the files back. The finder is not usable afterwards."""
         self._cache.clear()
-        self._reader.close()
+        self.places.close()
+        if self.networks is not None:
+            self.networks.close()
 
     def _look_up(self, address: Address) -> Place | None:
         if isinstance(address, IPv6Address):
@@ -136,11 +202,12 @@ class PlaceFinder:
                 address = IPv6Address(int(address))  # a zone says nothing about the place
         if not address.is_global:
             return None
-        try:
-            record = self._reader.get(address)
-        except (maxminddb.InvalidDatabaseError, ValueError):  # a damaged tree, or IPv6 in an IPv4 database
-            return None
-        return _place_of(record) if isinstance(record, Mapping) else None
+        record = self.places.record(address)
+        place = _place_of(record) if record is not None else None
+        network = self.networks.record(address) if self.networks is not None else None
+        if network is None or (asn := _asn(network)) is None:
+            return place
+        return replace(place or _NOWHERE, asn=asn, as_org=_organisation(network))
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:
@@ -178,6 +245,7 @@ def _place_of(record: Mapping[str, object]) -> Place | None:
         longitude=longitude,
         accuracy_km=_number(spot.get("accuracy_radius"), 20_040) if latitude is not None else None,
         asn=_asn(record),
+        as_org=_organisation(record),
     )
     return None if place == _NOWHERE else place
 
@@ -226,4 +294,10 @@ def _asn(record: Mapping[str, object]) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**32 else None
 
 
+def _organisation(record: Mapping[str, object]) -> str | None:
+    names = ("autonomous_system_organization", "as_organization", "as_name", "organization")
+    return _name(next((record[name] for name in names if record.get(name)), None))
+
+
 _NOWHERE: Final = Place()
+_FIELDS: Final = tuple(field.name for field in fields(Place))

@@ -15,6 +15,7 @@ from gatekeeper.app.edge import Edge, build_edge
 from gatekeeper.app.login_log import LoginLog, login_log
 from gatekeeper.app.mail import Post, build_post, keep_tidy, passwords_of
 from gatekeeper.app.parts import Running, Stores, TokenParts, keep_keys, load_keys, open_stores, token_parts
+from gatekeeper.app.places import keep_places, open_places
 from gatekeeper.app.reload import Reloader, rule_book
 from gatekeeper.app.telling import Telling, build_telling
 from gatekeeper.bootstrap import secret_of
@@ -37,7 +38,6 @@ from gatekeeper.store.addresses import StoreAddresses
 from gatekeeper.surfaces.cors import ApiCors
 from gatekeeper.surfaces.entrance import Handler
 from gatekeeper.surfaces.express import Express
-from geo.lookup import PlaceFinder
 from policies.ban_list import BanList
 from policies.cors import Cors, parse_origins
 from policies.read import METHODS
@@ -157,7 +157,7 @@ async def build(
 
 def _running(config: Config, stores: Stores, clock: Clock, argon2: Argon2Cost) -> tuple[Running, TokenParts, Telling]:
     metrics, secret = Metrics(), secret_of(config.storage)
-    upstreams, places = Pools(config, secret), _places(config)
+    upstreams, places = Pools(config, secret), open_places(config.geo)
     bans = BanList(config.bans.allow, places.country)
     tokens = token_parts(config, stores, secret, metrics, bans, places)
     live = LiveConnections(stores.live, tokens.sessions, clock, banned=bans.of_connection)
@@ -202,6 +202,7 @@ def _life(
                 asyncio.create_task(running.login_log.keeper.run()),
                 asyncio.create_task(post.delivery.run()),
                 asyncio.create_task(hub.run()),
+                asyncio.create_task(keep_places(running.places)),
                 asyncio.create_task(keep_tidy(post, running)),
                 *_fresh_keys(tokens, running),
             }
@@ -228,9 +229,3 @@ async def _end(tasks: set[asyncio.Task[None]]) -> None:
         for task in tasks:
             task.cancel()
         _, tasks = await asyncio.wait(tasks, timeout=_ASK_AGAIN)
-
-
-def _places(config: Config) -> PlaceFinder:
-    if config.geo.database == "bundled":
-        return PlaceFinder.bundled()
-    return PlaceFinder.open(config.geo.database)

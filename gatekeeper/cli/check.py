@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import chain
 
-from gatekeeper.cli import doors, findings, sample
+from gatekeeper.cli import doors, findings, geo_findings, sample
 from gatekeeper.cli.factor_findings import factors
 from gatekeeper.cli.findings import Finding, Level, fault, ok, warn
 from gatekeeper.cli.issuer_findings import issuers
@@ -64,7 +64,7 @@ def inspect(loaded: LoadedConfig, own: Sample | None = None, send_to: str | None
         findings.address(config),
         doors.way_in(config),
         findings.secret(config),
-        findings.places(config),
+        geo_findings.places(config),
         findings.look(config),
         findings.upstreams(config),
         factors(config),

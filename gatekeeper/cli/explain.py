@@ -18,14 +18,16 @@ from urllib.parse import urlsplit
 from multidict import CIMultiDict
 
 from gatekeeper.answers import STATUS
+from gatekeeper.app.places import open_places
 from gatekeeper.cli import arguments
 from gatekeeper.cli.explain_bans import Suspect, bans_on
 from gatekeeper.clock import SystemClock
-from gatekeeper.config.load import BUNDLED, LoadedConfig
+from gatekeeper.config.load import LoadedConfig
 from gatekeeper.config.types import parse_duration, say_duration
 from gatekeeper.doors import networks
+from gatekeeper.errors import StartupError
 from gatekeeper.inbound import HostList, TrustedProxies, canonical_target
-from geo.lookup import DatabaseError, PlaceFinder
+from geo.lookup import PlaceFinder
 from policies.countries import CODES
 from policies.criteria import CountryOf
 from policies.model import Address, Principal, Reason, RequestTarget, StepUp
@@ -165,10 +167,9 @@ def _welcome(args: argparse.Namespace, asked: _Asked, country_of: CountryOf, loa
 
 def _places(loaded: LoadedConfig) -> PlaceFinder | None:
     """The database of places; None where it cannot be opened, which ``check`` says."""
-    name = loaded.config.geo.database
     try:
-        return PlaceFinder.bundled() if name == BUNDLED else PlaceFinder.open(name)
-    except DatabaseError:
+        return open_places(loaded.config.geo)
+    except StartupError:
         return None
 
 

@@ -1,4 +1,4 @@
-"""What ``gatekeeper check`` looks at, apart from stores and listeners: addresses, secret, places, upstreams.
+"""What ``gatekeeper check`` looks at, apart from stores and listeners: addresses, secret, upstreams.
 
 Each function yields findings; none raises for what it looks at.
 """
@@ -19,14 +19,13 @@ from urllib.parse import urlsplit
 
 from gatekeeper.bootstrap import secret_of
 from gatekeeper.config.forms import target_place
-from gatekeeper.config.load import BUNDLED, LoadedConfig
+from gatekeeper.config.load import LoadedConfig
 from gatekeeper.config.model import EMBEDDED, Config
 from gatekeeper.config.upstreams import UpstreamTls
 from gatekeeper.errors import StartupError
 from gatekeeper.pages.brand import BadBrand, Brand
 from gatekeeper.tokens.cookies import Cookies
 from gatekeeper.upstream.tls import BadTls, client_context
-from geo.lookup import DatabaseError, PlaceFinder
 
 DNS_PATIENCE: Final = 5.0  # seconds for all names together
 USUAL_PORT: Final = {"http": 80, "https": 443}
@@ -112,17 +111,6 @@ def secret(config: Config) -> Iterator[Finding]:
         yield fault("secret", str(problem))
     if EMBEDDED not in {storage.postgres.get_secret_value(), storage.redis.get_secret_value()}:
         yield warn("secret", "several gates on these servers need the same one: set storage.secret for all")
-
-
-def places(config: Config) -> Iterator[Finding]:
-    """The database of places opens and answers."""
-    name = config.geo.database
-    try:
-        finder = PlaceFinder.bundled() if name == BUNDLED else PlaceFinder.open(name)
-    except DatabaseError as problem:
-        yield fault("geo", f"geo.database: {problem}")
-        return
-    yield ok("geo", f"{name}, built {finder.database_date.isoformat()}")
 
 
 def look(config: Config) -> Iterator[Finding]:

@@ -25,6 +25,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "serve": ("gatekeeper.cli.serve", "run the gate"),
     "check": ("gatekeeper.cli.check", "try everything that the configuration needs, without serving"),
     "config": ("gatekeeper.cli.config_commands", "show, schema, template: the configuration and its documentation"),
+    "geo": ("gatekeeper.cli.geo", "the databases of places: status, update"),
     "explain": ("gatekeeper.cli.explain", "which rule decides about a request, and why each other does not"),
     "hash": ("gatekeeper.cli.hash", "the hash of a password, or whether one fits"),
     "logs": ("gatekeeper.cli.logs", "the login log: export, archive, restore"),

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from gatekeeper.config.checks import check_rules, contradictions
 from gatekeeper.config.document import MAX_BYTES, Document, parse
 from gatekeeper.config.environment import read_environment
+from gatekeeper.config.geo import Geo
 from gatekeeper.config.layers import Layers
 from gatekeeper.config.listening import Tls
 from gatekeeper.config.messages import Mail
@@ -26,10 +27,10 @@ from gatekeeper.config.secret_files import resolve_secrets
 from gatekeeper.config.upstreams import Upstream
 from gatekeeper.config.words import mistakes
 from gatekeeper.errors import ConfigError, Fault
+from geo.lookup import BUNDLED
 from policies.rules import RuleBook
 
 DEFAULT_FILE: Final = Path("config.yaml")
-BUNDLED: Final = "bundled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,10 +183,14 @@ def _completed(config: Config, layers: Layers, base: Path) -> Config:
     updates["tls"] = _completed_tls(config.tls, whole)
     if config.mail.templates is not None or config.mail.smtp.ca is not None:
         updates["mail"] = _completed_mail(config.mail, whole)
-    if config.geo.database != BUNDLED:
-        database = whole(("geo", "database"), Path(config.geo.database))
-        updates["geo"] = config.geo.model_copy(update={"database": str(database)})
+    updates["geo"] = _completed_geo(config.geo, whole)
     return config.model_copy(update=updates)
+
+
+def _completed_geo(geo: Geo, whole: Callable[[KeyPath, Path], Path]) -> Geo:
+    named = {"database": None if geo.database == BUNDLED else geo.database, "asn_database": geo.asn_database}
+    files = {key: str(whole(("geo", key), Path(name))) for key, name in named.items() if name is not None}
+    return geo.model_copy(update=files)
 
 
 def _completed_tls(tls: Tls, whole: Callable[[KeyPath, Path], Path]) -> Tls:

@@ -16,6 +16,7 @@ from pydantic import Field, SecretStr
 from gatekeeper.config.bans import Bans
 from gatekeeper.config.forms import is_loopback
 from gatekeeper.config.issuers import AcceptedIssuer
+from gatekeeper.config.geo import Geo
 from gatekeeper.config.listening import AnyListener, Listener, Tls
 from gatekeeper.config.logs import Logs
 from gatekeeper.config.messages import Mail, Notify, Otp
@@ -211,14 +212,6 @@ class Sizes(Section):
     head: Size = Field(32 << 10, description="A request's line and header fields.")
     body: Size = Field(100 << 20, description="A forwarded request body.")
     json_body: Size = Field(64 << 10, alias="json", description="A body sent to the gate's own API.")
-
-
-class Geo(Section):
-    """Which place an address is in."""
-
-    database: str = Field(
-        "bundled", min_length=1, description="`bundled`, or the path of an mmdb file (MaxMind or flat schema)."
-    )
 
 
 def _example_upstreams() -> dict[str, Upstream]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,9 @@ FLAT: dict[str, Any] = {
     "longitude": "139.75",
     "asn": "AS2497",
 }
+
+
+BERLIN = Place("DE", "State of Berlin", "Berlin", 52.52, 13.405, 20.0, 3320)
 
 
 def write(path: Path, records: dict[str, dict[str, Any]], kind: str = "Test") -> Path:
@@ -175,3 +179,39 @@ def test_attribution_is_what_the_licence_asks(tmp_path: Path, kind: str, words: 
     path = write(tmp_path / "x.mmdb", {"5.0.0.0/8": FLAT}, kind)
     with closing(PlaceFinder.open(path)) as finder:
         assert (words is None and finder.attribution is None) or (words or "") in (finder.attribution or "")
+
+
+def test_a_second_database_adds_the_network(tmp_path: Path, file: Path) -> None:
+    asn = {"autonomous_system_number": 64500, "autonomous_system_organization": "Example Net"}
+    networks = write(tmp_path / "asn.mmdb", {"5.0.0.0/8": asn, "7.0.0.0/8": asn, "6.0.0.0/8": {"isp": "?"}})
+    with closing(PlaceFinder.open(file, networks)) as finder:
+        both, only = finder.find("5.1.1.1"), finder.find("7.1.1.1")
+        assert both is not None
+        assert (both.country, both.city, both.asn, both.as_org) == ("DE", "Berlin", 64500, "Example Net")
+        assert only == Place(asn=64500, as_org="Example Net")
+        assert finder.find("6.0.0.1") is not None
+
+
+def test_either_file_is_taken_up_when_replaced(tmp_path: Path, file: Path) -> None:
+    networks = write(tmp_path / "asn.mmdb", {"5.0.0.0/8": {"asn": 64500}})
+    with closing(PlaceFinder.open(file, networks)) as finder:
+        assert finder.find("5.1.1.1") == replace(BERLIN, asn=64500)
+        write(networks, {"5.0.0.0/8": {"asn": 64501, "as_name": "Other"}})
+        assert finder.reload_if_changed()
+        assert finder.find("5.1.1.1") == replace(BERLIN, asn=64501, as_org="Other")
+        draft = tmp_path / "draft"
+        draft.write_bytes(b"no database")
+        draft.replace(networks)
+        write(file, {"5.0.0.0/8": FLAT})
+        with pytest.raises(DatabaseError, match=r"asn\.mmdb"):
+            finder.reload_if_changed()
+        found = finder.find("5.1.1.1")
+        assert found is not None
+        assert (found.country, found.asn) == ("JP", 64501)  # the old one of networks stays
+
+
+def test_a_database_says_what_it_knows(file: Path) -> None:
+    with closing(PlaceFinder.bundled()) as finder:
+        assert finder.places.covers() == {"country"}
+    with closing(PlaceFinder.open(file)) as finder:
+        assert {"country", "city", "latitude", "asn"} <= finder.places.covers()
