@@ -30,14 +30,15 @@ def _known(config: Config, finder: PlaceFinder) -> Iterator[Finding]:
     covers = finder.places.covers()
     yield ok("geo", f"{config.geo.database}, built {finder.database_date.isoformat()}, knows {_listed(covers)}")
     if "country" not in covers:
-        yield warn("geo", f"{config.geo.database} knows no countries: rules and signals that ask for them see none")
+        yield warn("places", f"{config.geo.database} knows no countries: rules and signals that ask for them see none")
     if "latitude" not in covers:
-        yield warn("geo", f"{config.geo.database} {NO_POSITIONS}")
+        yield warn("places", f"{config.geo.database} {NO_POSITIONS}")
     networks = finder.networks
     if networks is not None:
-        yield ok("geo", f"{config.geo.asn_database}, built {networks.built.isoformat()}, knows networks")
-        if "asn" not in networks.covers():
-            yield warn("geo.asn_database", f"{config.geo.asn_database} knows no networks; is it the right file?")
+        if "asn" in networks.covers():
+            yield ok("networks", f"{config.geo.asn_database}, built {networks.built.isoformat()}")
+        else:
+            yield warn("networks", f"{config.geo.asn_database} knows no networks; is it the right file?")
 
 
 def _listed(covers: frozenset[str]) -> str:

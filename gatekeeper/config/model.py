@@ -15,8 +15,8 @@ from pydantic import Field, SecretStr
 
 from gatekeeper.config.bans import Bans
 from gatekeeper.config.forms import is_loopback
-from gatekeeper.config.issuers import AcceptedIssuer
 from gatekeeper.config.geo import Geo
+from gatekeeper.config.issuers import AcceptedIssuer
 from gatekeeper.config.listening import AnyListener, Listener, Tls
 from gatekeeper.config.logs import Logs
 from gatekeeper.config.messages import Mail, Notify, Otp
