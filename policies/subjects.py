@@ -10,13 +10,22 @@ from typing import Final
 from policies.hosts import HostPattern
 from policies.model import Principal
 
+
+def _subject(principal: Principal) -> str:
+    """Another issuer names its subjects as it likes, so one of them alone is nobody that a rule knows."""
+    return principal.subject if principal.issuer is None else f"{principal.issuer} {principal.subject}"
+
+
 #: What a rule may ask of a token's claims, as the texts they compare as.
 CLAIMS: Final[Mapping[str, Callable[[Principal], tuple[str, ...]]]] = MappingProxyType(
     {
         "acr": lambda principal: (principal.acr,),
         "amr": lambda principal: principal.amr,
         "email_verified": lambda principal: ("true" if principal.email_verified else "false",),
-        "sub": lambda principal: (principal.subject,),
+        "iss": lambda principal: () if principal.issuer is None else (principal.issuer,),
+        "sub": lambda principal: (
+            f"{principal.issuer} {principal.subject}" if principal.issuer else principal.subject,
+        ),
     }
 )
 
@@ -41,13 +50,16 @@ class Subject:
         """What is missing, for an operator; nothing where the principal fits."""
         if self.roles and self.roles.isdisjoint(principal.roles):
             yield f"one of the roles {_listed(self.roles)}"
-        if self.users and principal.subject not in self.users and not self._known_email(principal):
+        if self.users and not self._known_id(principal) and not self._known_email(principal):
             yield f"to be {_listed(self.users)} (with a verified e-mail)"
         if self.domains and not (principal.email_verified and self._in_domain(principal)):
             yield f"a verified e-mail at {_listed(domain.text for domain in self.domains)}"
         for name, wanted in self.claims:
             if wanted.isdisjoint(CLAIMS[name](principal)):
                 yield f"claim {name} {_listed(wanted)}"
+
+    def _known_id(self, principal: Principal) -> bool:
+        return principal.issuer is None and principal.subject in self.users
 
     def _known_email(self, principal: Principal) -> bool:
         return principal.email_verified and principal.email in self.users

@@ -23,7 +23,12 @@ class AllowSubjects(Section):
         None, min_length=1, description="Has a verified e-mail at one of these domains; `*.` stands for all below."
     )
     claims: dict[str, OneOrMore] | None = Field(
-        None, min_length=1, description="Has one of the values for each claim: acr, amr, email_verified, sub."
+        None,
+        min_length=1,
+        description=(
+            "Has one of the values for each claim: acr, amr, email_verified, sub; iss of another issuer"
+            " (tokens.accept), whose subjects are written `issuer sub`."
+        ),
     )
 
     @model_validator(mode="before")

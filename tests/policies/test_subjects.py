@@ -64,3 +64,16 @@ def test_no_subjects_and_nobody_admit_nobody() -> None:
     assert admits(rule(), ADA) is Reason.RULE_DENIED
     assert admits(replace(rule(), access=Access.NOBODY), ADA) is Reason.RULE_DENIED
     assert admits(replace(rule(), access=Access.NOBODY), None) is Reason.RULE_DENIED
+
+
+def test_another_issuer_s_subject_is_no_account_of_the_gate() -> None:
+    """It names its subjects as it likes: one that is a user's id here must not be taken for that user."""
+    other = replace(ADA, issuer="https://a.example")
+    for by_id in (Subject(users=frozenset({"u1"})), Subject(claims=(("sub", frozenset({"u1"})),))):
+        assert (by_id.fits(ADA), by_id.fits(other)) == (True, False)
+    for by_issuer in (
+        Subject(claims=(("iss", frozenset({"https://a.example"})),)),
+        Subject(claims=(("sub", frozenset({"https://a.example u1"})),)),
+    ):
+        assert (by_issuer.fits(ADA), by_issuer.fits(other)) == (False, True)
+        assert not by_issuer.fits(replace(other, issuer="https://b.example"))
