@@ -147,6 +147,13 @@ def valkey_of_session() -> Iterator[servers.Server]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def valkey_of_classes() -> Iterator[servers.Server]:
+    """Another, which nobody empties between the tests of a class."""
+    with servers.short_folder() as folder, servers.valkey_server(folder) as server:
+        yield server
+
+
 @pytest.fixture
 def redis_url(valkey_of_session: servers.Server) -> str:
     """The URL, as redis-py takes it, of an empty Valkey."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from factories import NOW, PASSWORD, SECRET
 from yarl import URL
 
@@ -112,6 +113,17 @@ class RunningGate:
             await PostgresAccounts(postgres).set_roles(user, roles, self.clock.now())
         finally:
             await postgres.close()
+
+
+class OneGate:
+    """Base of a class of tests that share a gate, since they leave nothing behind that another could notice."""
+
+    pytestmark = pytest.mark.asyncio(loop_scope="class")
+
+    @pytest.fixture
+    def gate(self, gate_of_class: RunningGate) -> RunningGate:
+        """The one of the class."""
+        return gate_of_class
 
 
 def bearer(tokens: dict[str, Any] | str) -> dict[str, str]:

@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 from factories import NOW, PASSWORD
-from gates import bearer
+from gates import OneGate, bearer
 
 
 async def _problem(answer, status, reason):
@@ -38,48 +38,50 @@ async def test_a_taken_email_is_a_conflict_in_any_spelling(gate):
         await _problem(answer, 409, "email-taken")
 
 
-@pytest.mark.parametrize(
-    ("body", "pointers"),
-    [
-        ({}, {"/email", "/password"}),
-        ({"email": "ada@example.com", "password": PASSWORD, "role": "admin"}, {"/role"}),
-        ({"email": 7, "password": None}, {"/email", "/password"}),
-        ({"email": "ada", "password": PASSWORD}, {"/email"}),
-        ({"email": "a@b@example.com", "password": PASSWORD}, {"/email"}),
-        ({"email": "ada@example.com.", "password": PASSWORD}, {"/email"}),
-        ({"email": "a\u200bda@example.com", "password": PASSWORD}, {"/email"}),
-        ({"email": "ada@example.com", "password": "short"}, {"/password"}),
-        ({"email": "ada@example.com", "password": "QwertyQwerty"}, {"/password"}),
-        ({"email": "ada@example.com", "password": "x" * 1025}, {"/password"}),
-        ({"email": "ada@example.com", "password": PASSWORD, "name": "a\nb"}, {"/name"}),
-        ({"email": "ada@example.com", "password": PASSWORD, "name": "x" * 201}, {"/name"}),
-        ([], {""}),
-    ],
-)
-async def test_a_bad_body_names_every_field_and_changes_nothing(gate, body, pointers):
-    problem = await _problem(await gate.post("register", body), 422, "validation")
-    assert {error["pointer"] for error in problem["errors"]} == pointers
-    assert PASSWORD not in json.dumps(problem)
-    assert (await gate.post("login", {"email": "ada@example.com", "password": PASSWORD})).status == 401
+class TestBodies(OneGate):
+    """What is wrong with a body is said, and changes nothing."""
 
+    @pytest.mark.parametrize(
+        ("body", "pointers"),
+        [
+            ({}, {"/email", "/password"}),
+            ({"email": "ada@example.com", "password": PASSWORD, "role": "admin"}, {"/role"}),
+            ({"email": 7, "password": None}, {"/email", "/password"}),
+            ({"email": "ada", "password": PASSWORD}, {"/email"}),
+            ({"email": "a@b@example.com", "password": PASSWORD}, {"/email"}),
+            ({"email": "ada@example.com.", "password": PASSWORD}, {"/email"}),
+            ({"email": "a\u200bda@example.com", "password": PASSWORD}, {"/email"}),
+            ({"email": "ada@example.com", "password": "short"}, {"/password"}),
+            ({"email": "ada@example.com", "password": "QwertyQwerty"}, {"/password"}),
+            ({"email": "ada@example.com", "password": "x" * 1025}, {"/password"}),
+            ({"email": "ada@example.com", "password": PASSWORD, "name": "a\nb"}, {"/name"}),
+            ({"email": "ada@example.com", "password": PASSWORD, "name": "x" * 201}, {"/name"}),
+            ([], {""}),
+        ],
+    )
+    async def test_a_bad_body_names_every_field_and_changes_nothing(self, gate, body, pointers):
+        problem = await _problem(await gate.post("register", body), 422, "validation")
+        assert {error["pointer"] for error in problem["errors"]} == pointers
+        assert PASSWORD not in json.dumps(problem)
+        assert await gate.rows("SELECT 1 FROM users") == []
 
-@pytest.mark.parametrize(
-    ("data", "headers", "status", "reason"),
-    [
-        (b"{", {"Content-Type": "application/json"}, 400, "validation"),
-        (b'{"email":"\xff"}', {"Content-Type": "application/json"}, 400, "validation"),
-        (b'{"email":"\\ud800"}', {"Content-Type": "application/json"}, 400, "validation"),
-        (b"[" * 50_000, {"Content-Type": "application/json"}, 400, "validation"),
-        (b"{}", {"Content-Type": "text/plain"}, 415, "unsupported-media-type"),
-        (b"{}", {"Content-Type": "application/x-www-form-urlencoded"}, 415, "unsupported-media-type"),
-        (b" " * 70_000, {"Content-Type": "application/json"}, 413, "too-large"),
-    ],
-)
-@pytest.mark.parametrize("call", ["register", "login", "refresh"])
-async def test_what_is_no_json_body_is_said_without_a_traceback(gate, call, data, headers, status, reason):
-    """security 28"""
-    answer = await gate.call("POST", f"/_gate/auth/{call}", data=data, headers=headers)
-    await _problem(answer, status, reason)
+    @pytest.mark.parametrize(
+        ("data", "headers", "status", "reason"),
+        [
+            (b"{", {"Content-Type": "application/json"}, 400, "validation"),
+            (b'{"email":"\xff"}', {"Content-Type": "application/json"}, 400, "validation"),
+            (b'{"email":"\\ud800"}', {"Content-Type": "application/json"}, 400, "validation"),
+            (b"[" * 50_000, {"Content-Type": "application/json"}, 400, "validation"),
+            (b"{}", {"Content-Type": "text/plain"}, 415, "unsupported-media-type"),
+            (b"{}", {"Content-Type": "application/x-www-form-urlencoded"}, 415, "unsupported-media-type"),
+            (b" " * 70_000, {"Content-Type": "application/json"}, 413, "too-large"),
+        ],
+    )
+    @pytest.mark.parametrize("call", ["register", "login", "refresh"])
+    async def test_what_is_no_json_body_is_said_without_a_traceback(self, gate, call, data, headers, status, reason):
+        """security 28"""
+        answer = await gate.call("POST", f"/_gate/auth/{call}", data=data, headers=headers)
+        await _problem(answer, status, reason)
 
 
 async def test_wrong_password_unknown_email_and_locked_account_answer_alike(gate):

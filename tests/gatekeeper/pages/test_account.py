@@ -3,21 +3,31 @@
 import re
 
 import pytest
+import pytest_asyncio
 from factories import PASSWORD
 from forms import Browser, input_named, text_of
-from gates import bearer, running_gate
+from gates import OneGate, bearer, running_gate
 
 EMAIL = "ada@example.com"
 NEW = "another horse battery 7"
 HOME = "/_gate/account"
 
 
-@pytest.fixture
-async def ada(gate):
+async def _signed_in(gate):
     await gate.register(EMAIL)
     browser = Browser(gate)
     await browser.sign_in(EMAIL, PASSWORD)
     return browser
+
+
+@pytest.fixture
+async def ada(gate):
+    return await _signed_in(gate)
+
+
+@pytest_asyncio.fixture(scope="class", loop_scope="class")
+async def ada_of_class(gate_of_class):
+    return await _signed_in(gate_of_class)
 
 
 async def _other(gate, **headers):
@@ -58,24 +68,30 @@ async def test_nobody_sees_it_without_a_session(gate, ada):
         assert (answer.status, answer.headers["Location"]) == (303, "/_gate/login?next=%2F_gate%2Faccount")
 
 
-@pytest.mark.parametrize("path", ["name", "password", "sessions"])
-async def test_looking_at_an_address_that_acts_changes_nothing(gate, ada, path):
-    """security 8"""
-    answer = await ada.get(f"{HOME}/{path}?name=x&others=1")
-    assert (answer.status, answer.headers["Location"]) == (303, HOME)
-    assert await gate.rows("SELECT name FROM users") == [{"name": None}]
+class TestForeignForms(OneGate):
+    """Another site acts on no account, and an address that acts only shows."""
 
+    @pytest.fixture
+    def ada(self, ada_of_class):
+        return ada_of_class
 
-@pytest.mark.parametrize("path", ["name", "password", "sessions"])
-@pytest.mark.parametrize("site", ["cross-site", "same-site", "none"])
-async def test_no_other_site_acts_on_an_account(gate, ada, path, site):
-    """security 8"""
-    other = await _other(gate)
-    fields = {"name": "x", "current_password": PASSWORD, "new_password": NEW, "others": "1"}
-    answer = await ada.submit(f"{HOME}/{path}", fields, {"Origin": "https://evil.example", "Sec-Fetch-Site": site})
-    assert (answer.status, answer.headers["X-Gate-Reason"]) == (403, "csrf")
-    assert await gate.rows("SELECT name FROM users") == [{"name": None}]
-    assert await _admitted(other)
+    @pytest.mark.parametrize("path", ["name", "password", "sessions"])
+    async def test_looking_at_an_address_that_acts_changes_nothing(self, gate, ada, path):
+        """security 8"""
+        answer = await ada.get(f"{HOME}/{path}?name=x&others=1")
+        assert (answer.status, answer.headers["Location"]) == (303, HOME)
+        assert await gate.rows("SELECT name FROM users") == [{"name": None}]
+
+    @pytest.mark.parametrize("path", ["name", "password", "sessions"])
+    @pytest.mark.parametrize("site", ["cross-site", "same-site", "none"])
+    async def test_no_other_site_acts_on_an_account(self, gate, ada, path, site):
+        """security 8"""
+        other = await _other(gate)
+        fields = {"name": "x", "current_password": PASSWORD, "new_password": NEW, "others": "1"}
+        answer = await ada.submit(f"{HOME}/{path}", fields, {"Origin": "https://evil.example", "Sec-Fetch-Site": site})
+        assert (answer.status, answer.headers["X-Gate-Reason"]) == (403, "csrf")
+        assert await gate.rows("SELECT name FROM users") == [{"name": None}]
+        assert await _admitted(other)
 
 
 async def test_a_name_is_changed_and_the_change_is_on_record(gate, ada):

@@ -7,7 +7,7 @@ import pyotp
 import pytest
 from factories import PASSWORD
 from forms import Browser, input_named, text_of
-from gates import running_gate
+from gates import OneGate, running_gate
 
 EMAIL = "ada@example.com"
 OTP = "/_gate/otp"
@@ -120,18 +120,20 @@ async def test_a_late_code_says_so_and_how_to_get_another(gate, browser, ada):
     assert browser.cookies == {}
 
 
-@pytest.mark.parametrize("challenge", ["", "x", "a" * 24 + "." + "b" * 24, "<script>"])
-async def test_a_made_up_challenge_leads_nowhere(browser, challenge):
-    answer = await browser.submit(OTP, {"challenge": challenge, "code": "000000", "purpose": "<script>"})
-    assert (answer.status, answer.headers["X-Gate-Reason"]) == (401, "otp-expired")
-    assert "<script>" not in await answer.text()
+class TestFaults(OneGate):
+    """What is no request for a code changes nothing."""
 
+    @pytest.mark.parametrize("challenge", ["", "x", "a" * 24 + "." + "b" * 24, "<script>"])
+    async def test_a_made_up_challenge_leads_nowhere(self, browser, challenge):
+        answer = await browser.submit(OTP, {"challenge": challenge, "code": "000000", "purpose": "<script>"})
+        assert (answer.status, answer.headers["X-Gate-Reason"]) == (401, "otp-expired")
+        assert "<script>" not in await answer.text()
 
-@pytest.mark.parametrize("email", ["", " ", "a" * 400 + "@example.com"])
-async def test_an_email_that_is_none_is_said_at_the_field(browser, email):
-    answer = await browser.submit(OTP, {"email": email})
-    assert (answer.status, answer.headers["X-Gate-Reason"]) == (422, "validation")
-    assert input_named(await answer.text(), "email")["aria-describedby"] == "email-fault"
+    @pytest.mark.parametrize("email", ["", " ", "a" * 400 + "@example.com"])
+    async def test_an_email_that_is_none_is_said_at_the_field(self, browser, email):
+        answer = await browser.submit(OTP, {"email": email})
+        assert (answer.status, answer.headers["X-Gate-Reason"]) == (422, "validation")
+        assert input_named(await answer.text(), "email")["aria-describedby"] == "email-fault"
 
 
 async def test_forms_of_other_sites_are_refused(browser, ada):

@@ -5,8 +5,10 @@ from html import unescape
 
 import pyotp
 import pytest
+import pytest_asyncio
 from factories import PASSWORD
 from forms import Browser, input_named, text_of
+from gates import OneGate
 
 EMAIL = "ada@example.com"
 HOME = "/_gate/account/factors"
@@ -14,23 +16,39 @@ ACTS = ["totp", "totp/confirm", "totp/remove", "passkeys", "passkeys/remove", "r
 CROSS = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
 
 
-@pytest.fixture
-async def ada(gate):
+async def _signed_in(gate):
     await gate.register(EMAIL)
     browser = Browser(gate)
     await browser.sign_in(EMAIL, PASSWORD)
     return browser
 
 
-@pytest.fixture
-async def app(gate, ada):
-    """An app that ada has enrolled, by the pages; its next code counts."""
+async def _enrolled(gate, ada):
     page = await (await ada.submit(f"{HOME}/totp", {})).text()
     made = pyotp.parse_uri(unescape(re.search(r'href="(otpauth:[^"]+)"', page)[1]))
     answer = await ada.submit(f"{HOME}/totp/confirm", {"code": made.at(int(gate.clock.now()))})
     assert len(re.findall(r"<li><code>", await answer.text())) == 10
     gate.clock.advance(31)
     return made
+
+
+@pytest.fixture
+async def ada(gate):
+    return await _signed_in(gate)
+
+
+@pytest.fixture
+async def app(gate, ada):
+    """An app that ada has enrolled, by the pages; its next code counts."""
+    return await _enrolled(gate, ada)
+
+
+@pytest_asyncio.fixture(scope="class", loop_scope="class")
+async def ada_of_class(gate_of_class):
+    """With an app."""
+    ada = await _signed_in(gate_of_class)
+    await _enrolled(gate_of_class, ada)
+    return ada
 
 
 async def _second(gate, **fields):
@@ -42,20 +60,26 @@ async def _second(gate, **fields):
     return browser, input_named(page, "challenge")["value"], page
 
 
-@pytest.mark.parametrize("act", ACTS)
-async def test_looking_at_an_address_that_acts_changes_nothing(gate, ada, app, act):
-    """security 8"""
-    answer = await ada.get(f"{HOME}/{act}?code=1&id=1")
-    assert (answer.status, answer.headers["Location"]) == (303, HOME)
-    assert "set up on" in await text_of(await ada.get(HOME))
+class TestForeignForms(OneGate):
+    """Another site acts on no factor, and an address that acts only shows."""
 
+    @pytest.fixture
+    def ada(self, ada_of_class):
+        return ada_of_class
 
-@pytest.mark.parametrize("act", ACTS)
-async def test_no_other_site_touches_factors(gate, ada, app, act):
-    """security 8"""
-    answer = await ada.submit(f"{HOME}/{act}", {"code": "1", "id": "1"}, CROSS)
-    assert (answer.status, answer.headers["X-Gate-Reason"]) == (403, "csrf")
-    assert "10 codes are left" in await text_of(await ada.get(HOME))
+    @pytest.mark.parametrize("act", ACTS)
+    async def test_looking_at_an_address_that_acts_changes_nothing(self, ada, act):
+        """security 8"""
+        answer = await ada.get(f"{HOME}/{act}?code=1&id=1")
+        assert (answer.status, answer.headers["Location"]) == (303, HOME)
+        assert "set up on" in await text_of(await ada.get(HOME))
+
+    @pytest.mark.parametrize("act", ACTS)
+    async def test_no_other_site_touches_factors(self, ada, act):
+        """security 8"""
+        answer = await ada.submit(f"{HOME}/{act}", {"code": "1", "id": "1"}, CROSS)
+        assert (answer.status, answer.headers["X-Gate-Reason"]) == (403, "csrf")
+        assert "10 codes are left" in await text_of(await ada.get(HOME))
 
 
 async def test_a_right_password_alone_lets_nobody_in_who_has_an_app(gate, app):

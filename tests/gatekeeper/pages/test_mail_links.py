@@ -3,7 +3,7 @@
 import pytest
 from factories import PASSWORD
 from forms import Browser, input_named, text_of
-from gates import running_gate
+from gates import OneGate, running_gate
 
 EMAIL = "ada@example.com"
 NEW = "another horse battery 7"
@@ -54,15 +54,22 @@ async def test_a_password_that_may_not_be_one_does_not_spend_the_link(gate, ada)
     assert (await browser.submit("/_gate/reset", {"token": token, "password": NEW})).status == 303
 
 
-@pytest.mark.parametrize("path", ["/_gate/reset", "/_gate/confirm-email"])
-@pytest.mark.parametrize("query", BAD)
-async def test_without_a_good_token_there_is_a_page_that_says_so(gate, path, query):
-    answer = await Browser(gate).get(path + query)
-    assert (answer.status, answer.content_type, answer.headers["X-Gate-Reason"]) == (400, "text/html", "token-invalid")
-    assert "<script>" not in await answer.text()
-    assert "not good any more" in await text_of(answer)
-    answer = await Browser(gate).submit(path, {"token": "x", "password": NEW})
-    assert (answer.status, answer.headers["X-Gate-Reason"]) == (400, "token-invalid")
+class TestBadLinks(OneGate):
+    """A link that is not good changes nothing."""
+
+    @pytest.mark.parametrize("path", ["/_gate/reset", "/_gate/confirm-email"])
+    @pytest.mark.parametrize("query", BAD)
+    async def test_without_a_good_token_there_is_a_page_that_says_so(self, gate, path, query):
+        answer = await Browser(gate).get(path + query)
+        assert (answer.status, answer.content_type, answer.headers["X-Gate-Reason"]) == (
+            400,
+            "text/html",
+            "token-invalid",
+        )
+        assert "<script>" not in await answer.text()
+        assert "not good any more" in await text_of(answer)
+        answer = await Browser(gate).submit(path, {"token": "x", "password": NEW})
+        assert (answer.status, answer.headers["X-Gate-Reason"]) == (400, "token-invalid")
 
 
 async def test_a_reset_link_is_no_confirmation_and_the_other_way_round(gate, ada):

@@ -5,7 +5,7 @@ import re
 import pytest
 from factories import PASSWORD
 from forms import Browser, input_named, text_of
-from gates import running_gate
+from gates import OneGate, running_gate
 
 from gatekeeper.app.mail import notifier_of
 from gatekeeper.identity.links import Addresses
@@ -62,22 +62,35 @@ async def test_an_account_is_made_and_signed_in(gate, browser):
     assert [row["action"] for row in await gate.rows("SELECT action FROM audit_log")] == ["user.register"]
 
 
-@pytest.mark.parametrize(
-    ("fields", "field", "sentence"),
-    [
-        ({"email": "", "password": PASSWORD}, "email", "Enter your e-mail."),
-        ({"email": "a@b@c", "password": PASSWORD}, "email", "The e-mail must contain exactly one @."),
-        ({"email": EMAIL, "password": "short"}, "password", "The password must have at least 12 characters."),
-        ({"email": EMAIL, "password": PASSWORD, "name": "a\nb"}, "name", "The name must be visible text on one line."),
-    ],
-)
-async def test_what_is_wrong_is_said_at_its_field(gate, browser, fields, field, sentence):
-    answer = await browser.submit(REGISTER, fields)
-    page = await answer.text()
-    assert answer.status == 422
-    assert input_named(page, field)["aria-describedby"].startswith(f"{field}-fault")
-    assert sentence in await text_of(answer)
-    assert await gate.rows("SELECT 1 FROM users") == []
+class TestFaults(OneGate):
+    """A form with faults makes no account."""
+
+    @pytest.mark.parametrize(
+        ("fields", "field", "sentence"),
+        [
+            ({"email": "", "password": PASSWORD}, "email", "Enter your e-mail."),
+            ({"email": "a@b@c", "password": PASSWORD}, "email", "The e-mail must contain exactly one @."),
+            ({"email": EMAIL, "password": "short"}, "password", "The password must have at least 12 characters."),
+            (
+                {"email": EMAIL, "password": PASSWORD, "name": "a\nb"},
+                "name",
+                "The name must be visible text on one line.",
+            ),
+        ],
+    )
+    async def test_what_is_wrong_is_said_at_its_field(self, gate, browser, fields, field, sentence):
+        answer = await browser.submit(REGISTER, fields)
+        page = await answer.text()
+        assert answer.status == 422
+        assert input_named(page, field)["aria-describedby"].startswith(f"{field}-fault")
+        assert sentence in await text_of(answer)
+        assert await gate.rows("SELECT 1 FROM users") == []
+
+    async def test_no_other_site_makes_an_account(self, gate, browser):
+        """security 8"""
+        cross = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
+        assert (await browser.submit(REGISTER, {"email": EMAIL, "password": PASSWORD}, cross)).status == 403
+        assert await gate.rows("SELECT 1 FROM users") == []
 
 
 async def test_a_taken_email_is_said_and_the_form_kept(gate, browser):
@@ -194,10 +207,3 @@ async def test_a_closed_door_says_so_to_the_form_too(postgres_dsn, redis_url, tm
             assert (answer.status, answer.headers["X-Gate-Reason"]) == (403, "registration-closed")
             assert "Accounts are made by an administrator here." in await text_of(answer)
         assert await gate.rows("SELECT 1 FROM users") == []
-
-
-async def test_no_other_site_makes_an_account(gate, browser):
-    """security 8"""
-    cross = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
-    assert (await browser.submit(REGISTER, {"email": EMAIL, "password": PASSWORD}, cross)).status == 403
-    assert await gate.rows("SELECT 1 FROM users") == []

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from forms import Browser, text_of
-from gates import running_gate
+from gates import OneGate, running_gate
 
 import admin
 import gatekeeper.pages
@@ -20,34 +20,35 @@ def browser(gate):
     return Browser(gate)
 
 
-async def test_every_file_that_a_page_names_is_served_and_kept_for_ever(browser):
-    page = await (await browser.get("/_gate/login")).text()
-    addresses = re.findall(r'(?:href|src)="(/_gate/static/[^"]+)"', page)
-    assert len(addresses) == 3
-    for address in addresses:
-        answer = await browser.get(address)
-        assert answer.status == 200
-        assert (
-            answer.content_type
-            == {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}[address.rpartition(".")[2]]
-        )
-        assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
-        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+class TestStaticFiles(OneGate):
+    """Files beside the pages."""
 
+    async def test_every_file_that_a_page_names_is_served_and_kept_for_ever(self, browser):
+        page = await (await browser.get("/_gate/login")).text()
+        addresses = re.findall(r'(?:href|src)="(/_gate/static/[^"]+)"', page)
+        assert len(addresses) == 3
+        for address in addresses:
+            answer = await browser.get(address)
+            assert answer.status == 200
+            assert (
+                answer.content_type
+                == {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}[address.rpartition(".")[2]]
+            )
+            assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
-async def test_another_versions_style_sheet_is_answered_but_not_kept(browser):
-    answer = await browser.get("/_gate/static/gate.000000000000.css")
-    assert (answer.status, answer.headers["Cache-Control"]) == (200, "no-cache")
+    async def test_another_versions_style_sheet_is_answered_but_not_kept(self, browser):
+        answer = await browser.get("/_gate/static/gate.000000000000.css")
+        assert (answer.status, answer.headers["Cache-Control"]) == (200, "no-cache")
 
-
-@pytest.mark.parametrize(
-    "name", ["gate.css", "none.000000000000.css", "x", ".", "..%2Fviews.py", "gate.1.css.py", "%00"]
-)
-async def test_nothing_else_is_served_from_the_folder(browser, name):
-    """security 1"""
-    answer = await browser.get(f"/_gate/static/{name}")
-    assert answer.status in {400, 404}
-    assert "import" not in await answer.text()
+    @pytest.mark.parametrize(
+        "name", ["gate.css", "none.000000000000.css", "x", ".", "..%2Fviews.py", "gate.1.css.py", "%00"]
+    )
+    async def test_nothing_else_is_served_from_the_folder(self, browser, name):
+        """security 1"""
+        answer = await browser.get(f"/_gate/static/{name}")
+        assert answer.status in {400, 404}
+        assert "import" not in await answer.text()
 
 
 async def test_a_changed_file_has_another_address(tmp_path, monkeypatch):
