@@ -24,7 +24,15 @@ from gatekeeper.errors import ConfigError
 
 LOOK_EVERY: Final = 0.5  # seconds
 #: What changes in a running gate.
-RELOADED: Final[tuple[KeyPath, ...]] = (("rules",), ("upstreams",), ("limits", "default"), ("logs", "level"))
+RELOADED: Final[tuple[KeyPath, ...]] = (
+    ("rules",),
+    ("upstreams",),
+    ("limits",),
+    ("otp", "limit"),
+    ("bans",),
+    ("cors",),
+    ("logs", "level"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +61,8 @@ def merged(current: Config, wanted: Config) -> Changed | Refused:
         lines = (f"{show_path(path)}: {message} (with what needs a restart left as it is)" for path, message in faults)
         return Refused(tuple(lines))
     differing = list(_differing(current, wanted))
-    changed = tuple(show_path(path) for path in differing if path in RELOADED)
-    return Changed(config, changed, tuple(show_path(path) for path in differing if path not in RELOADED))
+    changed = tuple(show_path(path) for path in differing if _follows(path))
+    return Changed(config, changed, tuple(show_path(path) for path in differing if not _follows(path)))
 
 
 def _with(current: Config, wanted: Config) -> Config:
@@ -66,6 +74,10 @@ def _with(current: Config, wanted: Config) -> Config:
             value = section.model_copy(update={str(path[1]): getattr(value, str(path[1]))})
         updates[str(path[0])] = value
     return current.model_copy(update=updates)
+
+
+def _follows(path: KeyPath) -> bool:
+    return path in RELOADED or path[:1] in RELOADED
 
 
 def _differing(current: Config, wanted: Config) -> Iterator[KeyPath]:

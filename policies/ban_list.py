@@ -211,11 +211,7 @@ class BanList:
         self, allow: Sequence[Network] = (), country_of: Callable[[Address], str | None] = lambda _address: None
     ) -> None:
         self.ready = False
-        self._allow = tuple(allow)
-        self._allowed = {
-            version: tuple((int(net.netmask), int(net.network_address)) for net in allow if net.version == version)
-            for version in (4, 6)
-        }
+        self.allow(allow)
         self._country_of = country_of
         self._held = _Held()
         self._agents_seen: dict[str, tuple[str, int] | None] = {}
@@ -223,6 +219,14 @@ class BanList:
 
     def __len__(self) -> int:
         return len(self._held)
+
+    def allow(self, networks: Sequence[Network]) -> None:
+        """Have these, and no others, be the networks that bans do not reach."""
+        self._allow = tuple(networks)
+        self._allowed = {
+            version: tuple((int(net.netmask), int(net.network_address)) for net in networks if net.version == version)
+            for version in (4, 6)
+        }
 
     def blank(self) -> BanList:
         """An empty list for the same gate, to be filled and then taken over."""

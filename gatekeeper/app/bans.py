@@ -14,7 +14,7 @@ from gatekeeper.store.ban_words import RedisBanWords, RedisStrikes
 from gatekeeper.store.bans import PostgresBans
 from policies.ban_list import BanList
 from policies.bans import Ban, Penalty, Source
-from policies.globs import parse_glob
+from policies.globs import Glob, parse_glob
 from policies.strikes import Threshold
 
 
@@ -62,5 +62,16 @@ def ban_parts(
         on_store_lost=metrics.store_error,
     )
     metrics.bans_active = lambda: len(bans)
-    honeypots = [parse_glob(text) for text in config.bans.honeypots]
-    return BanParts(bans, strikes, follower, Door(bans, strikes, honeypots))
+    return BanParts(bans, strikes, follower, Door(bans, strikes, _honeypots(config)))
+
+
+def reload_bans(config: Config, parts: BanParts, live: LiveConnections) -> None:
+    """Other ``bans``, from the next request on; open connections that are not allowed any more end."""
+    parts.strikes.reload(strike_rules(config))
+    parts.door.reload(_honeypots(config))
+    parts.bans.allow(config.bans.allow)
+    live.end_banned()
+
+
+def _honeypots(config: Config) -> list[Glob]:
+    return [parse_glob(text) for text in config.bans.honeypots]

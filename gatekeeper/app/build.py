@@ -16,6 +16,7 @@ from gatekeeper.app.login_log import LoginLog, login_log
 from gatekeeper.app.mail import Post, build_post, keep_tidy, passwords_of
 from gatekeeper.app.parts import Running, Stores, TokenParts, keep_keys, load_keys, open_stores, token_parts
 from gatekeeper.app.places import keep_places, open_places
+from gatekeeper.app.rates import AttemptRates
 from gatekeeper.app.reload import Reloader, rule_book
 from gatekeeper.app.telling import Telling, build_telling
 from gatekeeper.bootstrap import secret_of
@@ -35,12 +36,9 @@ from gatekeeper.observe.lines import Lines
 from gatekeeper.observe.metrics import CONTENT_TYPE, Metrics
 from gatekeeper.pools import Pools, show_targets
 from gatekeeper.store.addresses import StoreAddresses
-from gatekeeper.surfaces.cors import ApiCors
 from gatekeeper.surfaces.entrance import Handler
 from gatekeeper.surfaces.express import Express
 from policies.ban_list import BanList
-from policies.cors import Cors, parse_origins
-from policies.read import METHODS
 
 _ASK_AGAIN = 0.2  # seconds
 _LAST_WORDS = 2.0  # seconds for the events that wait when a worker ends
@@ -94,10 +92,7 @@ def _application(config: Config, edge: Edge) -> web.Application:
     app.add_routes(edge.pages.routes(prefix))
     app.add_routes(edge.panel.routes(prefix))
     app.add_routes(edge.health.routes(prefix))
-    if config.cors.origins:
-        origins, below, every = parse_origins(config.cors.origins)
-        exposed = ("X-Gate-Reason", "Retry-After")
-        ApiCors(Cors(origins, below, every, frozenset(METHODS), expose=exposed), prefix).setup(app)
+    edge.cors.setup(app)
     openapi = document(prefix, config.public_url)
 
     async def openapi_json(_request: web.Request) -> web.Response:
@@ -174,6 +169,7 @@ def _running(config: Config, stores: Stores, clock: Clock, argon2: Argon2Cost) -
         bans=ban_parts(config, stores, bans, live, metrics, clock),
         upstreams=upstreams,
         login_log=login_log(config, stores, metrics, secret, clock, telling.hub.attempted),
+        rates=AttemptRates(config),
     )
     return running, tokens, telling
 

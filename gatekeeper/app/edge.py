@@ -31,6 +31,7 @@ from gatekeeper.pages.theme import Theme
 from gatekeeper.pages.views import Pages
 from gatekeeper.pools import readiness
 from gatekeeper.surfaces.asked import ByEnvoy, by_forward, by_nginx
+from gatekeeper.surfaces.cors import ApiCors
 from gatekeeper.surfaces.entrance import Entrance
 from gatekeeper.surfaces.express import Express
 from gatekeeper.surfaces.identity_headers import IdentityHeaders
@@ -39,15 +40,17 @@ from gatekeeper.surfaces.refusal import PagesElsewhere
 from gatekeeper.surfaces.remaining import Remaining
 from gatekeeper.surfaces.verify import ForwardRefusals, NginxRefusals, Verify
 from gatekeeper.tokens.assertion import Assertions
+from policies.cors import Cors, parse_origins
 from policies.load import compile_limit
 from policies.rates import Limit
+from policies.read import METHODS
 
 
 def _identity(config: Config, tokens: TokenParts, running: Running, logins: Logins, services: MailServices) -> Identity:
     stores = running.stores
     return Identity(
         settings=IdentitySettings(
-            refresh_per_session=config.limits.refresh_per_session,
+            refresh_per_session=running.rates.refresh_per_session,
             json_limit=config.sizes.json_body,
         ),
         accounts=logins.accounts,
@@ -113,11 +116,20 @@ class Edge:
     health: Health
     theme: Theme
     trusted: TrustedProxies
+    cors: ApiCors
 
 
 def address_limit(config: Config) -> Limit:
     """``limits.default``."""
     return compile_limit("default", RuleLimit(rate=config.limits.default))
+
+
+def api_cors(config: Config) -> Cors | None:
+    """``cors``; None: no other origin may call the API."""
+    if not config.cors.origins:
+        return None
+    origins, below, every = parse_origins(config.cors.origins)
+    return Cors(origins, below, every, frozenset(METHODS), expose=("X-Gate-Reason", "Retry-After"))
 
 
 def _gate(config: Config, tokens: TokenParts, running: Running, hosts: HostList) -> Gate:
@@ -192,4 +204,5 @@ def build_edge(
         health=Health(checks),
         theme=theme,
         trusted=trusted,
+        cors=ApiCors(api_cors(config), config.prefix),
     )

@@ -94,8 +94,8 @@ def _guard(config: Config, tokens: TokenParts, running: Running, counter: Attemp
         tokens.devices,
         running.stores.records,
         running.bans.strikes,
-        per_address=config.limits.login_per_ip,
-        per_account=config.limits.login_per_account,
+        per_address=running.rates.login_per_ip,
+        per_account=running.rates.login_per_account,
         secret=derive(running.secret, "attempt-counters"),
     )
 
@@ -121,7 +121,7 @@ def build_logins(config: Config, tokens: TokenParts, running: Running, notices: 
         challenges,
         counter,
         methods=config.mfa.methods,
-        per_account=config.limits.login_per_account,
+        per_account=running.rates.login_per_account,
     )
     guard = _guard(config, tokens, running, counter)
     second = SecondStep(
@@ -189,7 +189,7 @@ def _passkey_login(
         running.attempts,
         counter,
         strikes,
-        per_address=config.limits.login_per_ip,
+        per_address=running.rates.login_per_ip,
     )
 
 

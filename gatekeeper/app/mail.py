@@ -167,9 +167,9 @@ def _codes(config: Config, running: Running, logins: Logins, post: Post) -> OneT
         digits=config.otp.digits,
         life=config.otp.ttl,
         resend_after=config.otp.resend_after,
-        per_email=config.otp.limit,
-        per_account=config.limits.otp_per_account,
-        per_address=config.limits.otp_per_ip,
+        per_email=running.rates.otp_per_email,
+        per_account=running.rates.otp_per_account,
+        per_address=running.rates.otp_per_ip,
     )
     return OneTimeCodes(
         logins.accounts,
@@ -214,7 +214,7 @@ def build_mail_services(config: Config, running: Running, logins: Logins, post: 
         running.attempts,
         counter,
         running.bans.strikes,
-        per_address=config.limits.login_per_ip,
+        per_address=running.rates.login_per_ip,
     )
     recovery = Recovery(
         accounts,
@@ -226,8 +226,8 @@ def build_mail_services(config: Config, running: Running, logins: Logins, post: 
         counter,
         addresses,
         logins.notices,
-        per_address=config.limits.forgot_per_ip,
-        per_email=config.otp.limit,
+        per_address=running.rates.forgot_per_ip,
+        per_email=running.rates.otp_per_email,
         counter_secret=derive(running.secret, "attempt-counters"),
     )
     registration = Registration(
@@ -238,7 +238,7 @@ def build_mail_services(config: Config, running: Running, logins: Logins, post: 
         proofs,
         stores.journal,
         counter,
-        RegistrationSettings(config.registration_mode, config.registration.verify_email, config.limits.register_per_ip),
+        RegistrationSettings(config.registration_mode, config.registration.verify_email, running.rates.register_per_ip),
     )
     disowning = Disowning(accounts, post.links, stores.journal, addresses)
     return MailServices(codes, otp_login, proofs, recovery, registration, disowning)

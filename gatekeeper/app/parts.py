@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from gatekeeper.app.login_log import LoginLog
+from gatekeeper.app.rates import AttemptRates
 from gatekeeper.authenticator import Authenticator
 from gatekeeper.bans.door import Door
 from gatekeeper.bans.follow import BanFollower
@@ -168,6 +169,7 @@ class Running:
     bans: BanParts
     upstreams: Pools
     login_log: LoginLog
+    rates: AttemptRates
 
     @property
     def attempts(self) -> AttemptLog:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gatekeeper.app.edge import Edge, address_limit
+from gatekeeper.app.bans import reload_bans
+from gatekeeper.app.edge import Edge, address_limit, api_cors
 from gatekeeper.app.parts import Running
 from gatekeeper.config.model import Config
 from gatekeeper.observe.logging import set_level
@@ -28,11 +29,14 @@ class Reloader:
     def apply(self, config: Config) -> None:
         """All or nothing, without a pause in between. Raises StartupError for what cannot be used here."""
         running, edge = self.running, self.edge
-        rules = rule_book(config, running.places)
+        rules, limit, cors = rule_book(config, running.places), address_limit(config), api_cors(config)
         upstreams = running.upstreams.prepare(config)
         running.upstreams.adopt(upstreams)
-        edge.gate.reload(rules, address_limit(config))
+        edge.gate.reload(rules, limit)
         edge.proxy.reload()
+        edge.cors.reload(cors)
+        running.rates.reload(config)
+        reload_bans(config, running.bans, running.live)
         edge.health.replace("upstream:", readiness({name: running.upstreams[name] for name in config.upstreams}))
         set_level(config.logs.level)
         running.metrics.reloaded(good=True, now=running.clock.now())

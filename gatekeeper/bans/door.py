@@ -31,6 +31,10 @@ class Door:
         self._strikes = strikes
         self._honeypots = tuple(honeypots)
 
+    def reload(self, honeypots: Sequence[Glob]) -> None:
+        """Other honeypots, from the next request on."""
+        self._honeypots = tuple(honeypots)
+
     def refuses(self, request: InboundRequest) -> Decision | None:
         """By address, network, country and user agent; None: it may go on."""
         bans = self._bans

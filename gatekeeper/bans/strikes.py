@@ -79,6 +79,10 @@ class Strikes:
         self._unwritten: deque[Ban] = deque(maxlen=_MOST_UNWRITTEN)
         self._under_way: set[asyncio.Task[None]] = set()
 
+    def reload(self, rules: StrikeRules) -> None:
+        """Other rules, from the next offence on; what was counted stays."""
+        self._rules = rules
+
     def counts(self, source: Source, address: Address) -> bool:
         """Whether such an offence by such an address counts at all."""
         return source in self._rules.thresholds and not self._spares(address)

@@ -42,10 +42,11 @@ Made by `gatekeeper config template --markdown`; do not edit. `gatekeeper config
   `GATEKEEPER__SECTION__KEY_FILE=/path`. The file holds one line. A secret that is given twice is refused.
 - **Mistakes** are said all at once, each in one line with file, line and key.
 - **Changes while the gate runs**: another content of the file (looked at twice a second) or SIGHUP puts `rules`,
-  `upstreams`, `limits.default` and `logs.level` in force on all workers at once, without dropping a request; open
-  streams and tunnels keep the rule they began by. Other keys that differ are named in the log and wait for a restart. A
-  bad file changes nothing: the log says why with file and line, and `gatekeeper_config_reload_success` is 0. Each gate
-  follows its own file, so give all gates that share their stores the same one.
+  `upstreams`, `limits`, `otp.limit`, `bans`, `cors` and `logs.level` in force on all workers at once, without dropping
+  a request; open streams and tunnels keep the rule they began by. Other keys that differ are named in the log and wait
+  for a restart. A bad file changes nothing: the log says why with file and line, and
+  `gatekeeper_config_reload_success` is 0. Each gate follows its own file, so give all gates that share their stores the
+  same one.
 - **YAML** is taken as plain data: no tags, no key twice in a mapping, and only `true`, `false`, `null` and numbers
   are anything but text.
 """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import limits
 from aiohttp import web
 
 from gatekeeper.answers import STATUS, json_answer
@@ -27,7 +26,7 @@ from gatekeeper.identity.bodies import (
     read_body,
 )
 from gatekeeper.identity.caller import Caller
-from gatekeeper.identity.limits import AttemptCounter, take_or_refuse
+from gatekeeper.identity.limits import AttemptCounter, Rate, take_or_refuse
 from gatekeeper.identity.login import PasswordLogin
 from gatekeeper.identity.notices import Notices
 from gatekeeper.identity.passwords import Passwords
@@ -48,7 +47,7 @@ from policies.model import Principal, Reason
 class IdentitySettings:
     """The configuration that the endpoints read; ``json_limit`` in bytes."""
 
-    refresh_per_session: limits.RateLimitItem
+    refresh_per_session: Rate
     json_limit: int
 
 

@@ -10,12 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-import limits
-
 from gatekeeper.errors import Problem
 from gatekeeper.identity.caller import Caller
 from gatekeeper.identity.emails import InvalidEmail, canonical_email
-from gatekeeper.identity.limits import AttemptCounter, account_key, take_or_refuse
+from gatekeeper.identity.limits import AttemptCounter, Rate, account_key, take_or_refuse
 from gatekeeper.inbound import rate_key
 from gatekeeper.tokens.devices import DeviceTokens
 from policies.model import Address
@@ -56,8 +54,8 @@ class AttemptGuard:
         familiar: FamiliarAddresses,
         strikes: FailureStrikes,
         *,
-        per_address: limits.RateLimitItem,
-        per_account: limits.RateLimitItem,
+        per_address: Rate,
+        per_account: Rate,
         secret: bytes,
     ) -> None:
         self._counter = counter

@@ -24,16 +24,25 @@ DEADLINE = 1.0  # seconds for one answer of the counter
 _Answer = TypeVar("_Answer")
 
 
+class Rate:
+    """A limit that may change while the gate runs: ``item`` is what is in force. Another rate begins to count anew."""
+
+    __slots__ = ("item",)
+
+    def __init__(self, item: limits.RateLimitItem) -> None:
+        self.item = item
+
+
 class AttemptCounter(Protocol):
     """Counts attempts. Raises StoreUnavailable."""
 
-    async def take(self, limit: limits.RateLimitItem, *key: str) -> float | None:
+    async def take(self, limit: Rate, *key: str) -> float | None:
         """Count one; None where it is within the limit, else the seconds to wait."""
 
-    async def give_back(self, limit: limits.RateLimitItem, *key: str) -> None:
+    async def give_back(self, limit: Rate, *key: str) -> None:
         """Uncount one (it was a success after all)."""
 
-    async def clear(self, limit: limits.RateLimitItem, *key: str) -> None:
+    async def clear(self, limit: Rate, *key: str) -> None:
         """Uncount all."""
 
 
@@ -43,19 +52,19 @@ class LimitsCounter:
     def __init__(self, storage: Storage) -> None:
         self._limiter = SlidingWindowCounterRateLimiter(storage)
 
-    async def take(self, limit: limits.RateLimitItem, *key: str) -> float | None:
+    async def take(self, limit: Rate, *key: str) -> float | None:
         """Count first, judge after: parallel guesses cannot all pass on one reading."""
-        if await self._within(self._limiter.hit(limit, *key)):
+        if await self._within(self._limiter.hit(limit.item, *key)):
             return None
-        window = await self._within(self._limiter.get_window_stats(limit, *key))
+        window = await self._within(self._limiter.get_window_stats(limit.item, *key))
         # The library's own window ends are wall-clock times.
         return float(max(window.reset_time - time.time(), 1.0))  # noqa: TID251
 
-    async def give_back(self, limit: limits.RateLimitItem, *key: str) -> None:
-        await self._within(self._limiter.hit(limit, *key, cost=-1))
+    async def give_back(self, limit: Rate, *key: str) -> None:
+        await self._within(self._limiter.hit(limit.item, *key, cost=-1))
 
-    async def clear(self, limit: limits.RateLimitItem, *key: str) -> None:
-        await self._within(self._limiter.clear(limit, *key))
+    async def clear(self, limit: Rate, *key: str) -> None:
+        await self._within(self._limiter.clear(limit.item, *key))
 
     async def _within(self, call: Awaitable[_Answer]) -> _Answer:
         try:
@@ -70,7 +79,7 @@ def account_key(secret: bytes, email: str) -> str:
     return hmac.new(secret, f"account\0{email}".encode(), sha256).hexdigest()[:32]
 
 
-async def take_or_refuse(counter: AttemptCounter, limit: limits.RateLimitItem, *key: str) -> None:
+async def take_or_refuse(counter: AttemptCounter, limit: Rate, *key: str) -> None:
     """Count one attempt. Raises Problem (429) when the limit is reached."""
     wait = await counter.take(limit, *key)
     if wait is not None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import limits
-
 from gatekeeper.errors import Problem
 from gatekeeper.identity.accounts import Accounts
 from gatekeeper.identity.caller import Caller
@@ -12,7 +10,7 @@ from gatekeeper.identity.email_proofs import EmailProofs
 from gatekeeper.identity.factors.checks import CodeShown
 from gatekeeper.identity.factors.otp import METHOD, OneTimeCodes
 from gatekeeper.identity.factors.records import Method
-from gatekeeper.identity.limits import AttemptCounter, take_or_refuse
+from gatekeeper.identity.limits import AttemptCounter, Rate, take_or_refuse
 from gatekeeper.identity.second_step import CodeStrikes, FirstStep, SecondStep
 from gatekeeper.inbound import rate_key
 from gatekeeper.journal.attempts import Attempt, AttemptLog, Result
@@ -37,7 +35,7 @@ class OtpLogin:
         counter: AttemptCounter,
         strikes: CodeStrikes,
         *,
-        per_address: limits.RateLimitItem,
+        per_address: Rate,
     ) -> None:
         self._codes = codes
         self._challenges = challenges

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-import limits
-
 from gatekeeper.errors import Problem
 from gatekeeper.identity.accounts import Accounts
 from gatekeeper.identity.caller import Caller
 from gatekeeper.identity.challenges import Challenges, Purpose
 from gatekeeper.identity.factors.records import Method
-from gatekeeper.identity.limits import AttemptCounter, take_or_refuse
+from gatekeeper.identity.limits import AttemptCounter, Rate, take_or_refuse
 from gatekeeper.identity.second_step import CodeStrikes, FirstStep, SecondStep
 from gatekeeper.inbound import rate_key
 from gatekeeper.journal.attempts import Attempt, AttemptLog, Result
@@ -39,7 +37,7 @@ class PasskeyLogin:
         counter: AttemptCounter,
         strikes: CodeStrikes,
         *,
-        per_address: limits.RateLimitItem,
+        per_address: Rate,
     ) -> None:
         self._accounts = accounts
         self._passkeys = passkeys

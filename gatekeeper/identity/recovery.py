@@ -5,14 +5,12 @@ A known and an unknown e-mail take the same steps (security 15).
 
 from __future__ import annotations
 
-import limits
-
 from gatekeeper.errors import Problem
 from gatekeeper.identity.accounts import Accounts
 from gatekeeper.identity.caller import Caller
 from gatekeeper.identity.challenges import Purpose
 from gatekeeper.identity.factors.otp import OneTimeCodes
-from gatekeeper.identity.limits import AttemptCounter, account_key, take_or_refuse
+from gatekeeper.identity.limits import AttemptCounter, Rate, account_key, take_or_refuse
 from gatekeeper.identity.links import (
     RESET_LIFE,
     Addresses,
@@ -50,8 +48,8 @@ class Recovery:
         addresses: Addresses,
         notices: Notices,
         *,
-        per_address: limits.RateLimitItem,
-        per_email: limits.RateLimitItem,
+        per_address: Rate,
+        per_email: Rate,
         counter_secret: bytes,
     ) -> None:
         self._accounts = accounts

@@ -10,14 +10,12 @@ import uuid
 from dataclasses import dataclass
 from typing import Literal
 
-import limits
-
 from gatekeeper.errors import Conflict, Problem
 from gatekeeper.identity.accounts import Account, Accounts
 from gatekeeper.identity.caller import Caller
 from gatekeeper.identity.email_proofs import EmailProofs
 from gatekeeper.identity.factors.otp import Asked, Recipient
-from gatekeeper.identity.limits import AttemptCounter, take_or_refuse
+from gatekeeper.identity.limits import AttemptCounter, Rate, take_or_refuse
 from gatekeeper.identity.links import Addresses, Link, LinkPurpose, LinkStore, hashed, new_token, well_formed
 from gatekeeper.identity.passwords import Passwords
 from gatekeeper.inbound import rate_key
@@ -38,7 +36,7 @@ class RegistrationSettings:
 
     mode: Literal["open", "invite", "closed"]
     verify_email: bool
-    per_address: limits.RateLimitItem
+    per_address: Rate
 
 
 class Invitations:

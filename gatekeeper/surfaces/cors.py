@@ -61,24 +61,47 @@ def _preflight(fields: list[tuple[str, str]]) -> web.Response:
 
 
 class ApiCors:
-    """CORS of what is under ``P/auth``: tokens in bodies and Authorization; cookies never come along."""
+    """CORS of what is under ``P/auth``: tokens in bodies and Authorization; cookies never come along.
 
-    def __init__(self, cors: Cors, prefix: str) -> None:
-        self._cors = cors
+    Without ``cors`` no other origin is let in, and a preflight is a method that nothing there takes.
+    """
+
+    def __init__(self, cors: Cors | None, prefix: str) -> None:
+        self.cors = cors
         self._under = f"{prefix}/auth/"
+
+    def reload(self, cors: Cors | None) -> None:
+        """Other origins, from the next request on."""
+        self.cors = cors
 
     def setup(self, app: web.Application) -> None:
         """Have it obeyed by ``app``."""
-        app.router.add_route("OPTIONS", f"{self._under}{{tail:.*}}", self._preflight)
+        resource = _PreflightsOf(self, f"{self._under}{{tail:.*}}")
+        app.router.register_resource(resource)
+        resource.add_route("OPTIONS", self._preflight)
         app.on_response_prepare.append(self._prepare)
 
     async def _preflight(self, request: web.Request) -> web.Response:
         asked = request.headers.get("Access-Control-Request-Method", "")
         headers = request.headers.get("Access-Control-Request-Headers")
-        fields = self._cors.preflight_fields(request.headers.get("Origin", ""), asked, headers)
+        fields = self.cors and self.cors.preflight_fields(request.headers.get("Origin", ""), asked, headers)
         return _preflight(fields or [])
 
     async def _prepare(self, request: web.Request, answer: web.StreamResponse) -> None:
-        if request.path.startswith(self._under) and request.method != "OPTIONS":
-            for name, value in self._cors.answer_fields(request.headers.get("Origin")):
+        if self.cors is not None and request.path.startswith(self._under) and request.method != "OPTIONS":
+            for name, value in self.cors.answer_fields(request.headers.get("Origin")):
                 answer.headers.add(name, value)
+
+
+class _PreflightsOf(web.DynamicResource):
+    """Is there for preflights only, and only while some origin is let in; otherwise what was there before answers."""
+
+    def __init__(self, api: ApiCors, path: str) -> None:
+        super().__init__(path)
+        self._api = api
+
+    async def resolve(self, request: web.Request) -> tuple[web.UrlMappingMatchInfo | None, set[str]]:
+        """The match, and the methods that the path takes."""
+        if self._api.cors is None or request.method != "OPTIONS":
+            return None, set()
+        return await super().resolve(request)

@@ -59,11 +59,22 @@ async def test_rules_upstreams_the_limit_and_the_level_are_taken_over(file):
     assert config.limits.default[0].amount == 7
 
 
+async def test_limits_bans_and_other_origins_are_taken_over(file):
+    bans = {"after": 3, "for": "1h", "allow": ["192.0.2.0/24"]}
+    origins = {"origins": ["https://app.example.org"]}
+    file.write(limits={"login_per_ip": "1/minute"}, otp={"limit": "2/hour"}, bans=bans, cors=origins)
+    found = await changed(file)
+    taken = {"limits.login_per_ip", "otp.limit", "bans.after", "bans.for", "bans.allow", "cors.origins"}
+    assert (set(found.changed), found.waiting) == (taken, ())
+    config = file.watch.current
+    assert (config.limits.login_per_ip.amount, config.otp.limit.amount, config.bans.length) == (1, 2, 3600.0)
+
+
 async def test_what_needs_a_restart_is_named_each_time_and_stays_as_it_was(file):
     for size in ("1MiB", "2MiB"):
-        file.write(tokens={"access_ttl": "5m"}, sizes={"body": size}, limits={"login_per_ip": "1/minute"})
+        file.write(tokens={"access_ttl": "5m"}, sizes={"body": size}, otp={"digits": 8})
         found = await changed(file)
-        assert set(found.waiting) == {"tokens.access_ttl", "sizes.body", "limits.login_per_ip"}
+        assert set(found.waiting) == {"tokens.access_ttl", "sizes.body", "otp.digits"}
         assert found.changed == ()
         assert any("only a restart" in line and "tokens.access_ttl" in line for line in in_words(found))
     assert file.watch.current.tokens.access_ttl == 900

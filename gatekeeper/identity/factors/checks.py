@@ -10,13 +10,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import limits
-
 from gatekeeper.identity.challenges import Challenge, Challenges, Purpose
 from gatekeeper.identity.factors.records import Factors, FactorStore, Method
 from gatekeeper.identity.factors.recovery_codes import RecoveryCodes
 from gatekeeper.identity.factors.totp import Totp
-from gatekeeper.identity.limits import AttemptCounter, take_or_refuse
+from gatekeeper.identity.limits import AttemptCounter, Rate, take_or_refuse
 from policies.model import Reason
 
 if TYPE_CHECKING:  # fido2 comes with an extra
@@ -58,7 +56,7 @@ class FactorChecks:
         counter: AttemptCounter,
         *,
         methods: Collection[str],
-        per_account: limits.RateLimitItem,
+        per_account: Rate,
     ) -> None:
         self._store = store
         self._totp = totp

@@ -12,14 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-import limits
-
 from gatekeeper.errors import Problem
 from gatekeeper.identity.accounts import Account, Accounts
 from gatekeeper.identity.caller import Caller
 from gatekeeper.identity.challenges import Challenge, Challenges, Opened, Purpose
 from gatekeeper.identity.emails import InvalidEmail, canonical_email
-from gatekeeper.identity.limits import AttemptCounter, account_key, take_or_refuse
+from gatekeeper.identity.limits import AttemptCounter, Rate, account_key, take_or_refuse
 from gatekeeper.identity.links import CONFIRM_LIFE
 from gatekeeper.inbound import rate_key
 from gatekeeper.notify.messages import Kind, Message
@@ -41,9 +39,9 @@ class OtpSettings:
     digits: int
     life: float
     resend_after: float
-    per_email: limits.RateLimitItem
-    per_account: limits.RateLimitItem
-    per_address: limits.RateLimitItem
+    per_email: Rate
+    per_account: Rate
+    per_address: Rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,9 +232,7 @@ class OneTimeCodes:
         for limit, key in self._limits(recipient, purpose):
             await self._counter.give_back(limit, *key)
 
-    def _limits(
-        self, recipient: Recipient, purpose: Purpose
-    ) -> tuple[tuple[limits.RateLimitItem, tuple[str, ...]], ...]:
+    def _limits(self, recipient: Recipient, purpose: Purpose) -> tuple[tuple[Rate, tuple[str, ...]], ...]:
         mailbox = account_key(self._secret, recipient.email)
         return (
             (self.settings.per_email, ("otp", "email", purpose, mailbox)),
