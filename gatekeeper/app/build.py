@@ -201,6 +201,7 @@ def _life(
                 asyncio.create_task(keep_places(running.places)),
                 asyncio.create_task(keep_tidy(post, running)),
                 *_fresh_keys(tokens, running),
+                *(asyncio.create_task(digests.run()) for digests in post.digests),
             }
             running.upstreams.watch()
             running.metrics.reloaded(good=True, now=running.clock.now())

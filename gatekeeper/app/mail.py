@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from email.utils import parseaddr
 from typing import Final
 
 from gatekeeper.app.logins import Logins
@@ -28,6 +30,7 @@ from gatekeeper.identity.recovery import Recovery
 from gatekeeper.identity.registration import Invitations, Registration, RegistrationSettings
 from gatekeeper.notify.console import Console
 from gatekeeper.notify.delivery import Channel, Delivery
+from gatekeeper.notify.digest import Digests
 from gatekeeper.notify.letters import Letters
 from gatekeeper.notify.messages import Kind
 from gatekeeper.notify.outbound import Outbound
@@ -35,6 +38,7 @@ from gatekeeper.notify.outbox import EVENT, Notifier, Routes
 from gatekeeper.notify.smtp import Smtp, SmtpServer
 from gatekeeper.notify.webhook import Webhooks, key_of
 from gatekeeper.observe.lines import Lines, LineWriter
+from gatekeeper.store.digests import PostgresDigests
 from gatekeeper.store.mail_links import PostgresLinks
 from gatekeeper.store.outbox import PostgresOutbox
 from gatekeeper.store.postgres import Postgres
@@ -54,6 +58,7 @@ class Post:
     links: PostgresLinks
     notifier: Notifier
     delivery: Delivery
+    digests: tuple[Digests, ...]  # none where nobody wants them
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +149,18 @@ def build_post(config: Config, running: Running, lines: Lines | None) -> Post:
     )
     notifier = notifier_of(config, postgres, running.secret, lines)
     notifier.wake = delivery.wake
-    return Post(outbox, PostgresLinks(postgres), notifier, delivery)
+    return Post(outbox, PostgresLinks(postgres), notifier, delivery, digests_of(config, running, delivery.wake))
+
+
+def digests_of(config: Config, running: Running, wake: Callable[[], None]) -> tuple[Digests, ...]:
+    """What mails digests, if anybody wants them."""
+    wanted = config.notify.digest
+    if not wanted.to:
+        return ()
+    store, sealer = PostgresDigests(running.stores.postgres), sealer_of(running.secret)
+    panel = f"{config.public_url}{config.prefix}/admin"
+    to = [parseaddr(one)[1] for one in wanted.to]
+    return (Digests(store, sealer, running.clock, to=to, every=wanted.every, panel=panel, wake=wake),)
 
 
 def notices_of(config: Config, post: Post) -> Notices:

@@ -23,6 +23,7 @@ from policies.rules import RuleBook
 Mistake = tuple[KeyPath, str]
 
 _SMALLEST_HEAD = 1 << 10
+_HOUR = 3600.0  # seconds
 
 
 def contradictions(config: Config) -> Iterator[Mistake]:
@@ -183,6 +184,11 @@ def _messages(config: Config) -> Iterator[Mistake]:
         yield from _event_names(("notify", "webhooks", index), webhook.events, also=frozenset(Kind))
         if not webhook.url.startswith("https:") and not config.notify.allow_private:
             yield ("notify", "webhooks", index, "url"), "must be https, or reach a network of notify.allow_private"
+    digest = config.notify.digest
+    if digest.to and mail.smtp.host is None:
+        yield ("notify", "digest", "to"), "needs a server: set mail.smtp.host and mail.from"
+    if digest.every < _HOUR or digest.every % _HOUR:
+        yield ("notify", "digest", "every"), "must be whole hours, such as 24h or 7d"
     yield from _event_names(("notify", "lines"), config.notify.lines.events)
     yield from _event_names(("notify", "syslog"), config.notify.syslog.events)
     if config.notify.syslog.ca is not None and not (config.notify.syslog.address or "").startswith("tls:"):

@@ -116,6 +116,15 @@ class Syslog(Section):
     events: list[EventName] = Field(["*"], min_length=1, description="Which events: names, login.* or *.")
 
 
+class Digest(Section):
+    """A mail now and then about what happened: sign-ins, failures and where they came from, bans, changes."""
+
+    to: list[MailAddress] = Field([], description="Who gets it; empty: nobody. Needs mail.smtp.host.")
+    every: Duration = Field(
+        86400.0, description="How often, in whole hours from Monday 00:00 UTC on: 24h is at midnight, 7d on Mondays."
+    )
+
+
 class Notify(Section):
     """Who is told what happens."""
 
@@ -126,3 +135,4 @@ class Notify(Section):
     timeout: Duration = Field(10.0, description="For a webhook's whole answer.")
     lines: EventFile = Field(default_factory=EventFile)
     syslog: Syslog = Field(default_factory=Syslog)
+    digest: Digest = Field(default_factory=Digest)

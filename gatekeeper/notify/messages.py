@@ -26,6 +26,7 @@ class Kind(StrEnum):
     RECOVERY_CODES = "recovery-codes-renewed"
     NEW_SIGN_IN = "new-sign-in"
     TOKEN_STOLEN = "token-stolen"
+    DIGEST = "digest"  # to whoever runs the gate
     INVITATION = "invitation"
     TEST = "test"
 
@@ -48,6 +49,7 @@ FACTS: Final[Mapping[Kind, tuple[str, ...]]] = {
     Kind.RECOVERY_CODES: _SEEN,
     Kind.NEW_SIGN_IN: ("what", *_SEEN),
     Kind.TOKEN_STOLEN: _SEEN,
+    Kind.DIGEST: ("since", "until", "report", "panel"),
     Kind.INVITATION: ("link", "days"),
     Kind.TEST: (),
 }

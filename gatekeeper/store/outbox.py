@@ -43,16 +43,7 @@ class PostgresOutbox:
         self._postgres = postgres
 
     async def put(self, parcels: Sequence[Parcel], now: float) -> None:
-        at = as_datetime(now)
-        values: list[object] = []
-        for parcel in parcels:
-            until = as_datetime(parcel.until)
-            values += [parcel.id, parcel.channel, parcel.kind, parcel.address, parcel.sealed, at, at, until]
-        rows = ", ".join(["(%s, %s, %s, %s, %s, %s, %s, %s)"] * len(parcels))
-        await self._postgres.execute(
-            f"INSERT INTO outbox (id, channel, kind, address, sealed, created_at, due_at, until) VALUES {rows}",  # noqa: S608
-            values,
-        )
+        await self._postgres.execute(*insertion(parcels, now))
 
     async def claim(
         self, count: int, *, now: float, until: float, channel: str | None = None, but: Sequence[str] = ()
@@ -151,3 +142,15 @@ def _parcel(row: dict[str, Any]) -> Parcel:
         address=row["address"],
         tries=row["tries"],
     )
+
+
+def insertion(parcels: Sequence[Parcel], now: float) -> tuple[str, list[object]]:
+    """The statement that puts them in, all or none, and its values."""
+    at = as_datetime(now)
+    values: list[object] = []
+    for parcel in parcels:
+        until = as_datetime(parcel.until)
+        values += [parcel.id, parcel.channel, parcel.kind, parcel.address, parcel.sealed, at, at, until]
+    rows = ", ".join(["(%s, %s, %s, %s, %s, %s, %s, %s)"] * len(parcels))
+    columns = "(id, channel, kind, address, sealed, created_at, due_at, until)"
+    return f"INSERT INTO outbox {columns} VALUES {rows}", values  # noqa: S608  # columns

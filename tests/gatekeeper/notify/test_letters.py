@@ -20,6 +20,10 @@ FACTS = {
     "device": "Firefox 140 on Linux",
     "from_address": "192.0.2.7",
     "place": "DE",
+    "since": "2026-01-01",
+    "until": "2026-01-02",
+    "report": "Sign-ins: 1",
+    "panel": "https://app.example.org/_gate/admin",
     "not_me": "https://app.example.org/_gate/not-me?token=abc",
     "account": "https://app.example.org/_gate/account",
 }
