@@ -5,11 +5,13 @@ endpoints, pages and panel.
 from __future__ import annotations
 
 from dataclasses import field
+from math import inf
 
 from multidict import CIMultiDictProxy
 
 from gatekeeper.inbound import Head, InboundRequest
 from gatekeeper.inbound.head import MOST_REMEMBERED
+from gatekeeper.tokens.api_keys import PREFIX, KeyClaim, KeyFacts, KeyReader
 from gatekeeper.tokens.codec import AccessClaims, AccessTokens
 from gatekeeper.tokens.cookies import Cookies
 from gatekeeper.tokens.principal import principal_of
@@ -30,16 +32,17 @@ class Presented:
     access_cookie: str | None = field(default=None, repr=False)
     refresh_cookie: str | None = field(default=None, repr=False)
     bad: bool = False
+    api_key: str | None = field(default=None, repr=False)
 
     @property
     def by_cookie(self) -> bool:
         """Whether a browser sent them by itself (so CSRF matters)."""
-        return self.bearer is None and not self.bad
+        return self.bearer is None and self.api_key is None and not self.bad
 
     @property
     def none(self) -> bool:
         """Whether there are none."""
-        return self.bearer is None and self.access_cookie is None and self.refresh_cookie is None and not self.bad
+        return self.by_cookie and self.access_cookie is None and self.refresh_cookie is None
 
 
 @fact
@@ -68,7 +71,9 @@ class Authenticator:
         sessions: Sessions,
         cookies: Cookies,
         bans: BanList,
+        keys: KeyReader,
     ) -> None:
+        self._keys = keys
         self._access = access
         self._refresh = refresh
         self._store = store
@@ -79,7 +84,7 @@ class Authenticator:
         self._bans = bans
 
     def present(self, request: InboundRequest) -> Presented:
-        """Read the credentials: a bearer token beats cookies, and a bad one never falls back to them."""
+        """Read the credentials: a bearer token or API key beats cookies, and a bad one never falls back to them."""
         head = request.head
         if head is None:
             return self._present(request.headers)
@@ -92,12 +97,15 @@ class Authenticator:
 
     def _present(self, headers: CIMultiDictProxy[str]) -> Presented:
         if "X-Api-Key" in headers:
-            return Presented(bad=True)  # no keys are issued yet, so none is good
+            return Presented(api_key=headers["X-Api-Key"].strip())
         authorization = headers.get("Authorization")
         if authorization is not None:
             scheme, _, token = authorization.partition(" ")
             if scheme.lower() == "bearer":
-                return Presented(bearer=token.strip()) if token.strip() else Presented(bad=True)
+                token = token.strip()
+                if token.startswith(PREFIX):
+                    return Presented(api_key=token)
+                return Presented(bearer=token) if token else Presented(bad=True)
         if "Cookie" not in headers:
             return Presented()
         cookies = self._cookies.read(headers.getall("Cookie"))
@@ -105,10 +113,12 @@ class Authenticator:
             return Presented(bad=True)
         return Presented(access_cookie=cookies.access, refresh_cookie=cookies.refresh)
 
-    def claim(self, presented: Presented, now: float) -> AccessClaims | RefreshClaim | Reason | None:
+    def claim(self, presented: Presented, now: float) -> AccessClaims | RefreshClaim | KeyClaim | Reason | None:
         """What the credentials say by their own signature; None where there are none. Asks no store."""
         if presented.bad:
             return Reason.TOKEN_INVALID
+        if presented.api_key is not None:
+            return self._keys.claim(presented.api_key) or Reason.TOKEN_INVALID
         if presented.bearer is not None:
             return self._access.read(presented.bearer, now)
         if presented.access_cookie is not None:
@@ -170,15 +180,44 @@ class Authenticator:
         """Why such a cookie is refused; None where it is not. Raises StoreUnavailable."""
         return await self._sessions.moved(who.principal.session, mismatch, request.client, request.received)
 
-    async def authenticate(self, request: InboundRequest, *, from_anywhere: bool = False) -> Authenticated | Reason:
-        """A principal, or why there is none: for the gate's own endpoints. Raises StoreUnavailable.
+    async def by_key(
+        self, presented: Presented, claim: KeyClaim, read: KeyFacts | None, request: InboundRequest
+    ) -> Authenticated | Reason:
+        """Whom an API key stands for; ``read`` is what the round trip has read of it. Raises StoreUnavailable."""
+        found = read
+        if found is None or not found.whole:
+            found = await self._keys.find(presented.api_key or "", claim)
+        principal = self._keys.admit(found, request)
+        if isinstance(principal, Reason):
+            return principal
+        counts_as = principal.subject if found is not read else None
+        return Authenticated(principal, inf, by_cookie=False, counts_as=counts_as)
 
-        ``from_anywhere``: also where the session is not bound to, for what binds it anew or ends it.
+    async def authenticate_key(self, request: InboundRequest) -> Authenticated | Reason:
+        """Whoever calls by an API key, or why nobody does: for the gate's own endpoints that take keys.
+
+        Raises StoreUnavailable.
+        """
+        presented = self.present(request)
+        claim = self.claim(presented, request.received)
+        if not isinstance(claim, KeyClaim):
+            return Reason.CREDENTIALS_MISSING if claim is None else Reason.TOKEN_INVALID
+        found = await self.by_key(presented, claim, None, request)
+        if isinstance(found, Authenticated) and self._bans.of_user(found.principal.subject, request.received):
+            return Reason.BANNED
+        return found
+
+    async def authenticate(self, request: InboundRequest, *, from_anywhere: bool = False) -> Authenticated | Reason:
+        """A principal with a session, or why there is none: for the gate's own endpoints. Raises StoreUnavailable.
+
+        An API key has no session, and is refused whether it is good or not. ``from_anywhere``: also where the session is not bound to, for what binds it anew or ends it.
         """
         presented, now = self.present(request), request.received
         claim = self.claim(presented, now)
         if claim is None:
             return Reason.CREDENTIALS_MISSING
+        if isinstance(claim, KeyClaim):
+            return Reason.RULE_DENIED
         if isinstance(claim, Reason):
             return claim
         if isinstance(claim, RefreshClaim):

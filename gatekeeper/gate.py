@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from gatekeeper.authenticator import Authenticated, Authenticator
+from gatekeeper.authenticator import Authenticated, Authenticator, Presented
 from gatekeeper.bans.door import Door
 from gatekeeper.errors import StoreUnavailable
 from gatekeeper.inbound import HostList, InboundRequest, rate_key
+from gatekeeper.tokens.api_keys import KeyClaim
 from gatekeeper.tokens.codec import AccessClaims
 from gatekeeper.tokens.cookies import Cookies
 from gatekeeper.tokens.foreign import ENTRY, ForeignClaims, ForeignTokens, account_of
@@ -28,8 +29,10 @@ from policies.rates import Counted, Limit, LimitBy, LocalWindows, Standing, whos
 from policies.rules import Rule, RuleBook, admits, lacks, may_call
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110 9.2.1, less TRACE, which is refused
-Claim = AccessClaims | RefreshClaim | ForeignClaims | Reason | None
+Known = AccessClaims | RefreshClaim | ForeignClaims | KeyClaim
+Claim = Known | Reason | None
 _INVALID = Reason.TOKEN_INVALID
+_NOBODY = Principal("", "", frozenset(), "", "")
 ENROL = StepUp(Reason.MFA_REQUIRED, None, "2fa")
 CONFIRM = StepUp(Reason.BINDING_MISMATCH, None, "1fa 2fa")
 _BEFORE_RULES = frozenset({Reason.UNKNOWN_HOST, Reason.BANNED})
@@ -107,7 +110,7 @@ class Gate:
         if claim is None:
             return self._judge(rule, None, facts.rule, now)
         try:
-            who = await self._who(claim, facts, now, by_cookie=presented.by_cookie)
+            who = await self._who(claim, facts, request, presented)
             return await self._known(request, rule, who, facts)
         except StoreUnavailable:
             return self._without_store(question, rule, claim)
@@ -130,12 +133,17 @@ class Gate:
         if isinstance(claim, ForeignClaims):  # the rule's limit is counted once the blacklist has been asked
             use = Counted(self._address_limit, address)
             return Question(request.received, claim.session, ENTRY, address_limit=use)
-        if limit is not None and limit.by is not LimitBy.USER and limit.by is not LimitBy.SESSION:
+        if isinstance(claim, KeyClaim) and claim.user:
+            if limit is not None:
+                counted = Counted(limit, whose(limit, request.headers, address, claim.user, claim.session))
+            use = Counted(self._address_limit, address)
+            return Question(request.received, user=claim.user, address_limit=use, rule_limit=counted, key=claim.digest)
+        if limit is not None and not _named_later(limit, claim):
             counted = Counted(limit, whose(limit, request.headers, address))
         return Question(request.received, address_limit=Counted(self._address_limit, address), rule_limit=counted)
 
     async def _who(
-        self, claim: AccessClaims | RefreshClaim | ForeignClaims | Reason, facts: Facts, now: float, *, by_cookie: bool
+        self, claim: Known | Reason, facts: Facts, request: InboundRequest, shown: Presented
     ) -> Authenticated | Reason:
         if isinstance(claim, Reason):
             return claim
@@ -144,10 +152,12 @@ class Gate:
                 return Reason.SESSION_ENDED
             return Authenticated(claim.principal, claim.expires_at, by_cookie=False, counts_as=account_of(claim))
         if isinstance(claim, RefreshClaim):
-            return await self._authenticator.renew(claim, now)
+            return await self._authenticator.renew(claim, request.received)
+        if isinstance(claim, KeyClaim):
+            return await self._authenticator.by_key(shown, claim, facts.key, request)
         if facts.live is None:
             return Reason.SESSION_ENDED
-        return self._authenticator.admit(claim, facts.live, now, by_cookie=by_cookie)
+        return self._authenticator.admit(claim, facts.live, request.received, by_cookie=shown.by_cookie)
 
     async def _known(
         self, request: InboundRequest, rule: Rule | None, who: Authenticated | Reason, facts: Facts
@@ -155,8 +165,12 @@ class Gate:
         """The rest of the line, once it is known who asks or why nobody does."""
         if isinstance(who, Reason):
             # On a public rule bad credentials mean anonymous.
-            public = rule is not None and rule.public
-            return self._judge(rule, None, facts.rule, request.received) if public else refused(who, rule)
+            if rule is None or not rule.public:
+                return refused(who, rule)
+            standing = facts.rule
+            if rule.limit is not None and (standing is None or facts.key is not None):
+                standing = await self._count_late(rule.limit, "", _NOBODY, request)
+            return self._judge(rule, None, standing, request.received)
         banned = self._door.refuses_user(who.principal.subject, request.received)
         if banned is not None:
             return replace(banned, rule=rule, principal=who.principal)
@@ -165,7 +179,8 @@ class Gate:
             if reason is not None:
                 return self._elsewhere(reason, rule, who.principal, facts.rule, request.received)
         standing = facts.rule
-        if standing is None and rule is not None and rule.limit is not None and who.counts_as is not None:
+        # Of a key that Redis had lost nothing was counted.
+        if rule is not None and rule.limit is not None and who.counts_as is not None and (not standing or facts.key):
             standing = await self._count_late(rule.limit, who.counts_as, who.principal, request)
         decision = self._judge(rule, who.principal, standing, request.received)
         if who.by_cookie and not same_origin(request) and not may_call(rule, request.headers):
@@ -216,8 +231,10 @@ class Gate:
         if reason is not None:
             return refused(reason, rule, principal)
         if principal is not None:
-            if principal.must_enrol and rule.public:
-                principal = None  # nobody yet, and nobody is admitted
+            if rule.public and (principal.must_enrol or not principal.as_owner):
+                principal = None  # nobody yet, or nobody here, and nobody is admitted
+            elif principal.key is not None and lacks(rule, principal, now) is not None:
+                return refused(Reason.RULE_DENIED, rule, principal)  # no key can show that
             elif (missing := ENROL if principal.must_enrol else lacks(rule, principal, now)) is not None:
                 return Decision(Verdict.STEP_UP, missing.reason, rule, principal, step_up=missing)
         if standing is not None:
@@ -235,6 +252,13 @@ class Gate:
             return decision
         would = self._judge(rule, decision.principal, None, request.received)
         return replace(decision, reported=Report(rule.name, would.verdict, would.reason))
+
+
+def _named_later(limit: Limit, claim: Claim) -> bool:
+    """Whether only a look-up says whose count it is."""
+    if limit.by is LimitBy.KEY:
+        return isinstance(claim, RefreshClaim | KeyClaim)
+    return limit.by is LimitBy.USER or limit.by is LimitBy.SESSION
 
 
 def _limited(standing: Standing, rule: Rule | None, principal: Principal | None = None) -> Decision:

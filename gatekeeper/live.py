@@ -14,12 +14,13 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from typing import Final, Protocol
 
 from gatekeeper.clock import Clock
 from gatekeeper.errors import StoreUnavailable
 from gatekeeper.tokens.sessions import LiveRecord, Sessions
-from policies.model import Address, Principal
+from policies.model import Address, Principal, Reason
 from policies.rules import Rule, admits
 
 PER_SESSION: Final = 100  # tunnels and event streams of one session on one worker
@@ -49,6 +50,13 @@ class Changed:
 
     session: str | None = None
     user: str | None = None
+
+
+class LiveKeys(Protocol):
+    """API keys as this module needs them."""
+
+    async def again(self, principal: Principal, now: float) -> Principal | Reason:
+        """Whom the key of a principal stands for by now. Raises StoreUnavailable."""
 
 
 class LiveState(Protocol):
@@ -83,6 +91,7 @@ class LiveConnections:
         state: LiveState,
         sessions: Sessions,
         clock: Clock,
+        keys: LiveKeys,
         *,
         per_session: int = PER_SESSION,
         grace: float = GRACE,
@@ -92,6 +101,7 @@ class LiveConnections:
         self._state = state
         self._sessions = sessions
         self._clock = clock
+        self._keys = keys
         self._per_session = per_session
         self._grace = grace
         self._sweep = sweep
@@ -217,14 +227,32 @@ class LiveConnections:
 
     async def _review(self, lives: Iterable[LiveConnection], now: float) -> None:
         asked: dict[tuple[str, str, str], list[LiveConnection]] = {}
+        looks: list[Callable[[], Awaitable[None]]] = []
         for live in lives:
             if live.principal is not None and not live.ending:
                 who = live.principal
-                asked.setdefault((who.session, who.jti, who.subject), []).append(live)
-        keys = list(asked)
-        for start in range(0, len(keys), _BATCH):
-            part = keys[start : start + _BATCH]
-            await asyncio.gather(*(self._judge(key, asked[key], now) for key in part))
+                if who.key is not None:
+                    looks.append(partial(self._judge_key, live, who, now))
+                else:
+                    asked.setdefault((who.session, who.jti, who.subject), []).append(live)
+        looks += [partial(self._judge, key, same, now) for key, same in asked.items()]
+        for start in range(0, len(looks), _BATCH):
+            await asyncio.gather(*(look() for look in looks[start : start + _BATCH]))
+
+    async def _judge_key(self, live: LiveConnection, who: Principal, now: float) -> None:
+        """One that an API key has opened."""
+        try:
+            found = await self._keys.again(who, now)
+        except StoreUnavailable:
+            self._unsure(live)
+            return
+        if isinstance(found, Reason):
+            self._end(live, Ending.SESSION)
+        elif live.rule is not None and admits(live.rule, found) is not None:
+            self._end(live, Ending.RULE)
+        else:
+            live.good = asyncio.get_running_loop().time()
+            live.due = _NEVER  # a sweep looks at it soon enough
 
     async def _judge(self, key: tuple[str, str, str], lives: list[LiveConnection], now: float) -> None:
         try:

@@ -20,6 +20,7 @@ from policies.read_effects import read_effects
 from policies.rules import WEBSOCKET, Access, Rule, RuleBook
 from policies.shadows import unreachable
 from policies.sources import LimitSource, RuleFault, RuleSource
+from policies.subjects import Subject
 
 MOST_RULES: Final = 100_000
 
@@ -88,7 +89,7 @@ class _Compiler:
         upstream = self._upstream(upstreams, access)
         limit, upgrade = self._limit(access), self._upgrade()
         effects = read_effects(source, paths, access, self._fault, https=https)
-        self._check_factors(access)
+        self._check_factors(access, subjects)
         if len(self._faults) > before:
             return None
         return Rule(
@@ -113,11 +114,13 @@ class _Compiler:
             line=line,
         )
 
-    def _check_factors(self, access: Access) -> None:
-        if access in {Access.ANYONE, Access.NOBODY}:
-            for key, given in (("step_up", self._source.step_up is not None), ("mfa", self._source.mfa)):
-                if given:
-                    self._fault(key, f"means nothing where {access} is allowed; write allow: authenticated")
+    def _check_factors(self, access: Access, subjects: Sequence[Subject]) -> None:
+        only_keys = bool(subjects) and all(subject.scopes for subject in subjects)
+        for key, given in (("step_up", self._source.step_up is not None), ("mfa", self._source.mfa)):
+            if given and access in {Access.ANYONE, Access.NOBODY}:
+                self._fault(key, f"means nothing where {access} is allowed; write allow: authenticated")
+            elif given and only_keys:
+                self._fault(key, "is more than an API key can show, so nobody would be admitted")
 
     def _upgrade(self) -> frozenset[str]:
         if self._source.upgrade is None:

@@ -93,13 +93,27 @@ class RequestTarget:
 
 
 @fact
+class KeyGrant:
+    """That a principal came by an API key (``digest`` is that of its text), and what the key is good for.
+
+    ``scopes`` are names. ``as_owner``: on this path it stands for its owner; else it is admitted by its scopes alone.
+    """
+
+    id: str
+    scopes: frozenset[str]
+    as_owner: bool
+    digest: str = field(default="", repr=False)
+
+
+@fact
 class Principal:
     """Who asks: facts of a verified token, with roles and e-mail from the live user record.
 
     ``auth_time`` is in Unix seconds, ``mfa_time`` likewise the last use of a second factor (0: none); ``acr`` is
     ``1fa`` or ``2fa``; ``amr`` holds RFC 8176 values. Who ``must_enrol`` may do nothing but add a second factor.
     ``issuer`` is who says all this, where that is not the gate itself; then nothing is live but a blacklist, and it
-    holds ``until`` then (Unix seconds).
+    holds ``until`` then (Unix seconds). Of an API key's owner ``session`` and ``jti`` name the ``key``, and no times
+    are known.
     """
 
     subject: str
@@ -116,6 +130,17 @@ class Principal:
     must_enrol: bool = False
     issuer: str | None = None
     until: float = inf
+    key: KeyGrant | None = None
+
+    @property
+    def as_owner(self) -> bool:
+        """Whether it stands for the whole account, not only for scopes of one of its keys."""
+        return self.key is None or self.key.as_owner
+
+    @property
+    def told_roles(self) -> frozenset[str]:
+        """The roles that an upstream is told of: a key that is admitted by its scopes has none."""
+        return self.roles if self.as_owner else frozenset()
 
 
 @fact

@@ -27,6 +27,7 @@ class LimitBy(StrEnum):
     ADDRESS = "address"
     USER = "user"
     SESSION = "session"
+    KEY = "key"  # API keys; whoever comes without one counts by user, or by address
     RULE = "rule"  # everybody's
     HEADER = "header"  # those with the same value of a header field
 
@@ -126,6 +127,16 @@ class HeaderLines(Protocol):
     def getall(self, key: str, default: tuple[str, ...], /) -> Sequence[str]: ...
 
 
+def key_session(key: str) -> str:
+    """What stands in for the session where an API key of this id came instead."""
+    return f"key:{key}"
+
+
+def is_key(session: str) -> bool:
+    """Whether it is an API key that stands in for the session."""
+    return session.startswith("key:")
+
+
 def whose(limit: Limit, headers: HeaderLines, address: str, user: str = "", session: str = "") -> str:
     """Whom a limit counts a request for."""
     match limit.by:
@@ -135,6 +146,8 @@ def whose(limit: Limit, headers: HeaderLines, address: str, user: str = "", sess
             return user
         case LimitBy.SESSION:
             return session
+        case LimitBy.KEY:
+            return session if is_key(session) else user or address
         case LimitBy.RULE:
             return EVERYBODY
         case LimitBy.HEADER:

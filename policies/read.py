@@ -166,6 +166,7 @@ def _subject(choice: SubjectSource, fault: Fault) -> Subject:
         frozenset(choice.users or ()),
         tuple(domain for domain in domains if domain is not None),
         tuple((name, frozenset(values)) for name, values in claims.items()),
+        frozenset(choice.scopes or ()),
     )
 
 

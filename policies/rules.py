@@ -125,11 +125,14 @@ def admits(rule: Rule, principal: Principal | None) -> Reason | None:
         case Access.ANYONE:
             return None
         case Access.AUTHENTICATED:
-            return Reason.CREDENTIALS_MISSING if principal is None else None
+            if principal is None:
+                return Reason.CREDENTIALS_MISSING
+            return None if principal.as_owner else Reason.RULE_DENIED
         case Access.ROLES:
             if principal is None:
                 return Reason.CREDENTIALS_MISSING
-            return Reason.RULE_DENIED if rule.roles.isdisjoint(principal.roles) else None
+            admitted = principal.as_owner and not rule.roles.isdisjoint(principal.roles)
+            return None if admitted else Reason.RULE_DENIED
         case Access.SUBJECTS:
             return _fits(rule, principal)
         case Access.NOBODY:

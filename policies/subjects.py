@@ -35,19 +35,26 @@ class Subject:
     """One who fits every list that is given, by any of its members.
 
     ``users`` are e-mails or ids of accounts. E-mails and their ``domains`` count only where they are verified:
-    else whoever registers first under a name would be taken for its owner.
+    else whoever registers first under a name would be taken for its owner. ``scopes`` are those of an API key, which
+    without them fits only where it stands for its owner.
     """
 
     roles: frozenset[str] = frozenset()
     users: frozenset[str] = frozenset()
     domains: tuple[HostPattern, ...] = ()
     claims: tuple[tuple[str, frozenset[str]], ...] = ()
+    scopes: frozenset[str] = frozenset()
 
     def fits(self, principal: Principal) -> bool:
         return next(self.lacks(principal), None) is None
 
     def lacks(self, principal: Principal) -> Iterator[str]:
         """What is missing, for an operator; nothing where the principal fits."""
+        if self.scopes:
+            if principal.key is None or self.scopes.isdisjoint(principal.key.scopes):
+                yield f"an API key with the scope {_listed(self.scopes)}"
+        elif not principal.as_owner:
+            yield "a scope of the key for this path"
         if self.roles and self.roles.isdisjoint(principal.roles):
             yield f"one of the roles {_listed(self.roles)}"
         if self.users and not self._known_id(principal) and not self._known_email(principal):
@@ -74,6 +81,7 @@ class Subject:
             ("users", self.users),
             ("domains", [domain.text for domain in self.domains]),
             *self.claims,
+            ("scopes", self.scopes),
         ]
         return " and ".join(f"{name} {_listed(members)}" for name, members in lists if members)
 

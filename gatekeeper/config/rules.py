@@ -7,7 +7,18 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, StrictBool, Tag, model_validator
 
 from gatekeeper.config.section import Section
-from gatekeeper.config.types import Cidr, Duration, LimitKey, OneOrMore, Rates, RoleName, RuleName, Size, UserName
+from gatekeeper.config.types import (
+    Cidr,
+    Duration,
+    LimitKey,
+    OneOrMore,
+    Rates,
+    RoleName,
+    RuleName,
+    ScopeName,
+    Size,
+    UserName,
+)
 
 Wanted = dict[str, StrictBool | str]
 
@@ -30,6 +41,9 @@ class AllowSubjects(Section):
             " (tokens.accept), whose subjects are written `issuer sub`."
         ),
     )
+    scopes: list[ScopeName] | None = Field(
+        None, min_length=1, description="Comes by an API key with one of these scopes; nobody else has scopes."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -40,7 +54,7 @@ class AllowSubjects(Section):
                 word = min(words)
                 raise ValueError(f"`{word}` stands alone (allow: {word}); a subject beside it would mean nothing")
             if not value:
-                raise ValueError("says nothing of whom it admits; known here: roles, users, domains, claims")
+                raise ValueError("says nothing of whom it admits; known here: roles, users, domains, claims, scopes")
         return value
 
     @property
@@ -107,7 +121,8 @@ class RuleLimit(Section):
         "address",
         description=(
             "Whose requests count together: address (IPv6: one /64), user, session (both need a rule that asks for a"
-            " login), rule (everybody's), or header:NAME, the value of a field that clients cannot choose freely."
+            " login), key (an API key; else the user or address), rule (everybody's), or header:NAME, the value of a"
+            " field that clients cannot choose freely."
         ),
     )
     report_only: bool = Field(False, description="Refuse nothing; log and count what would have been.")
@@ -137,8 +152,8 @@ class RuleConfig(Section):
     schedule: RuleSchedule | None = Field(None, description="`{days, hours, zone}`: when the rule holds.")
     allow: Allow = Field(
         description=(
-            "`anyone`, `authenticated`, `nobody`, or `{roles: [...], users, domains, claims}`: whoever fits all of"
-            " them; a list of such: any of these."
+            "`anyone`, `authenticated`, `nobody`, or `{roles: [...], users, domains, claims, scopes}`: whoever fits all"
+            " of them; a list of such: any of these."
         )
     )
     upstream: str | None = Field(None, description="Name of the upstream; needed where there are several.")

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Se
 
 from gatekeeper.config import forms
 from gatekeeper.identity.emails import InvalidEmail, canonical_email
+from policies.scopes import check_name
 
 _DURATION = re.compile(r"(?P<amount>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|h|d|w)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
@@ -203,8 +204,8 @@ Rates = Annotated[Any, BeforeValidator(parse_rates), PlainSerializer(say_rates),
 LimitKey = Annotated[
     str,
     _named(
-        r"address|user|session|rule|header:[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}",
-        "must be address, user, session, rule or header:NAME",
+        r"address|user|session|key|rule|header:[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}",
+        "must be address, user, session, key, rule or header:NAME",
     ),
 ]
 Cidr = Annotated[Any, BeforeValidator(parse_network), PlainSerializer(str), _as_text("10.0.0.0/8")]
@@ -227,6 +228,7 @@ RoleName = Annotated[
     _named(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}", "a role has 1 to 64 letters, digits and any of _ . : -"),
 ]
 UserName = Annotated[str, AfterValidator(parse_user)]
+ScopeName = Annotated[str, AfterValidator(check_name)]
 AccessForm = Annotated[Literal["auto", "json", "text", "common", "combined", "off"], BeforeValidator(parse_access_form)]
 PublicUrl = Annotated[str, AfterValidator(forms.check_public_url)]
 Host = Annotated[str, AfterValidator(forms.check_host)]

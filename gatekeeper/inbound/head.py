@@ -20,7 +20,7 @@ LONGEST_REMEMBERED: Final = 4096  # bytes of one
 # RFC 9112 5: name, colon, value; obs-fold, obs-text, bare CR or LF and control characters do not match.
 _FIELDS: Final = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t -~]*\r\n)+")
 _LENGTH: Final = re.compile(r"[0-9]{1,9}")
-_SINGLE: Final = ("Host", "Content-Length", "Authorization", "Connection")
+_SINGLE: Final = ("Host", "Content-Length", "Authorization", "Connection", "X-Api-Key")
 _NOT_PLAIN: Final = ("Transfer-Encoding", "Upgrade", "Expect", "HTTP2-Settings")
 _PERSISTENCE: Final = {"keep-alive": True, "close": False}
 
@@ -77,6 +77,8 @@ def _plain(raw: tuple[tuple[bytes, bytes], ...], headers: CIMultiDictProxy[str])
     if any(name in headers for name in _NOT_PLAIN):
         return None
     if any(len(headers.getall(name, ())) > 1 for name in _SINGLE):
+        return None
+    if "X-Api-Key" in headers and "Authorization" in headers:
         return None
     host = parse_host(headers.get("Host", ""))
     length = headers.get("Content-Length", "0")

@@ -26,6 +26,7 @@ METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 
 _HOST: Final = istr("Host")
 _AUTHORIZATION: Final = istr("Authorization")
+_API_KEY: Final = istr("X-Api-Key")
 _UPGRADE: Final = istr("Upgrade")
 _FOR: Final = istr("X-Forwarded-For")
 _PROTO: Final = istr("X-Forwarded-Proto")
@@ -174,7 +175,11 @@ class RequestReader:
 
 def _ambiguous(headers: CIMultiDictProxy[str]) -> bool:
     """Two credentials, or a protocol that the gate could not follow (RFC 9113 dropped ``Upgrade: h2c``)."""
-    if _AUTHORIZATION in headers and len(headers.getall(_AUTHORIZATION)) > 1:
+    if _AUTHORIZATION in headers:
+        shown = headers.getall(_AUTHORIZATION)
+        if len(shown) > 1 or (_API_KEY in headers and shown[0].partition(" ")[0].lower() == "bearer"):
+            return True
+    if _API_KEY in headers and len(headers.getall(_API_KEY)) > 1:
         return True
     if _UPGRADE not in headers:
         return False

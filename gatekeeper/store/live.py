@@ -12,6 +12,14 @@ from dataclasses import replace
 from typing import Any
 
 from gatekeeper.live import Changed
+from gatekeeper.store.api_key_records import (
+    KEY_FIELDS,
+    KEY_LIFE,
+    PUT_KEY,
+    api_key_key,
+    api_key_of,
+    put_key_arguments,
+)
 from gatekeeper.store.live_records import (
     ENROL,
     SESSION_FIELDS,
@@ -25,6 +33,7 @@ from gatekeeper.store.live_records import (
 )
 from gatekeeper.store.redis import Redis, Script
 from gatekeeper.store.round_trip import RoundTrip
+from gatekeeper.tokens.api_keys import KeyRecord
 from gatekeeper.tokens.refresh import RefreshClaim
 from gatekeeper.tokens.sessions import Facts, LiveRecord, Presented, Question, Session, UserState
 
@@ -125,6 +134,14 @@ class RedisSessions:
     async def put_user(self, user: UserState) -> None:
         """Put a user's state in force unless a newer version is; a change is published."""
         await self._redis.run(PUT_USER, [user_key(user.id)], put_user_arguments(user, self._user_life))
+
+    async def read_key(self, digest: str) -> KeyRecord | None:
+        """One API key. Implements ``tokens.api_keys.LiveKeys`` with the next one, and the same of users."""
+        return api_key_of(digest, await self._redis.call("HMGET", api_key_key(digest), *KEY_FIELDS))
+
+    async def put_key(self, record: KeyRecord) -> None:
+        """Put a key in force for ``KEY_LIFE`` unless as new a version is; a change is published."""
+        await self._redis.run(PUT_KEY, [api_key_key(record.digest)], put_key_arguments(record, KEY_LIFE))
 
     async def changes(self) -> AsyncGenerator[Changed, None]:
         """Sessions that end and users that change, on any gate, for ever; ``Changed()`` where some may be missed.

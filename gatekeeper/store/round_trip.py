@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from gatekeeper.errors import StoreUnavailable
+from gatekeeper.store.api_key_records import KEY_FIELDS, api_key_key, api_key_of
 from gatekeeper.store.batch import CommandRefused
 from gatekeeper.store.live_records import (
     SESSION_FIELDS,
@@ -23,6 +24,7 @@ from gatekeeper.store.live_records import (
     user_of,
 )
 from gatekeeper.store.redis import Redis, Script
+from gatekeeper.tokens.api_keys import KeyFacts, KeyRecord
 from gatekeeper.tokens.sessions import Facts, LiveRecord, Question, Session, UserState
 from policies.rates import Counted, Standing
 
@@ -46,6 +48,7 @@ class RoundTrip:
         self._users: dict[str, tuple[bytes, UserState | None]] = {}
         self._sessions: dict[str, tuple[bytes, Session | None]] = {}
         self._records: dict[str, LiveRecord] = {}
+        self._keys: dict[str, tuple[bytes, KeyRecord | None]] = {}
 
     def ask(self, question: Question) -> asyncio.Future[Facts]:
         """The answer to come, or StoreUnavailable; the future may be cancelled at any time."""
@@ -97,14 +100,17 @@ class RoundTrip:
                 future.set_result(facts)
 
     def _facts(self, question: Question, answers: Iterator[Any]) -> Facts:
-        live = address = rule = None
+        live = address = rule = key = None
         if question.session:
             live = self._live(question, next(answers), next(answers))
+        elif question.key:
+            record = _remembered(self._keys, question.key, next(answers), _key_of)
+            key = KeyFacts(record, _remembered(self._users, question.user, next(answers), _user_of))
         if question.address_limit is not None:
             address = _standing(question.address_limit, next(answers), question.now)
         if question.rule_limit is not None:
             rule = _standing(question.rule_limit, next(answers), question.now)
-        return Facts(live, address, rule)
+        return Facts(live, address, rule, key)
 
     def _live(self, question: Question, session: bytes | int | None, user: bytes | None) -> LiveRecord:
         """What was read, as the very object of the last time where nothing has changed since."""
@@ -135,6 +141,9 @@ def _written(questions: Sequence[Question]) -> tuple[list[str], list[str | int]]
                 blacklist_key(question.session, question.jti),
                 user_key(question.user),
             )
+        elif question.key:
+            asks = "k"
+            keys += (api_key_key(question.key), user_key(question.user))
         for letter, use in (("a", question.address_limit), ("r", question.rule_limit)):
             if use is not None:
                 keys.append(limit_key(use))
@@ -152,6 +161,10 @@ def _written(questions: Sequence[Question]) -> tuple[list[str], list[str | int]]
 
 def _session_of(session: str, text: bytes) -> Session | None:
     return session_of(session, fields_of(text, len(SESSION_FIELDS)))
+
+
+def _key_of(digest: str, text: bytes) -> KeyRecord | None:
+    return api_key_of(digest, fields_of(text, len(KEY_FIELDS)))
 
 
 def _user_of(user: str, text: bytes) -> UserState | None:

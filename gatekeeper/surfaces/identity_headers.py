@@ -99,10 +99,10 @@ class IdentityHeaders:
             principal.subject,
             principal.email,
             "true" if principal.email_verified else "false",
-            ",".join(sorted(principal.roles)),
+            ",".join(sorted(principal.told_roles)),
             principal.session,
             " ".join(principal.amr),
-            str(int(principal.auth_time)),
+            str(int(principal.auth_time)) if principal.auth_time else "",
             country,
             self._assertions.for_upstream(principal, audience, request.received),
         )

@@ -29,7 +29,7 @@ class Assertions:
 
     def for_upstream(self, principal: Principal, audience: str, now: float) -> str:
         """The assertion about ``principal`` for ``audience`` (an upstream's name, or the asked host)."""
-        key = (principal.session, audience, principal.roles, principal.email, principal.auth_time)
+        key = (principal.session, audience, principal.told_roles, principal.email, principal.auth_time)
         entry = self._made.get(key)
         if entry is not None and now < entry[1]:
             return entry[0]
@@ -42,7 +42,7 @@ class Assertions:
 
     def _sign(self, principal: Principal, audience: str, now: float) -> str:
         issued = int(now)
-        claims = {
+        claims: dict[str, object] = {
             "iss": self._issuer,
             "aud": audience,
             "sub": principal.subject,
@@ -53,9 +53,12 @@ class Assertions:
             "exp": issued + LIFE,
             "email": principal.email,
             "email_verified": principal.email_verified,
-            "roles": sorted(principal.roles),
+            "roles": sorted(principal.told_roles),
             "acr": principal.acr,
             "amr": list(principal.amr),
-            "auth_time": int(principal.auth_time),
         }
+        if principal.key is None:
+            claims["auth_time"] = int(principal.auth_time)
+        else:
+            claims["scope"] = " ".join(sorted(principal.key.scopes))  # RFC 8693 4.2
         return sign(self._keys.signer("assertion", now), "gate-assertion+jwt", claims)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gatekeeper.errors import StoreUnavailable
 from gatekeeper.tokens.binding import Bindings
@@ -20,6 +20,9 @@ from gatekeeper.tokens.refresh import RefreshClaim, RefreshTokens
 from policies.facts import fact
 from policies.model import Address, Reason
 from policies.rates import Counted, Standing
+
+if TYPE_CHECKING:
+    from gatekeeper.tokens.api_keys import KeyFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,9 @@ class LiveRecord:
 
 @fact
 class Question:
-    """What one request wants to know and to count, all in one round trip. ``now`` in Unix seconds."""
+    """What one request wants to know and to count, all in one round trip. ``now`` in Unix seconds; ``user`` is the
+    owner of the session, or of the API key whose digest ``key`` is.
+    """
 
     now: float
     session: str = ""
@@ -83,6 +88,7 @@ class Question:
     user: str = ""
     address_limit: Counted | None = None
     rule_limit: Counted | None = None
+    key: str = field(default="", repr=False)
 
 
 @fact
@@ -92,6 +98,7 @@ class Facts:
     live: LiveRecord | None = None
     address: Standing | None = None
     rule: Standing | None = None
+    key: KeyFacts | None = None
 
 
 class Presented(StrEnum):
@@ -109,7 +116,7 @@ class SessionStore(Protocol):
 
     async def ask(self, question: Question) -> Facts:
         """One round trip, shared with the other requests of the tick. A rule's limit is counted only where the
-        address is within its own limit and the session is there.
+        address is within its own limit and the session, or the key with its owner, is there.
         """
 
     async def read(self, session: str, jti: str, user: str) -> LiveRecord: ...

@@ -1,13 +1,13 @@
 -- What the requests of one tick need, in one call.
--- ARGV[1] now in seconds, then per request one word: s (a session is asked about), a (an address limit), r (a rule
--- limit) in any combination, each limit followed by its amount and window in seconds. A and R are limits of several
--- windows, followed by their number and then amount and window of each. KEYS in the same order: three for a session
--- (session, blacklist entry, user), one for a limit.
+-- ARGV[1] now in seconds, then per request one word: s (a session is asked about) or k (an API key), a (an address
+-- limit), r (a rule limit) in any combination, each limit followed by its amount and window in seconds. A and R are
+-- limits of several windows, followed by their number and then amount and window of each. KEYS in the same order: three
+-- for a session (session, blacklist entry, user), two for an API key (key, user), one for a limit.
 -- A limit's hash: i the window's index, c its count, p the count of the window before; i2, c2, p2 those of the second
 -- window, and so on. Answers, per request: the session
--- (1 where the token is blacklisted) and the user, each as one text of its fields or nil, which the gate compares with
+-- (1 where the token is blacklisted) or key, and the user, each as one text of its fields or nil, which the gate compares with
 -- the text it read the last time; per limit {counted, current, previous}, the latter two for each window. A rule's limit is
--- counted only where the address is within its own and the session is there.
+-- counted only where the address is within its own and the session, or the key with its user, is there.
 local now = tonumber(ARGV[1])
 
 local function take(key, amount, window, may)
@@ -83,6 +83,12 @@ while a <= #ARGV do
     answers[#answers + 1] = redis.call('EXISTS', KEYS[k + 1]) == 1 and 1 or session
     answers[#answers + 1] = text(redis.call('HMGET', KEYS[k + 2], 'version', 'epoch', 'locked', 'roles', 'email', 'verified', 'name'))
     k = k + 3
+  elseif string.find(asks, 'k', 1, true) then
+    local key = text(redis.call('HMGET', KEYS[k], 'version', 'id', 'uid', 'revoked', 'created', 'expires', 'networks', 'scopes'))
+    local user = text(redis.call('HMGET', KEYS[k + 1], 'version', 'epoch', 'locked', 'roles', 'email', 'verified', 'name'))
+    there = key ~= false and user ~= false
+    answers[#answers + 1], answers[#answers + 2] = key, user
+    k = k + 2
   end
   if string.find(asks, 'a', 1, true) then
     local taken = take(KEYS[k], tonumber(ARGV[a]), tonumber(ARGV[a + 1]), true)
