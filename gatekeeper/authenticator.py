@@ -210,7 +210,8 @@ class Authenticator:
     async def authenticate(self, request: InboundRequest, *, from_anywhere: bool = False) -> Authenticated | Reason:
         """A principal with a session, or why there is none: for the gate's own endpoints. Raises StoreUnavailable.
 
-        An API key has no session, and is refused whether it is good or not. ``from_anywhere``: also where the session is not bound to, for what binds it anew or ends it.
+        An API key has no session, and is refused whether it is good or not. ``from_anywhere``: also where the session
+        is not bound to, for what binds it anew or ends it.
         """
         presented, now = self.present(request), request.received
         claim = self.claim(presented, now)

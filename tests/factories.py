@@ -11,6 +11,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from gatekeeper.config.model import RuleConfig
 from gatekeeper.inbound import InboundRequest
+from gatekeeper.tokens.api_keys import KeyRecord, digest_of, new_key
 from gatekeeper.tokens.codec import AccessTokens
 from gatekeeper.tokens.keyring import KeyRing, generate, unseal
 from gatekeeper.tokens.refresh import RefreshTokens
@@ -20,6 +21,7 @@ from policies.bans import entries_of, of_user, parse_subject, whole_end
 from policies.load import compile_rules
 from policies.model import RequestTarget
 from policies.rules import RuleBook
+from policies.scopes import parse_scopes
 
 SECRET = "a secret for tests that is long enough"
 NOW = 1_800_000_000.0
@@ -77,6 +79,23 @@ def session(owner: UserState, **changes: Any) -> Session:
         "amr": ("pwd",),
     }
     return Session(**{**defaults, **changes})
+
+
+def api_key(owner: UserState, *scopes: str, **changes: Any) -> tuple[str, KeyRecord]:
+    """A key of ``owner`` with these scopes, as its holder and as the stores have it."""
+    text = new_key()
+    defaults: dict[str, Any] = {
+        "digest": digest_of(text),
+        "id": secrets.token_hex(8),
+        "user_id": owner.id,
+        "scopes": parse_scopes(scopes),
+        "networks": (),
+        "created_at": NOW,
+        "expires_at": None,
+        "revoked": False,
+        "version": 1,
+    }
+    return text, KeyRecord(**{**defaults, **changes})
 
 
 def inbound(method: str = "GET", path: str = "/things", **changes: Any) -> InboundRequest:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from gatekeeper.errors import Conflict, StoreUnavailable
 from gatekeeper.identity.accounts import Account
 from gatekeeper.tokens.durable import SessionOrigin, SessionRecord
+from gatekeeper.tokens.api_keys import KeyFacts, KeyRecord
 from gatekeeper.tokens.refresh import RefreshClaim
 from gatekeeper.tokens.sessions import Facts, LiveRecord, Presented, Question, Session, UserState
 from policies.rates import LocalWindows
@@ -19,6 +20,7 @@ class MemorySessions:
     def __init__(self) -> None:
         self.sessions: dict[str, Session] = {}
         self.users: dict[str, UserState] = {}
+        self.keys: dict[str, KeyRecord] = {}
         self.listed: set[tuple[str, str]] = set()
         self.windows = LocalWindows()
         self.down = False
@@ -30,12 +32,14 @@ class MemorySessions:
     async def ask(self, question: Question) -> Facts:
         self._up()
         live = await self.read(question.session, question.jti, question.user) if question.session else None
+        key = KeyFacts(self.keys.get(question.key), self.users.get(question.user)) if question.key else None
         address = self.windows.take(question.address_limit, question.now) if question.address_limit else None
         rule = None
         if question.rule_limit:
             may = (address is None or address.allowed) and (live is None or live.session is not None)
+            may = may and (key is None or key.whole)
             rule = self.windows.take(question.rule_limit, question.now, may=may)
-        return Facts(live, address, rule)
+        return Facts(live, address, rule, key)
 
     async def read(self, session: str, jti: str, user: str) -> LiveRecord:
         self._up()
@@ -115,6 +119,31 @@ class MemorySessions:
         if known is None or known.version <= user.version:
             epoch = max(user.epoch, known.epoch if known else 0)
             self.users[user.id] = replace(user, epoch=epoch)
+
+    async def read_key(self, digest: str) -> KeyRecord | None:
+        self._up()
+        return self.keys.get(digest)
+
+    async def put_key(self, record: KeyRecord) -> None:
+        self._up()
+        known = self.keys.get(record.digest)
+        if known is None or known.version < record.version:
+            self.keys[record.digest] = record
+
+
+class MemoryKeys:
+    """``tokens.api_keys.KeyRecords`` in a dict; ``loads`` counts how often it was asked."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, tuple[KeyRecord, UserState]] = {}
+        self.loads = 0
+        self.down = False
+
+    async def load(self, digest: str) -> tuple[KeyRecord, UserState] | None:
+        self.loads += 1
+        if self.down:
+            raise StoreUnavailable("postgres", "is down for a test")
+        return self.kept.get(digest)
 
 
 class MemoryRecords:

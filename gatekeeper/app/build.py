@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from gatekeeper.answers import json_answer
+from gatekeeper.app.api_keys import keep_uses, write_uses
 from gatekeeper.app.bans import ban_parts
 from gatekeeper.app.edge import Edge, build_edge
 from gatekeeper.app.login_log import LoginLog, login_log
@@ -87,7 +88,7 @@ def _application(config: Config, edge: Edge) -> web.Application:
     prefix = config.prefix
     app = web.Application(middlewares=[edge.entrance.middleware], client_max_size=config.sizes.json_body)
     edge.theme.setup(app)
-    for calls in (edge.identity, edge.mail, edge.second, edge.factors):
+    for calls in (edge.identity, edge.mail, edge.second, edge.factors, edge.api_keys):
         app.add_routes(calls.routes(prefix))
     app.add_routes(edge.pages.routes(prefix))
     app.add_routes(edge.panel.routes(prefix))
@@ -155,7 +156,7 @@ def _running(config: Config, stores: Stores, clock: Clock, argon2: Argon2Cost) -
     upstreams, places = Pools(config, secret), open_places(config.geo)
     bans = BanList(config.bans.allow, places.country)
     tokens = token_parts(config, stores, secret, metrics, bans, places)
-    live = LiveConnections(stores.live, tokens.sessions, clock, banned=bans.of_connection)
+    live = LiveConnections(stores.live, tokens.sessions, clock, tokens.api_keys, banned=bans.of_connection)
     telling = build_telling(config, stores.postgres, stores.redis, stores.journal, clock, metrics)
     running = Running(
         stores=stores,
@@ -200,6 +201,7 @@ def _life(
                 asyncio.create_task(hub.run()),
                 asyncio.create_task(keep_places(running.places)),
                 asyncio.create_task(keep_tidy(post, running)),
+                asyncio.create_task(keep_uses(tokens.api_keys.uses, running.stores.api_keys)),
                 *_fresh_keys(tokens, running),
                 *(asyncio.create_task(digests.run()) for digests in post.digests),
             }
@@ -208,6 +210,7 @@ def _life(
             yield
             await running.login_log.settle()
             await _end(keepers)
+            await write_uses(tokens.api_keys.uses, running.stores.api_keys)
             await hub.flush(_LAST_WORDS)
         finally:
             await running.close()

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from admin.app import Panel
+from gatekeeper.app.api_keys import key_service
 from gatekeeper.app.logins import Logins, build_logins, factor_endpoints
 from gatekeeper.app.mail import MailServices, Post, build_mail_services, mail_endpoints, notices_of
 from gatekeeper.app.pages import build_pages, build_theme
@@ -19,6 +20,7 @@ from gatekeeper.config.rules import RuleLimit
 from gatekeeper.doors import networks
 from gatekeeper.gate import Gate
 from gatekeeper.health import Check, Health
+from gatekeeper.identity.api_key_endpoints import ApiKeyEndpoints
 from gatekeeper.identity.endpoints import Identity, IdentitySettings
 from gatekeeper.identity.factor_endpoints import FactorEndpoints
 from gatekeeper.identity.limits import LimitsCounter
@@ -107,6 +109,7 @@ class Edge:
     mail: MailEndpoints
     second: SecondEndpoints
     factors: FactorEndpoints
+    api_keys: ApiKeyEndpoints
     pages: Pages
     panel: Panel
     proxy: Proxy
@@ -159,6 +162,11 @@ def _panel(config: Config, stores: Stores, tokens: TokenParts, theme: Theme) -> 
     )
 
 
+def _api_keys(config: Config, stores: Stores, identity: Identity, logins: Logins) -> ApiKeyEndpoints:
+    service = key_service(config, stores.api_keys, stores.live, stores.journal)
+    return ApiKeyEndpoints(identity, service, logins.step_ups, logins.notices, json_limit=config.sizes.json_body)
+
+
 def build_edge(
     config: Config, stores: Stores, tokens: TokenParts, running: Running, access: AccessLog | None, post: Post
 ) -> Edge:
@@ -171,6 +179,7 @@ def build_edge(
     services = build_mail_services(config, running, logins, post)
     identity = _identity(config, tokens, running, logins, services)
     second, factors = factor_endpoints(config, tokens, identity, logins)
+    api_keys = _api_keys(config, stores, identity, logins)
     theme = build_theme(config)
     settings = ProxySettings(config.prefix, config.sizes.body)
     reader = RequestReader(trusted, running.clock, scheme=urlsplit(config.public_url).scheme)
@@ -193,6 +202,7 @@ def build_edge(
         mail=mail_endpoints(config, identity, services),
         second=second,
         factors=factors,
+        api_keys=api_keys,
         pages=build_pages(config, tokens, running, theme, identity, logins, services),
         panel=_panel(config, stores, tokens, theme),
         proxy=proxy,

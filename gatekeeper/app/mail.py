@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from email.utils import parseaddr
 from typing import Final
 
+from gatekeeper.app.api_keys import key_service
 from gatekeeper.app.logins import Logins
 from gatekeeper.app.parts import Running
 from gatekeeper.config.model import Config
@@ -256,7 +257,8 @@ def build_mail_services(config: Config, running: Running, logins: Logins, post: 
         counter,
         RegistrationSettings(config.registration_mode, config.registration.verify_email, running.rates.register_per_ip),
     )
-    disowning = Disowning(accounts, post.links, stores.journal, addresses)
+    keys = key_service(config, stores.api_keys, stores.live, stores.journal)
+    disowning = Disowning(accounts, post.links, stores.journal, addresses, keys)
     return MailServices(codes, otp_login, proofs, recovery, registration, disowning)
 
 

@@ -24,6 +24,7 @@ from gatekeeper.live import LiveConnections
 from gatekeeper.observe.metrics import Metrics
 from gatekeeper.pools import Pools
 from gatekeeper.store.accounts import PostgresAccounts, PostgresKeys, PostgresSetupLinks
+from gatekeeper.store.api_keys import PostgresApiKeys
 from gatekeeper.store.foreign import PostgresForeignRevocations
 from gatekeeper.store.live import RedisSessions
 from gatekeeper.store.login_reader import PostgresLoginReader
@@ -33,6 +34,7 @@ from gatekeeper.store.records import PostgresJournal, PostgresSessionRecords
 from gatekeeper.store.redis import Redis
 from gatekeeper.store.replay import Replay
 from gatekeeper.tokens.binding import Bindings
+from gatekeeper.tokens.api_keys import KeyReader, KeyUses
 from gatekeeper.tokens.codec import AccessTokens
 from gatekeeper.tokens.cookies import Cookies
 from gatekeeper.tokens.devices import DeviceTokens
@@ -73,6 +75,7 @@ class Stores:
     accounts: PostgresAccounts
     setup_links: PostgresSetupLinks
     keys: PostgresKeys
+    api_keys: PostgresApiKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ class TokenParts:
     cookies: Cookies
     devices: DeviceTokens
     authenticator: Authenticator
+    api_keys: KeyReader
     foreign: ForeignTokens | None
 
 
@@ -94,7 +98,8 @@ def open_stores(config: Config, postgres_dsn: str, redis_url: str, clock: Clock)
     user_life = config.tokens.refresh_ttl + _USER_LIFE_MARGIN
     postgres = Postgres(postgres_dsn)
     records, foreign = PostgresSessionRecords(postgres), PostgresForeignRevocations(postgres)
-    redis = Redis(redis_url, on_new_server=Replay(records, foreign, clock, user_life=user_life))
+    keys = PostgresApiKeys(postgres)
+    redis = Redis(redis_url, on_new_server=Replay(records, foreign, keys, clock, user_life=user_life))
     return Stores(
         postgres=postgres,
         redis=redis,
@@ -107,6 +112,7 @@ def open_stores(config: Config, postgres_dsn: str, redis_url: str, clock: Clock)
         accounts=PostgresAccounts(postgres),
         setup_links=PostgresSetupLinks(postgres),
         keys=PostgresKeys(postgres),
+        api_keys=keys,
     )
 
 
@@ -135,8 +141,10 @@ def token_parts(
     )
     cookies = Cookies(secure=config.public_url.startswith("https:"))
     devices = DeviceTokens(derive(secret, "device-tokens"))
-    authenticator = Authenticator(access, refresh, stores.live, sessions, cookies, bans)
-    return TokenParts(ring, access, refresh, sessions, cookies, devices, authenticator, foreign_tokens(config))
+    keys = KeyReader(stores.live, stores.api_keys, KeyUses())
+    authenticator = Authenticator(access, refresh, stores.live, sessions, cookies, bans, keys)
+    foreign = foreign_tokens(config)
+    return TokenParts(ring, access, refresh, sessions, cookies, devices, authenticator, keys, foreign)
 
 
 async def load_keys(tokens: TokenParts, store: PostgresKeys, secret: str) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr
 
+from gatekeeper.config.api_keys import ApiKeys
 from gatekeeper.config.bans import Bans
 from gatekeeper.config.forms import is_loopback
 from gatekeeper.config.geo import Geo
@@ -264,6 +265,7 @@ class Config(Section):
     mfa: Mfa = Field(default_factory=Mfa)
     pages: Pages = Field(default_factory=Pages)
     otp: Otp = Field(default_factory=Otp)
+    api_keys: ApiKeys = Field(default_factory=ApiKeys)
     limits: Limits = Field(default_factory=Limits)
     bans: Bans = Field(default_factory=Bans)
     timeouts: Timeouts = Field(default_factory=Timeouts)

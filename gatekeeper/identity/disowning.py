@@ -10,6 +10,7 @@ from typing import Final
 
 from gatekeeper.errors import Conflict, Problem
 from gatekeeper.identity.accounts import Accounts
+from gatekeeper.identity.api_keys import ApiKeys, Author
 from gatekeeper.identity.caller import Caller
 from gatekeeper.identity.links import (
     RESET_LIFE,
@@ -31,7 +32,10 @@ _TAKEN: Final = "There is an account with this e-mail already."
 class Disowning:
     """The service."""
 
-    def __init__(self, accounts: Accounts, links: LinkStore, audit: AuditLog, addresses: Addresses) -> None:
+    def __init__(
+        self, accounts: Accounts, links: LinkStore, audit: AuditLog, addresses: Addresses, keys: ApiKeys
+    ) -> None:
+        self._keys = keys
         self._accounts = accounts
         self._links = links
         self._audit = audit
@@ -46,6 +50,7 @@ class Disowning:
 
         Every session ends, no password opens the account, what was to change its e-mail is void, and if that has
         changed since the link was sent it is changed back; second factors and remembered devices of since then go.
+        Every API key is revoked.
         Raises Problem (400 token-invalid, 409 email-taken), StoreUnavailable.
         """
         link = await self.find(token, now)
@@ -59,6 +64,7 @@ class Disowning:
         if state is None or before is None:
             raise Problem(400, Reason.TOKEN_INVALID, _NOT_GOOD)
         await self._accounts.put_in_force(state)
+        await self._keys.revoke_all(state.id, Author(state.id, caller.address, caller.request_id), now)
         moved = before.state.email != state.email
         change = Change(
             time=now,

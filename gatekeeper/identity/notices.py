@@ -70,6 +70,10 @@ class Notices:
         """As ``factor_added``."""
         await self._tell(Kind.FACTOR_REMOVED, user, email, caller.origin(), now, what=what)
 
+    async def api_key_added(self, user: str, email: str, start: str, caller: Caller, now: float) -> None:
+        """A program may act for the account; ``start`` is how its key begins."""
+        await self._tell(Kind.API_KEY_ADDED, user, email, caller.origin(), now, what=f"{start}…")
+
     async def recovery_codes_renewed(self, user: str, email: str, caller: Caller, now: float) -> None:
         """The old ones are void."""
         await self._tell(Kind.RECOVERY_CODES, user, email, caller.origin(), now)

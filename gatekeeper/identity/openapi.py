@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from gatekeeper import __version__
+from gatekeeper.identity.api_key_operations import API_KEY_OPERATIONS
 from gatekeeper.identity.bodies import (
     ChangePasswordBody,
     LoginBody,
@@ -52,6 +53,7 @@ OPERATIONS = (
     ),
     *MAIL_OPERATIONS,
     *FACTOR_OPERATIONS,
+    *API_KEY_OPERATIONS,
     Operation("get", "/jwks.json", "Public signing keys (RFC 7517)", {200: None}),
     Operation("get", "/health/live", "Whether the process lives", {200: None}),
     Operation("get", "/health/ready", "Whether it should get requests", {200: None}, refusals=(503,)),

@@ -24,6 +24,7 @@ class Kind(StrEnum):
     FACTOR_ADDED = "factor-added"
     FACTOR_REMOVED = "factor-removed"
     RECOVERY_CODES = "recovery-codes-renewed"
+    API_KEY_ADDED = "api-key-added"
     NEW_SIGN_IN = "new-sign-in"
     TOKEN_STOLEN = "token-stolen"
     DIGEST = "digest"  # to whoever runs the gate
@@ -47,6 +48,7 @@ FACTS: Final[Mapping[Kind, tuple[str, ...]]] = {
     Kind.FACTOR_ADDED: ("what", *_SEEN),
     Kind.FACTOR_REMOVED: ("what", *_SEEN),
     Kind.RECOVERY_CODES: _SEEN,
+    Kind.API_KEY_ADDED: ("what", *_SEEN),
     Kind.NEW_SIGN_IN: ("what", *_SEEN),
     Kind.TOKEN_STOLEN: _SEEN,
     Kind.DIGEST: ("since", "until", "report", "panel"),

@@ -11,11 +11,14 @@ import asyncio
 from typing import Any
 
 from gatekeeper.clock import Clock
+from gatekeeper.store.api_key_records import KEY_LIFE, PUT_KEY, api_key_key, put_key_arguments
+from gatekeeper.store.api_keys import PostgresApiKeys
 from gatekeeper.store.batch import Executor
 from gatekeeper.store.foreign import PostgresForeignRevocations
 from gatekeeper.store.live import BLACKLIST, PUT_USER, blacklist_call, put_user_arguments
 from gatekeeper.store.live_records import session_key, user_key
 from gatekeeper.store.records import PostgresSessionRecords
+from gatekeeper.tokens.api_keys import KeyRecord
 from gatekeeper.tokens.foreign import ENTRY
 from gatekeeper.tokens.sessions import UserState
 
@@ -26,8 +29,15 @@ class Replay:
     """The hook of ``store.redis.Redis``; ``user_life`` in seconds as in ``RedisSessions``."""
 
     def __init__(
-        self, records: PostgresSessionRecords, foreign: PostgresForeignRevocations, clock: Clock, *, user_life: float
+        self,
+        records: PostgresSessionRecords,
+        foreign: PostgresForeignRevocations,
+        api_keys: PostgresApiKeys,
+        clock: Clock,
+        *,
+        user_life: float,
     ) -> None:
+        self._api_keys = api_keys
         self._records = records
         self._foreign = foreign
         self._clock = clock
@@ -45,10 +55,15 @@ class Replay:
             await asyncio.gather(*(self._refuse(redis, session, until - now) for session, until in revoked))
         async for users in self._records.users_changed_since(now - self._user_life):
             await asyncio.gather(*(self._follow(redis, user) for user in users))
+        async for keys in self._api_keys.changed_since(now - 2 * KEY_LIFE):
+            await asyncio.gather(*(self._follow_key(redis, key) for key in keys))
         await redis.call("SET", MARKER, history)
 
     async def _refuse(self, redis: Executor, session: str, life: float) -> Any:
         return await redis.run(BLACKLIST, *blacklist_call(session, ENTRY, life))
+
+    async def _follow_key(self, redis: Executor, key: KeyRecord) -> Any:
+        return await redis.run(PUT_KEY, [api_key_key(key.digest)], put_key_arguments(key, KEY_LIFE))
 
     async def _follow(self, redis: Executor, user: UserState) -> Any:
         return await redis.run(

@@ -126,7 +126,7 @@ class KeyReader:
     def __init__(self, live: LiveKeys, records: KeyRecords, uses: KeyUses) -> None:
         self._live = live
         self._records = records
-        self._uses = uses
+        self.uses = uses
         self._claims: dict[str, KeyClaim] = {}
         self._principals: dict[str, tuple[KeyRecord, UserState, Principal, Principal]] = {}
         self._loads: dict[str, asyncio.Task[KeyFacts]] = {}
@@ -169,7 +169,7 @@ class KeyReader:
         record, user = live
         if record.networks and not any(request.client in network for network in record.networks):
             return Reason.BINDING_MISMATCH
-        self._uses.note(record.id, request.client, request.received)
+        self.uses.note(record.id, request.client, request.received)
         owner, scoped = self._both(record, user)
         return owner if record.scopes.as_owner(request.method, request.target.path) else scoped
 

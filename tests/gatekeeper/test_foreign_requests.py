@@ -12,6 +12,7 @@ from sockets import WebSockets
 from upstreams import Upstream, plays, unused_port
 
 from gatekeeper.bootstrap import postgres_at
+from gatekeeper.store.api_keys import PostgresApiKeys
 from gatekeeper.store.foreign import PostgresForeignRevocations
 from gatekeeper.store.live import RedisSessions
 from gatekeeper.store.records import PostgresSessionRecords
@@ -153,7 +154,7 @@ async def test_a_revoked_token_is_refused_on_the_next_request_and_after_redis_lo
         await redis.call("FLUSHALL")
         assert (await get(gate, "/x", token))[0] == 200  # what replay is there for
         records = PostgresSessionRecords(rows._postgres)
-        await Replay(records, rows, gate.clock, user_life=86400.0)(redis)
+        await Replay(records, rows, PostgresApiKeys(rows._postgres), gate.clock, user_life=86400.0)(redis)
     assert await get(gate, "/x", token) == (401, "session-ended")
     assert (await get(gate, "/x", second))[0] == 200
 

@@ -5,12 +5,13 @@ from ipaddress import ip_address
 
 import pytest
 from factories import ISSUER, NOW, access_tokens, ban_list, inbound, key_ring, refresh_tokens, rule_book, session, user
-from fakes import MemoryRecords, MemorySessions
+from fakes import MemoryKeys, MemoryRecords, MemorySessions
 
 from gatekeeper.authenticator import Authenticator
 from gatekeeper.bans.door import Door
 from gatekeeper.gate import Gate
 from gatekeeper.inbound import HostList
+from gatekeeper.tokens.api_keys import KeyReader, KeyUses
 from gatekeeper.tokens.codec import AccessTokens
 from gatekeeper.tokens.cookies import Cookies
 from gatekeeper.tokens.durable import SessionOrigin
@@ -57,7 +58,8 @@ def scene() -> Scene:
     sessions = Sessions(
         store, MemoryRecords(), tokens, refresh, refresh_ttl=30 * 86400, idle_ttl=7 * 86400, reuse_window=10
     )
-    authenticator = Authenticator(tokens, refresh, store, sessions, cookies, bans := ban_list())
+    keys = KeyReader(store, MemoryKeys(), KeyUses())
+    authenticator = Authenticator(tokens, refresh, store, sessions, cookies, bans := ban_list(), keys)
     gate = Gate(rules, HostList(ISSUER), authenticator, store, cookies, Limit("default", 100, 60), Door(bans))
     return Scene(gate, store, sessions, tokens)
 

@@ -6,12 +6,13 @@ from ipaddress import ip_address
 
 import pytest
 from factories import ISSUER, access_tokens, ban_list, inbound, key_ring, refresh_tokens, rule_book
-from fakes import MemoryRecords, MemorySessions
+from fakes import MemoryKeys, MemoryRecords, MemorySessions
 
 from gatekeeper.authenticator import Authenticator
 from gatekeeper.bans.door import Door
 from gatekeeper.gate import Gate
 from gatekeeper.inbound import HostList
+from gatekeeper.tokens.api_keys import KeyReader, KeyUses
 from gatekeeper.tokens.cookies import Cookies
 from gatekeeper.tokens.sessions import Sessions
 from policies.model import Decision, Reason, Verdict
@@ -28,7 +29,8 @@ class Scene:
         cookies = Cookies(secure=False)
         sessions = Sessions(store, MemoryRecords(), tokens, refresh, refresh_ttl=3600, idle_ttl=3600, reuse_window=10)
         bans = ban_list()
-        authenticator = Authenticator(tokens, refresh, store, sessions, cookies, bans)
+        keys = KeyReader(store, MemoryKeys(), KeyUses())
+        authenticator = Authenticator(tokens, refresh, store, sessions, cookies, bans, keys)
         self._limit = Limit("default", 100, 60)
         self.gate = Gate(rule_book(), HostList(ISSUER), authenticator, store, cookies, self._limit, Door(bans))
 

@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import pytest
 from factories import NOW, access_tokens, refresh_tokens, session, user
-from fakes import MemoryRecords, MemorySessions
+from fakes import MemoryKeys, MemoryRecords, MemorySessions
 
 from gatekeeper import live as live_module
 from gatekeeper.clock import ManualClock
 from gatekeeper.config.model import RuleConfig
 from gatekeeper.live import Changed, Ending, LiveConnections
+from gatekeeper.tokens.api_keys import KeyReader, KeyUses
 from gatekeeper.tokens.sessions import Sessions
 from policies.load import compile_rules
 from policies.model import Principal
@@ -55,7 +56,8 @@ class Registry:
             idle_ttl=IDLE,
             reuse_window=10.0,
         )
-        self.live = LiveConnections(self.state, sessions, self.clock, **options)
+        self.keys = KeyReader(self.state, MemoryKeys(), KeyUses())
+        self.live = LiveConnections(self.state, sessions, self.clock, self.keys, **options)
         self.ended = []
 
     async def known(self, **changes):
