@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from gatekeeper.errors import Conflict, StoreUnavailable
 from gatekeeper.identity.accounts import Account
-from gatekeeper.tokens.durable import SessionOrigin, SessionRecord
 from gatekeeper.tokens.api_keys import KeyFacts, KeyRecord
+from gatekeeper.tokens.durable import SessionOrigin, SessionRecord
 from gatekeeper.tokens.refresh import RefreshClaim
 from gatekeeper.tokens.sessions import Facts, LiveRecord, Presented, Question, Session, UserState
 from policies.rates import LocalWindows

@@ -18,6 +18,7 @@ class Roles:
     users: list[str] | None = None
     domains: list[str] | None = None
     claims: dict[str, list[str]] | None = None
+    scopes: list[str] | None = None
 
 
 @dataclass

@@ -33,8 +33,8 @@ from gatekeeper.store.postgres import Postgres
 from gatekeeper.store.records import PostgresJournal, PostgresSessionRecords
 from gatekeeper.store.redis import Redis
 from gatekeeper.store.replay import Replay
-from gatekeeper.tokens.binding import Bindings
 from gatekeeper.tokens.api_keys import KeyReader, KeyUses
+from gatekeeper.tokens.binding import Bindings
 from gatekeeper.tokens.codec import AccessTokens
 from gatekeeper.tokens.cookies import Cookies
 from gatekeeper.tokens.devices import DeviceTokens

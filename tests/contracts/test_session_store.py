@@ -1,9 +1,11 @@
 """What every SessionStore must do, in memory and on a real server (security 11, 12, 14)."""
 
 import asyncio
+from dataclasses import replace
+from ipaddress import ip_network
 
 import pytest
-from factories import NOW, session, user
+from factories import NOW, api_key, session, user
 from fakes import MemorySessions
 
 from gatekeeper.store.live import RedisSessions
@@ -309,3 +311,33 @@ async def test_an_ended_session_is_not_brought_back_by_a_step_up(store):
     await store.end([family.id])
     assert await store.step_up(family, amr=("otp",), two_factors=True, now=NOW + 1) is None
     assert await store.find(family.id) is None
+
+
+async def test_a_key_reads_back_with_its_owner_and_the_rules_limit_counts(store):
+    owner = user()
+    _, record = api_key(owner, "GET /a/**", "/b", "name", networks=(ip_network("192.0.2.0/24"),), expires_at=NOW + 1.5)
+    await store.put_user(owner)
+    await store.put_key(record)
+    assert await store.read_key(record.digest) == record
+    use = Counted(Limit("r", 5, 60), "x")
+    facts = await store.ask(Question(NOW, key=record.digest, user=owner.id, address_limit=use, rule_limit=use))
+    assert (facts.key.record, facts.key.user, facts.live) == (record, owner, None)
+    assert (facts.address.current, facts.rule.current) == (1, 2)
+
+
+@pytest.mark.parametrize("missing", ["key", "owner"])
+async def test_without_the_key_or_its_owner_the_rules_limit_counts_nothing(store, missing):
+    owner = user()
+    _, record = api_key(owner, "/a")
+    await (store.put_user(owner) if missing == "key" else store.put_key(record))
+    use = Counted(Limit("r", 5, 60), "x")
+    facts = await store.ask(Question(NOW, key=record.digest, user=owner.id, rule_limit=use))
+    assert (facts.key.whole, facts.rule.allowed, facts.rule.current) == (False, False, 0)
+
+
+async def test_an_older_copy_of_a_key_never_replaces_a_newer_one(store):
+    _, record = api_key(user(), "/a")
+    gone = replace(record, revoked=True, version=2)
+    await store.put_key(gone)
+    await store.put_key(record)
+    assert await store.read_key(record.digest) == gone

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from policies.rates import Counted, Limit, LimitBy, LocalWindows, Standing
+from policies.rates import key_session, Counted, Limit, LimitBy, LocalWindows, Standing
 
 
 def standing(limit: Limit, counts: tuple[int, ...], now: float, *, counted: bool) -> Standing:
@@ -47,4 +47,11 @@ def test_a_limit_whose_windows_have_changed_counts_anew() -> None:
 
 
 def test_a_limit_by_everybody_or_by_a_header_is_known_by_its_name() -> None:
-    assert [by.value for by in LimitBy] == ["address", "user", "session", "rule", "header"]
+    assert [by.value for by in LimitBy] == ["address", "user", "session", "key", "rule", "header"]
+
+
+def test_a_limit_by_key_counts_keys_and_who_has_none_by_user_or_address():
+    limit, lines = Limit("keys", 1, 60, LimitBy.KEY), CIMultiDict()
+    assert whose(limit, lines, "192.0.2.1", "u", key_session("1")) == "key:1"
+    assert whose(limit, lines, "192.0.2.1", "u", "s") == "u"
+    assert whose(limit, lines, "192.0.2.1") == "192.0.2.1"
