@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from multidict import CIMultiDict
 
-from policies.rates import key_session, Counted, Limit, LimitBy, LocalWindows, Standing
+from policies.rates import Counted, Limit, LimitBy, LocalWindows, Standing, key_session, whose
 
 
 def standing(limit: Limit, counts: tuple[int, ...], now: float, *, counted: bool) -> Standing:
