@@ -23,6 +23,7 @@ from gatekeeper.health import Check, Health
 from gatekeeper.identity.api_key_endpoints import ApiKeyEndpoints
 from gatekeeper.identity.endpoints import Identity, IdentitySettings
 from gatekeeper.identity.factor_endpoints import FactorEndpoints
+from gatekeeper.identity.fingerprints import Fingerprints
 from gatekeeper.identity.limits import LimitsCounter
 from gatekeeper.identity.mail_endpoints import MailEndpoints
 from gatekeeper.identity.second_endpoints import SecondEndpoints
@@ -42,6 +43,7 @@ from gatekeeper.surfaces.refusal import PagesElsewhere
 from gatekeeper.surfaces.remaining import Remaining
 from gatekeeper.surfaces.verify import ForwardRefusals, NginxRefusals, Verify
 from gatekeeper.tokens.assertion import Assertions
+from gatekeeper.tokens.keyring import derive
 from policies.cors import Cors, parse_origins
 from policies.load import compile_limit
 from policies.rates import Limit
@@ -67,6 +69,7 @@ def _identity(config: Config, tokens: TokenParts, running: Running, logins: Logi
         counter=LimitsCounter(stores.redis.limits_storage),
         keys=tokens.ring,
         places=running.places,
+        fingerprints=Fingerprints(derive(running.secret, "client-fingerprints"), config.geo.tls_header),
         audit=stores.journal,
         notices=logins.notices,
     )

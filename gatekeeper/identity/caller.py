@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gatekeeper.tokens.durable import SessionOrigin
+from geo.lookup import Place
 from policies.model import Address
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Where an attempt comes from; ``device`` is the cookie of a remembered device, ``known`` that of a browser
-    that has signed in before.
+    that has signed in before, ``place`` what is known of the address, ``fingerprint`` what the browser looks like.
     """
 
     address: Address
@@ -20,6 +21,8 @@ class Caller:
     request_id: str
     device: str | None = field(default=None, repr=False)
     known: str | None = field(default=None, repr=False)
+    place: Place | None = None
+    fingerprint: str | None = None
 
     def origin(self) -> SessionOrigin:
         """As a session remembers it."""

@@ -26,6 +26,7 @@ from gatekeeper.identity.bodies import (
     read_body,
 )
 from gatekeeper.identity.caller import Caller
+from gatekeeper.identity.fingerprints import Fingerprints
 from gatekeeper.identity.limits import AttemptCounter, Rate, take_or_refuse
 from gatekeeper.identity.login import PasswordLogin
 from gatekeeper.identity.notices import Notices
@@ -95,6 +96,7 @@ class Identity:
         counter: AttemptCounter,
         keys: KeyRing,
         places: PlaceFinder,
+        fingerprints: Fingerprints,
         audit: AuditLog,
         notices: Notices,
     ) -> None:
@@ -111,6 +113,7 @@ class Identity:
         self._counter = counter
         self._keys = keys
         self._places = places
+        self._fingerprints = fingerprints
         self._audit = audit
         self._notices = notices
 
@@ -295,6 +298,8 @@ class Identity:
             request_id=inbound.request_id,
             device=self._cookies.device(inbound.headers.getall("Cookie", [])),
             known=self._cookies.known(inbound.headers.getall("Cookie", [])),
+            place=place,
+            fingerprint=self._fingerprints.of(inbound),
         )
 
     def remember_browser(self, answer: web.StreamResponse, inbound: InboundRequest, user: str) -> None:
