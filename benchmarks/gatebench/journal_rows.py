@@ -1,0 +1,86 @@
+"""A year of login attempts in the database, made by the database: for part ``journal``."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import UTC, datetime, timedelta
+from time import perf_counter
+
+import psycopg2
+
+USERS = 20_000
+ADDRESSES = 100_000
+COUNTRIES = ("DE", "FR", "US", "GB", "NL", "PL", "IT", "ES", "BR", "IN", "JP", "CN", "SE", "CH", "AT", "CZ", "CA", "AU")
+
+_INDEXES = """
+SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index
+WHERE indrelid = 'login_logs'::regclass AND NOT indisprimary
+"""
+_ROWS = """
+INSERT INTO login_logs (id, time, email, user_id, result, reason, method, factor, address, country, region, city,
+    latitude, longitude, accuracy_km, asn, as_org, user_agent, browser, browser_version, os, os_version, device_kind,
+    device_id, fingerprint, session, signals, evidence, risk, action, request_id, latency_ms)
+SELECT gen_random_uuid(), moment, 'user' || who || '@example.com',
+    CASE WHEN result = 'failure' AND luck < 0.1 THEN NULL ELSE lpad(to_hex(who), 32, '0')::uuid END,
+    result, CASE result WHEN 'success' THEN NULL WHEN 'blocked' THEN 'rate-limited' ELSE 'invalid-credentials' END,
+    CASE WHEN who %% 9 = 0 THEN 'passkey' ELSE 'password' END, CASE WHEN who %% 4 = 0 THEN 'totp' END,
+    ('10.0.0.0'::inet + whence), country, 'Region ' || whence %% 300, 'City ' || whence %% 3000,
+    (whence %% 140) - 60, (whence %% 340) - 170, 20, 64500 + whence %% 700, 'Network ' || whence %% 700,
+    'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/' || 100 + who %% 40 || '.0 Safari',
+    'Chrome', (100 + who %% 40)::text, 'Linux', NULL,
+    (ARRAY['desktop', 'phone', 'tablet', 'bot'])[1 + floor(power(luck, 2) * 4)::int], md5(who::text), md5(whence::text),
+    CASE result WHEN 'success' THEN md5(moment::text || who) END,
+    CASE WHEN luck > 0.98 THEN ARRAY[(ARRAY['new_device', 'new_country', 'odd_hour'])[1 + who %% 3]] ELSE '{}' END,
+    CASE WHEN luck > 0.98 THEN '{"new_country": {"from": "FR", "to": "DE"}}'::jsonb END,
+    CASE WHEN luck > 0.98 THEN 20 + who %% 70 END, CASE WHEN luck > 0.98 THEN 'notify' END,
+    'bench', 10 + luck * 50
+FROM (
+    SELECT %(since)s::timestamptz + number * %(apart)s * interval '1 second' AS moment,
+        floor(power(random(), 2) * %(users)s)::int AS who, floor(power(random(), 3) * %(addresses)s)::int AS whence,
+        (%(countries)s)[1 + floor(power(random(), 3) * %(number_of_countries)s)::int] AS country,
+        (ARRAY['success', 'success', 'success', 'success', 'failure', 'failure', 'blocked'])[1 + floor(random() * 7)::int]
+            AS result,
+        random() AS luck
+    FROM generate_series(%(first)s, %(last)s) AS number
+) AS attempts
+"""
+_COUNTS = """
+INSERT INTO login_counts (grain, bucket, result, reason, country, device, attempts)
+SELECT grain, date_trunc(grain, time, 'UTC'), result, coalesce(reason, ''), coalesce(country, ''),
+    coalesce(device_kind, ''), count(*)
+FROM login_logs, unnest(ARRAY['minute', 'hour', 'day']) AS grain
+WHERE grain <> 'minute' OR time > %s
+GROUP BY 1, 2, 3, 4, 5, 6
+"""
+_PORTION = 500_000
+
+
+def fill(dsn: str, rows: int, until: datetime) -> datetime:
+    """``rows`` attempts in the year before ``until``; since when. Indexes and counts are made when they are there."""
+    since = until - timedelta(days=365)
+    with contextlib.closing(psycopg2.connect(dsn)) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        cursor.execute("SET work_mem = '256MB'; SET maintenance_work_mem = '1GB'; SET synchronous_commit = off")
+        cursor.execute("SELECT login_logs_month(%s::timestamptz + n * interval '27 days') FROM generate_series(0, 14) n", (since,))
+        cursor.execute(_INDEXES)
+        indexes = cursor.fetchall()
+        for name, _ in indexes:
+            cursor.execute(f"DROP INDEX {name}")
+        begun = perf_counter()
+        params = {
+            "since": since,
+            "apart": 365 * 86_400 / rows,
+            "users": USERS,
+            "addresses": ADDRESSES,
+            "countries": list(COUNTRIES),
+            "number_of_countries": len(COUNTRIES),
+        }
+        for first in range(0, rows, _PORTION):
+            cursor.execute(_ROWS, {**params, "first": first, "last": min(first + _PORTION, rows) - 1})
+        print(f"  {rows:,} rows in {perf_counter() - begun:.0f} s", flush=True)
+        for _, definition in indexes:
+            cursor.execute(definition)
+        cursor.execute(_COUNTS, (until - timedelta(days=14),))
+        cursor.execute("VACUUM ANALYZE")
+        print(f"  with indexes and counts after {perf_counter() - begun:.0f} s", flush=True)
+    return since.astimezone(UTC)
