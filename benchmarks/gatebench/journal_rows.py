@@ -12,6 +12,7 @@ USERS = 20_000
 ADDRESSES = 100_000
 COUNTRIES = ("DE", "FR", "US", "GB", "NL", "PL", "IT", "ES", "BR", "IN", "JP", "CN", "SE", "CH", "AT", "CZ", "CA", "AU")
 
+_MONTHS = "SELECT login_logs_month(%s::timestamptz + n * interval '27 days') FROM generate_series(0, 14) AS n"
 _INDEXES = """
 SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index
 WHERE indrelid = 'login_logs'::regclass AND NOT indisprimary
@@ -38,8 +39,8 @@ FROM (
     SELECT %(since)s::timestamptz + number * %(apart)s * interval '1 second' AS moment,
         floor(power(random(), 2) * %(users)s)::int AS who, floor(power(random(), 3) * %(addresses)s)::int AS whence,
         (%(countries)s)[1 + floor(power(random(), 3) * %(number_of_countries)s)::int] AS country,
-        (ARRAY['success', 'success', 'success', 'success', 'failure', 'failure', 'blocked'])[1 + floor(random() * 7)::int]
-            AS result,
+        (ARRAY['success', 'success', 'success', 'success', 'failure', 'failure', 'blocked'])
+            [1 + floor(random() * 7)::int] AS result,
         random() AS luck
     FROM generate_series(%(first)s, %(last)s) AS number
 ) AS attempts
@@ -61,7 +62,7 @@ def fill(dsn: str, rows: int, until: datetime) -> datetime:
     with contextlib.closing(psycopg2.connect(dsn)) as connection, connection.cursor() as cursor:
         connection.autocommit = True
         cursor.execute("SET work_mem = '256MB'; SET maintenance_work_mem = '1GB'; SET synchronous_commit = off")
-        cursor.execute("SELECT login_logs_month(%s::timestamptz + n * interval '27 days') FROM generate_series(0, 14) n", (since,))
+        cursor.execute(_MONTHS, (since,))
         cursor.execute(_INDEXES)
         indexes = cursor.fetchall()
         for name, _ in indexes:

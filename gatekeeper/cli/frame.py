@@ -32,7 +32,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "migrate": ("gatekeeper.cli.migrate", "bring the database up to date"),
     "webhook": ("gatekeeper.cli.webhook", "what waits for webhooks and what was given up: list, retry, drop, test"),
     "ban": ("gatekeeper.cli.ban", "who may not connect: add, list, lift, history, import, export"),
-    "user": ("gatekeeper.cli.user", "accounts: add, list, show, passwd, role, lock, unlock, logout, invite"),
+    "user": (
+        "gatekeeper.cli.user",
+        "accounts: add, list, show, passwd, role, lock, unlock, logout, invite, erase",
+    ),
 }
 
 Subparsers = argparse._SubParsersAction  # noqa: SLF001  # argparse has no public name for it

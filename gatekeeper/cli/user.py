@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from gatekeeper.app.mail import passwords_of
 from gatekeeper.app.telling import told
+from gatekeeper.cli import privacy
 from gatekeeper.cli.arguments import whoami
 from gatekeeper.cli.invite import invite
 from gatekeeper.cli.stores import attached
@@ -67,7 +68,8 @@ Command = Callable[[Desk, argparse.Namespace], Awaitable[None]]
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the group to the command line."""
     group = subparsers.add_parser(
-        "user", help="accounts: add, list, show, passwd, role, lock, unlock, logout, invite, reset-factors"
+        "user",
+        help="accounts: add, list, show, passwd, role, lock, unlock, logout, invite, export, erase",
     )
     commands = group.add_subparsers(dest="user_command", required=True, metavar="COMMAND")
     add = _command(commands, "add", _add, "add a user; the password is asked for, or one line on standard input")
@@ -89,6 +91,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     inviting.add_argument("--expires", metavar="D", help="life of the link, such as 12h or 7d")
     summary = "remove every second factor, recovery code and remembered device; sessions go on"
     _command(commands, "reset-factors", _reset_factors, summary)
+    privacy.register(commands)
 
 
 def _command(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Final
 
 from gatekeeper.clock import as_datetime
@@ -99,6 +101,14 @@ class PostgresLoginMonths:
         finally:
             if archive is not None:
                 await asyncio.to_thread(archive.discard)
+
+    @contextlib.asynccontextmanager
+    async def still(self) -> AsyncIterator[None]:
+        """Nobody archives meanwhile, however long it takes. Raises StoreUnavailable."""
+        async with self._postgres.transaction() as transaction:
+            await transaction.execute("SELECT set_config('idle_in_transaction_session_timeout', '0', true)")
+            await transaction.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+            yield
 
     async def prune(self, minutes: float, hours: float, suppressed: float, spools: float) -> None:
         """As ``LoginMonths`` says."""

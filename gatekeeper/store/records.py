@@ -121,8 +121,12 @@ class PostgresSessionRecords:
 
     async def users_changed_since(self, since: float) -> AsyncIterator[list[UserState]]:
         """Users whose state may differ from an old copy in Redis, in batches (replay after a failover)."""
-        sql = "SELECT id, email, email_verified, name, roles, locked, epoch, version FROM users WHERE updated_at > %s"
-        async for rows in self._postgres.stream(sql, (as_datetime(since),)):
+        sql = (
+            "SELECT id, email, email_verified, name, roles, locked, epoch, version FROM users WHERE updated_at > %s"
+            " UNION ALL SELECT user_id, '', false, NULL, '{}', true, 1::bigint << 40, 1::bigint << 40"
+            " FROM login_erasures WHERE erased_at > %s"  # a copy from before knows nothing of the end of an account
+        )
+        async for rows in self._postgres.stream(sql, (as_datetime(since), as_datetime(since))):
             yield [user_state(row) for row in rows]
 
 
