@@ -117,8 +117,8 @@ class Login:
 
     @property
     def on_known_device(self) -> bool:
-        """Whether the browser's cookie, or what it looks like, has been seen with this user."""
-        return self.seen.device in self.familiar.devices or self.seen.fingerprint in self.familiar.fingerprints
+        """Whether the browser has signed in to this account before, by its cookie, or looks like one that has."""
+        return self.seen.device is not None or self.seen.fingerprint in self.familiar.fingerprints
 
     @property
     def by_usual_ways(self) -> bool:
@@ -129,12 +129,11 @@ class Login:
 
 
 def new_device(login: Login) -> Evidence | None:
-    """Neither the browser's cookie nor what it looks like has been seen with this user."""
+    """A browser without a cookie of an earlier login to this account, and that looks like none of its browsers."""
     seen, familiar = login.seen, login.familiar
-    if login.on_known_device:
+    if login.on_known_device or seen.fingerprint is None or not familiar.fingerprints:
         return None
-    evaluable = (seen.device or seen.fingerprint) and (familiar.devices or familiar.fingerprints)
-    return {"known_devices": max(len(familiar.devices), len(familiar.fingerprints))} if evaluable else None
+    return {"known_devices": len(familiar.fingerprints)}
 
 
 def new_address(login: Login) -> Evidence | None:

@@ -1,4 +1,4 @@
-"""What is usual for one user: devices, networks, countries, places, hours of their good logins. Pure and bounded.
+"""What is usual for one user: browsers, networks, countries, places, hours of their good logins. Pure and bounded.
 
 ``Familiar`` is the profile that ``policies.anomalies`` holds a login against. It is kept as a small JSON object
 (``dump``, ``load``); what has not been seen for ``REMEMBERED`` is forgotten, and of each kind only the latest are kept.
@@ -15,7 +15,7 @@ from policies.model import Address
 from policies.travel import Spot
 
 REMEMBERED: Final = 180 * 86_400.0  # seconds
-_MOST: Final = {"devices": 20, "fingerprints": 20, "addresses": 50, "networks": 30, "countries": 30}
+_MOST: Final = {"fingerprints": 20, "addresses": 50, "networks": 30, "countries": 30}
 _MOST_SPOTS: Final = 20
 _HALF_AT: Final = 400  # logins; then the counts of hours are halved, so that habits may change
 HOURS: Final = 24
@@ -23,7 +23,10 @@ HOURS: Final = 24
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """One login, or one use of a session, as the signals see it. None: not known; degrees, km and seconds."""
+    """One login, or one use of a session, as the signals see it. None: not known; degrees, km and seconds.
+
+    ``device`` is the id in the signed cookie of a browser that has signed in to this very account before.
+    """
 
     time: float
     address: Address
@@ -71,7 +74,6 @@ class Familiar:
     logins: int = 0
     first: float = 0.0
     last: float = 0.0
-    devices: Mapping[str, float] = field(default_factory=dict)
     fingerprints: Mapping[str, float] = field(default_factory=dict)
     addresses: Mapping[str, float] = field(default_factory=dict)
     networks: Mapping[str, float] = field(default_factory=dict)
@@ -89,7 +91,6 @@ class Familiar:
             logins=self.logins + 1,
             first=self.first or seen.time,
             last=max(self.last, seen.time),
-            devices=_with("devices", self.devices, seen.device, seen.time),
             fingerprints=_with("fingerprints", self.fingerprints, seen.fingerprint, seen.time),
             addresses=_with("addresses", self.addresses, seen.place, seen.time),
             networks=_with("networks", self.networks, None if seen.asn is None else str(seen.asn), seen.time),

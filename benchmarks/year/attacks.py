@@ -24,7 +24,6 @@ def _single(
     attack: str,
 ) -> Iterator[Happening]:
     device = new_device(random)
-    device.cookie = None
     for index, time in enumerate(times):
         network = networks[index % len(networks)]
         yield Happening(time, victims[index % len(victims)].number, kind, network.seen(random, time, device), attack)
@@ -40,7 +39,7 @@ def stolen_password_nearby(random: Random, time: float, people: Sequence[Person]
     victim = random.choice(people)
     near = Network(victim.city, victim.home.asn, 0)
     device = new_device(random)
-    device.cookie, device.fingerprint = None, "looks-of-the-thief"
+    device.fingerprint = "looks-of-the-thief"
     yield Happening(time, victim.number, "login", near.seen(random, time, device), "stolen password, nearby")
 
 
@@ -93,7 +92,7 @@ def stolen_cookie(random: Random, time: float, people: Sequence[Person]) -> Iter
     victim = max(people, key=lambda person: person.per_day)
     near = Network(victim.city, 3_000, 0)
     device = new_device(random)
-    device.cookie, device.fingerprint = None, "looks-of-the-thief"
+    device.fingerprint = "looks-of-the-thief"
     yield Happening(time, victim.number, "use", near.seen(random, time, device), "stolen cookie")
 
 

@@ -57,6 +57,7 @@ class Person:
                 if random.random() < 0.04:
                     yield from self._mistyped(time, network, device)
                 yield Happening(time, self.number, "login", self._seen(network, time, device))
+                device.cookie = device.cookie or f"{random.getrandbits(64):016x}"
                 for _ in range(random.choice((0, 0, 1, 2))):
                     later = time + random.uniform(300, 6 * 3600)
                     again, _ = self._where(later)
@@ -104,7 +105,7 @@ class Person:
         """Cookies are cleared, phones replaced, providers changed: each now and then."""
         random = self.random
         if random.random() < 1 / 150:
-            self.laptop.cookie = f"{random.getrandbits(64):016x}"
+            self.laptop.cookie = None
         if random.random() < 1 / 700:
             self.phone = new_device(random)
         if random.random() < 1 / 1000:

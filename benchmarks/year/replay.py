@@ -37,13 +37,20 @@ class _Lately:
     def __init__(self, window: float) -> None:
         self._window = window
         self._failed: deque[Happening] = deque()
+        self._right: set[tuple[int, str, float]] = set()
 
     def counted(self, now: Happening) -> Lately:
         while self._failed and self._failed[0].time < now.time - self._window:
             self._failed.popleft()
         if now.kind in {"failure", "code"}:
             self._failed.append(now)
-        same_address = [one for one in self._failed if one.seen.place == now.seen.place]
+        elif now.kind == "login":  # whoever gets it right is none of those that fail here
+            self._right.add((now.user, now.seen.place, now.time))
+        right = {(user, place) for user, place, time in self._right if time > now.time - self._window}
+        self._right = {one for one in self._right if one[2] > now.time - self._window}
+        same_address = [
+            one for one in self._failed if one.seen.place == now.seen.place and (one.user, one.seen.place) not in right
+        ]
         same_client = [one for one in self._failed if one.seen.fingerprint == now.seen.fingerprint]
         same_account = [one for one in self._failed if one.user == now.user]
         return Lately(

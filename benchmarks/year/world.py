@@ -76,7 +76,7 @@ class Network:
 
 @dataclass(slots=True)
 class Device:
-    """A browser: the cookie it holds, if any, and what it looks like."""
+    """A browser: the cookie it got at its first login, and what it looks like."""
 
     cookie: str | None
     fingerprint: str
@@ -84,7 +84,7 @@ class Device:
 
 def new_device(random: Random) -> Device:
     """Looks like one of some hundred kinds of devices."""
-    return Device(f"{random.getrandbits(64):016x}", f"looks-{int(random.paretovariate(1.2)) % 150}")
+    return Device(None, f"looks-{int(random.paretovariate(1.2)) % 150}")
 
 
 def _address(random: Random, asn: int) -> IPv4Address:

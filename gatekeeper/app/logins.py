@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from gatekeeper.app.parts import Running, TokenParts
 from gatekeeper.config.model import Config
 from gatekeeper.identity.accounts import Accounts
-from gatekeeper.identity.arrivals import Arrivals
 from gatekeeper.identity.challenges import Challenges
 from gatekeeper.identity.endpoints import Identity
 from gatekeeper.identity.factor_endpoints import FactorEndpoints
@@ -19,17 +19,21 @@ from gatekeeper.identity.factors.enrolment import Enrolment
 from gatekeeper.identity.factors.recovery_codes import RecoveryCodes
 from gatekeeper.identity.factors.totp import Totp
 from gatekeeper.identity.guard import AttemptGuard
-from gatekeeper.identity.limits import AttemptCounter, LimitsCounter
+from gatekeeper.identity.limits import AttemptCounter, LimitsCounter, account_key
 from gatekeeper.identity.login import PasswordLogin
 from gatekeeper.identity.notices import Notices
 from gatekeeper.identity.passkey_login import PasskeyLogin
+from gatekeeper.identity.recording import Recording
 from gatekeeper.identity.second_endpoints import SecondEndpoints
 from gatekeeper.identity.second_step import SecondStep
+from gatekeeper.identity.signals import SignalDesk
 from gatekeeper.identity.step_up import StepUps
 from gatekeeper.inbound import HostList
 from gatekeeper.journal.audit import AuditLog
 from gatekeeper.store.challenges import RedisChallenges
 from gatekeeper.store.factors import PostgresFactors
+from gatekeeper.store.failures import RedisFailures
+from gatekeeper.store.familiar import PostgresProfiles
 from gatekeeper.tokens.keyring import derive
 from gatekeeper.tokens.sealing import Sealer
 
@@ -51,6 +55,7 @@ class Logins:
     passkeys: Passkeys | None
     passkey_login: PasskeyLogin | None
     notices: Notices
+    recording: Recording
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,21 @@ def _guard(config: Config, tokens: TokenParts, running: Running, counter: Attemp
     )
 
 
+def _recording(config: Config, tokens: TokenParts, running: Running, accounts: Accounts, notices: Notices) -> Recording:
+    stores, section = running.stores, config.anomalies
+    desk = SignalDesk(
+        PostgresProfiles(stores.postgres),
+        RedisFailures(stores.redis, section.window),
+        section.settings(),
+        section.actions(),
+        report_only=section.report_only,
+        on_signal=running.metrics.signal,
+    )
+    key_of = partial(account_key, derive(running.secret, "attempt-counters"))
+    strikes, clock = running.bans.strikes, running.clock
+    return Recording(running.attempts, desk, tokens.devices, strikes, accounts, notices, clock, key_of)
+
+
 def _challenges(config: Config, running: Running) -> Challenges:
     store, secret = RedisChallenges(running.stores.redis), derive(running.secret, "challenges")
     return Challenges(store, secret=secret, attempts=config.otp.attempts)
@@ -110,7 +130,7 @@ def build_logins(config: Config, tokens: TokenParts, running: Running, notices: 
     stores, roles = running.stores, config.mfa.require_for_roles
     accounts = Accounts(stores.accounts, stores.live)
     counter = LimitsCounter(stores.redis.limits_storage)
-    attempts = running.attempts
+    recording = _recording(config, tokens, running, accounts, notices)
     challenges = _challenges(config, running)
     parts = _factors(config, running)
     checks = FactorChecks(
@@ -130,19 +150,28 @@ def build_logins(config: Config, tokens: TokenParts, running: Running, notices: 
         checks,
         parts.devices,
         challenges,
-        attempts,
+        recording,
         running.bans.bans,
         running.bans.strikes,
-        Arrivals(stores.records, tokens.devices, notices),
         required_roles=roles,
     )
     tokens.sessions.on_theft = notices.token_stolen
-    login = PasswordLogin(accounts, running.passwords, second, attempts, guard)
+    login = PasswordLogin(accounts, running.passwords, second, recording, guard)
     step_ups = StepUps(login, tokens.sessions, checks, challenges, running.bans.strikes, required_roles=roles)
     enrolment = _enrolment(parts, checks, step_ups, challenges, tokens, stores.journal, notices)
-    passkey_login = _passkey_login(config, running, accounts, parts.passkeys, challenges, second)
+    passkey_login = _passkey_login(config, running, accounts, parts.passkeys, challenges, second, recording)
     return Logins(
-        accounts, challenges, login, second, checks, step_ups, enrolment, parts.passkeys, passkey_login, notices
+        accounts,
+        challenges,
+        login,
+        second,
+        checks,
+        step_ups,
+        enrolment,
+        parts.passkeys,
+        passkey_login,
+        notices,
+        recording,
     )
 
 
@@ -177,6 +206,7 @@ def _passkey_login(
     passkeys: Passkeys | None,
     challenges: Challenges,
     second: SecondStep,
+    recording: Recording,
 ) -> PasskeyLogin | None:
     if passkeys is None or "passkey" not in config.mfa.methods:
         return None
@@ -186,7 +216,7 @@ def _passkey_login(
         passkeys,
         challenges,
         second,
-        running.attempts,
+        recording,
         counter,
         strikes,
         per_address=running.rates.login_per_ip,

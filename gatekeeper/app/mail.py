@@ -228,7 +228,7 @@ def build_mail_services(config: Config, running: Running, logins: Logins, post: 
         accounts,
         proofs,
         logins.second,
-        running.attempts,
+        logins.recording,
         counter,
         running.bans.strikes,
         per_address=running.rates.login_per_ip,

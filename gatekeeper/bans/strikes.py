@@ -19,7 +19,7 @@ from gatekeeper.bans.desk import facts
 from gatekeeper.errors import StoreUnavailable
 from gatekeeper.journal.audit import AuditLog, Change
 from policies.ban_list import BanList
-from policies.bans import Ban, BanStore, Network, Penalty, Source, entries_of, of_offender, whole_end
+from policies.bans import Ban, BanStore, Network, Penalty, Source, Subject, entries_of, of_offender, whole_end
 from policies.model import Address
 from policies.strikes import LocalStrikes, Strike, StrikeStore, Threshold
 
@@ -97,6 +97,9 @@ class Strikes:
             return
         subject = of_offender(address)
         strike = Strike(source, subject.text, what or secrets.token_hex(8), self._rules.thresholds[source])
+        await self._strike(strike, subject, now)
+
+    async def _strike(self, strike: Strike, subject: Subject, now: float) -> None:
         penalty = self._rules.penalty
         try:
             level = await self._counter.strike(strike, penalty, now)
@@ -104,7 +107,16 @@ class Strikes:
             self._on_store_lost("redis", "local")
             level = await self._local.strike(strike, penalty, now)
         if level:
-            await self._put(Ban(subject, source, now, now + penalty.length(level), REASONS[source]), now)
+            await self._put(Ban(subject, strike.source, now, now + penalty.length(level), REASONS[strike.source]), now)
+
+    async def ban(self, source: Source, address: Address, now: float) -> None:
+        """Ban this address at once, longer each time; not one that is spared."""
+        if self._spares(address) or self._bans.of_connection(address, None, now) is not None:
+            return
+        subject = of_offender(address)
+        within = self._rules.thresholds[source].within if source in self._rules.thresholds else 0.0
+        strike = Strike(source, subject.text, secrets.token_hex(8), Threshold(1, within))
+        await self._strike(strike, subject, now)
 
     async def failed_login(self, address: Address, account: str, now: float) -> None:
         """One more failed login of this address, on ``account``: an id, or what stands for an unknown e-mail."""

@@ -26,6 +26,7 @@ from gatekeeper.config.pages import Pages
 from gatekeeper.config.rules import RuleConfig
 from gatekeeper.config.section import Section
 from gatekeeper.config.sessions import Sessions
+from gatekeeper.config.signals import Anomalies
 from gatekeeper.config.types import (
     Duration,
     Host,
@@ -92,8 +93,7 @@ class Tokens(Section):
     )
     accept: list[AcceptedIssuer] = Field(
         [],
-        description="Other issuers whose access tokens are taken too; such a token needs `exp`, `iat`, `jti` and `sub`"
-        " (docs/tokens.md)."
+        description="Other issuers whose access tokens are taken too; such a token needs `exp`, `iat`, `jti` and `sub`."
         " Read at the start.",
     )
 
@@ -273,6 +273,7 @@ class Config(Section):
     sizes: Sizes = Field(default_factory=Sizes)
     geo: Geo = Field(default_factory=Geo)
     logs: Logs = Field(default_factory=Logs)
+    anomalies: Anomalies = Field(default_factory=Anomalies)
     cors: ApiCors = Field(default_factory=ApiCors)
     mail: Mail = Field(default_factory=Mail)
     notify: Notify = Field(default_factory=Notify)

@@ -11,8 +11,9 @@ from gatekeeper.identity.caller import Caller
 from gatekeeper.identity.emails import InvalidEmail, canonical_email
 from gatekeeper.identity.guard import AttemptGuard
 from gatekeeper.identity.passwords import Passwords
+from gatekeeper.identity.recording import Recording, Tried
 from gatekeeper.identity.second_step import FirstStep, SecondStep
-from gatekeeper.journal.attempts import Attempt, AttemptLog, Result
+from gatekeeper.journal.attempts import Result
 from gatekeeper.tokens.sessions import TokenPair
 from policies.model import Reason
 
@@ -25,13 +26,13 @@ class PasswordLogin:
         accounts: Accounts,
         passwords: Passwords,
         second: SecondStep,
-        attempts: AttemptLog,
+        recording: Recording,
         guard: AttemptGuard,
     ) -> None:
         self._accounts = accounts
         self._passwords = passwords
         self._second = second
-        self._attempts = attempts
+        self._recording = recording
         self._guard = guard
 
     async def log_in(self, email: str, password: str, caller: Caller, now: float) -> TokenPair:
@@ -93,17 +94,5 @@ class PasswordLogin:
         caller: Caller,
         now: float,
     ) -> None:
-        attempt = Attempt(
-            time=now,
-            email=email,
-            user_id=account.state.id if account else None,
-            result=result,
-            reason=reason,
-            method="password",
-            address=caller.address,
-            country=caller.country,
-            user_agent=caller.user_agent,
-            session=None,
-            request_id=caller.request_id,
-        )
-        await self._attempts.record_attempt(attempt)
+        tried = Tried(email, account.state.id if account else None, "password")
+        await self._recording.failed(tried, reason, caller, now, result=result)

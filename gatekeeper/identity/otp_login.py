@@ -11,9 +11,9 @@ from gatekeeper.identity.factors.checks import CodeShown
 from gatekeeper.identity.factors.otp import METHOD, OneTimeCodes
 from gatekeeper.identity.factors.records import Method
 from gatekeeper.identity.limits import AttemptCounter, Rate, take_or_refuse
+from gatekeeper.identity.recording import Recording, Tried
 from gatekeeper.identity.second_step import CodeStrikes, FirstStep, SecondStep
 from gatekeeper.inbound import rate_key
-from gatekeeper.journal.attempts import Attempt, AttemptLog, Result
 from gatekeeper.tokens.sessions import TokenPair
 from policies.bans import Source
 from policies.model import Reason
@@ -31,7 +31,7 @@ class OtpLogin:
         accounts: Accounts,
         proofs: EmailProofs,
         second: SecondStep,
-        attempts: AttemptLog,
+        recording: Recording,
         counter: AttemptCounter,
         strikes: CodeStrikes,
         *,
@@ -42,7 +42,7 @@ class OtpLogin:
         self._accounts = accounts
         self._proofs = proofs
         self._second = second
-        self._attempts = attempts
+        self._recording = recording
         self._counter = counter
         self._strikes = strikes
         self._per_address = per_address
@@ -94,18 +94,6 @@ class OtpLogin:
         return await self._second.admit(FirstStep(user, email, METHOD, ("otp",)), caller, now)
 
     async def _failed(self, challenge: Challenge, reason: Reason, caller: Caller, now: float) -> None:
-        attempt = Attempt(
-            time=now,
-            email=self._codes.email_of(challenge),
-            user_id=challenge.user,
-            result=Result.FAILURE,
-            reason=reason,
-            method=METHOD,
-            address=caller.address,
-            country=caller.country,
-            user_agent=caller.user_agent,
-            session=None,
-            request_id=caller.request_id,
-        )
-        await self._attempts.record_attempt(attempt)
+        tried = Tried(self._codes.email_of(challenge), challenge.user, METHOD)
+        await self._recording.failed(tried, reason, caller, now)
         await self._strikes.strike(Source.OTP, caller.address, now)

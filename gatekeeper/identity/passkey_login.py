@@ -11,9 +11,9 @@ from gatekeeper.identity.caller import Caller
 from gatekeeper.identity.challenges import Challenges, Purpose
 from gatekeeper.identity.factors.records import Method
 from gatekeeper.identity.limits import AttemptCounter, Rate, take_or_refuse
+from gatekeeper.identity.recording import Recording, Tried
 from gatekeeper.identity.second_step import CodeStrikes, FirstStep, SecondStep
 from gatekeeper.inbound import rate_key
-from gatekeeper.journal.attempts import Attempt, AttemptLog, Result
 from gatekeeper.tokens.sessions import TokenPair, UserState
 from policies.bans import Source
 from policies.model import Reason
@@ -33,7 +33,7 @@ class PasskeyLogin:
         passkeys: Passkeys,
         challenges: Challenges,
         second: SecondStep,
-        attempts: AttemptLog,
+        recording: Recording,
         counter: AttemptCounter,
         strikes: CodeStrikes,
         *,
@@ -43,7 +43,7 @@ class PasskeyLogin:
         self._passkeys = passkeys
         self._challenges = challenges
         self._second = second
-        self._attempts = attempts
+        self._recording = recording
         self._counter = counter
         self._strikes = strikes
         self._per_address = per_address
@@ -84,17 +84,4 @@ class PasskeyLogin:
 
     async def _record(self, caller: Caller, now: float) -> None:
         """One row for what was refused; whose it might have been is not known."""
-        attempt = Attempt(
-            time=now,
-            email="",
-            user_id=None,
-            result=Result.FAILURE,
-            reason=Reason.INVALID_CREDENTIALS,
-            method="passkey",
-            address=caller.address,
-            country=caller.country,
-            user_agent=caller.user_agent,
-            session=None,
-            request_id=caller.request_id,
-        )
-        await self._attempts.record_attempt(attempt)
+        await self._recording.failed(Tried("", None, "passkey"), Reason.INVALID_CREDENTIALS, caller, now)

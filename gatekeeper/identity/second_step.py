@@ -10,15 +10,17 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, NoReturn, Protocol
 
+from gatekeeper.config.signals import Action
 from gatekeeper.errors import Problem
 from gatekeeper.identity.accounts import Accounts
-from gatekeeper.identity.arrivals import Arrivals
 from gatekeeper.identity.caller import Caller
 from gatekeeper.identity.challenges import Challenge, Challenges, Purpose
 from gatekeeper.identity.factors.checks import FactorChecks, FactorShown
 from gatekeeper.identity.factors.devices import Devices
 from gatekeeper.identity.factors.records import Method
-from gatekeeper.journal.attempts import Attempt, AttemptLog, Result
+from gatekeeper.identity.recording import Recording, Tried
+from gatekeeper.identity.signals import NOTHING, Verdict
+from gatekeeper.journal.attempts import Result
 from gatekeeper.tokens.sessions import Sessions, TokenPair, UserState
 from policies.ban_list import BanList
 from policies.bans import Banned, Source
@@ -26,6 +28,7 @@ from policies.model import Address, Reason
 
 LIFE: Final = 300.0  # seconds to show the second factor
 _OVER: Final = "This login took too long, or was tried too often; begin again."
+_UNUSUAL: Final = "This sign-in is too unusual to be let in; the owner of the account has been told."
 _WRONG: Final = "That is not right, was used before, or took too long."
 
 
@@ -59,10 +62,9 @@ class SecondStep:
         checks: FactorChecks,
         devices: Devices,
         challenges: Challenges,
-        attempts: AttemptLog,
+        recording: Recording,
         bans: BanList,
         strikes: CodeStrikes,
-        arrivals: Arrivals,
         *,
         required_roles: Collection[str],
     ) -> None:
@@ -71,10 +73,9 @@ class SecondStep:
         self._checks = checks
         self._devices = devices
         self._challenges = challenges
-        self._attempts = attempts
+        self._recording = recording
         self._bans = bans
         self._strikes = strikes
-        self._arrivals = arrivals
         self._required_roles = frozenset(required_roles)
 
     def required(self, roles: Collection[str]) -> bool:
@@ -88,13 +89,15 @@ class SecondStep:
         StoreUnavailable.
         """
         await self._refuse_banned(first, caller, now)
+        verdict = await self._judged(first, caller, now)
         if first.two_factors:
-            return await self._open(first, caller, now)
+            return await self._open(first, verdict, caller, now)
         required = self.required(first.user.roles)
         methods = await self._checks.methods_of(first.user.id, now)
-        if methods and (required or not await self._devices.recognises(caller.device, first.user.id, now)):
-            await self._ask(first, methods, caller, now)
-        return await self._open(first, caller, now, must_enrol=required and not methods)
+        sure = required or verdict.asks(Action.STEP_UP)  # a remembered device will not do
+        if methods and (sure or not await self._devices.recognises(caller.device, first.user.id, now)):
+            await self._ask(first, methods, verdict, caller, now)
+        return await self._open(first, verdict, caller, now, must_enrol=required and not methods)
 
     async def finish(self, challenge: str, shown: FactorShown, caller: Caller, now: float) -> TokenPair:
         """The session that ``admit`` promised. Raises Problem (401 mfa-invalid, 403 banned, 429), StoreUnavailable."""
@@ -119,7 +122,7 @@ class SecondStep:
             await self._strikes.strike(Source.OTP, caller.address, now)
             raise Problem(401, Reason.MFA_INVALID, _WRONG)
         both = FirstStep(user, first.email, first.method, _joined(first.amr, amr), two_factors=True)
-        return await self._open(both, caller, now, factor=factor)
+        return await self._open(both, await self._judged(both, caller, now), caller, now, factor=factor)
 
     async def pending(self, challenge: str, now: float) -> Challenge | None:
         """The login that waits for a second factor; None where it is over. Costs no try. Raises StoreUnavailable."""
@@ -135,13 +138,25 @@ class SecondStep:
         value = await self._devices.remember(user, caller.user_agent, now)
         return None if value is None or self._devices.life is None else (value, self._devices.life)
 
+    async def _judged(self, first: FirstStep, caller: Caller, now: float) -> Verdict:
+        """What is odd about a login that is right. Raises Problem (403) where it is refused for that."""
+        if first.method is None:
+            return NOTHING
+        verdict = await self._recording.judge(first.user.id, caller, now)
+        if any(verdict.asks(action) for action in (Action.DENY, Action.BAN, Action.REVOKE)):
+            await self._recording.turned_away(_tried(first), first.user, verdict, caller, now)
+            raise Problem(403, Reason.RULE_DENIED, _UNUSUAL)
+        return verdict
+
     async def _refuse_banned(self, first: FirstStep, caller: Caller, now: float) -> None:
         banned = self._bans.of_user(first.user.id, now)
         if banned is not None:
             await self._record(first, Result.BLOCKED, Reason.BANNED, caller, now)
             raise refused_for(banned, now)
 
-    async def _ask(self, first: FirstStep, methods: tuple[Method, ...], caller: Caller, now: float) -> NoReturn:
+    async def _ask(
+        self, first: FirstStep, methods: tuple[Method, ...], verdict: Verdict, caller: Caller, now: float
+    ) -> NoReturn:
         offered = tuple(str(method) for method in methods if method != Method.OTP or "otp" not in first.amr)
         challenge = await self._challenges.open(
             Purpose.MFA,
@@ -152,7 +167,7 @@ class SecondStep:
             life=LIFE,
             now=now,
         )
-        await self._record(first, Result.FAILURE, Reason.MFA_REQUIRED, caller, now)
+        await self._record(first, Result.FAILURE, Reason.MFA_REQUIRED, caller, now, verdict=verdict)
         raise Problem(
             401,
             Reason.MFA_REQUIRED,
@@ -163,9 +178,15 @@ class SecondStep:
         )
 
     async def _open(
-        self, first: FirstStep, caller: Caller, now: float, *, must_enrol: bool = False, factor: Method | None = None
+        self,
+        first: FirstStep,
+        verdict: Verdict,
+        caller: Caller,
+        now: float,
+        *,
+        must_enrol: bool = False,
+        factor: Method | None = None,
     ) -> TokenPair:
-        new = await self._arrivals.unusual(first.user.id, caller, now) if first.method is not None else None
         pair = await self._sessions.open(
             first.user,
             caller.origin(),
@@ -174,9 +195,8 @@ class SecondStep:
             now=now,
             must_enrol=must_enrol,
         )
-        await self._record(first, Result.SUCCESS, None, caller, now, session=pair.session.id, factor=factor)
-        if new is not None:
-            await self._arrivals.tell(first.user, new, caller, now)
+        if first.method is not None:
+            await self._recording.welcomed(_tried(first, factor), first.user, pair.session.id, verdict, caller, now)
         return pair
 
     async def _record(
@@ -187,26 +207,16 @@ class SecondStep:
         caller: Caller,
         now: float,
         *,
-        session: str | None = None,
         factor: Method | None = None,
+        verdict: Verdict | None = None,
     ) -> None:
-        if first.method is None:
-            return
-        attempt = Attempt(
-            time=now,
-            email=first.email,
-            user_id=first.user.id,
-            result=result,
-            reason=reason,
-            method=first.method,
-            address=caller.address,
-            country=caller.country,
-            user_agent=caller.user_agent,
-            session=session,
-            request_id=caller.request_id,
-            factor=factor,
-        )
-        await self._attempts.record_attempt(attempt)
+        if first.method is not None:
+            tried = _tried(first, factor)
+            await self._recording.failed(tried, reason, caller, now, result=result, verdict=verdict)
+
+
+def _tried(first: FirstStep, factor: Method | None = None) -> Tried:
+    return Tried(first.email, first.user.id, first.method or "", factor)
 
 
 def refused_for(banned: Banned, now: float) -> Problem:

@@ -74,6 +74,7 @@ class Metrics:
         self._tokens = self._counter("tokens", "Tokens handed out or refused.", "event")
         self._otp = self._counter("otp", "One-time codes: requested, repeated, resent, right, wrong, late.", "event")
         self._messages = self._counter("messages", "Mail and webhooks: sent, postponed, given_up.", "channel", "event")
+        self._signals = self._counter("signals", "What was odd about logins and sessions.", "kind")
         self._events = self._counter("events", "Events for programs: sent, dropped.", "receiver", "event")
         self._limited = self._counter("limited", "Requests over a limit.", "limit")
         self._bans = self._counter("bans", "Automatic bans.", "source")
@@ -172,6 +173,10 @@ class Metrics:
     def message(self, channel: str, event: str) -> None:
         """sent, postponed, given_up."""
         self._messages.waiting[channel, event] += 1
+
+    def signal(self, kind: str) -> None:
+        """Something was odd about a login or a session."""
+        self._signals.waiting[kind,] += 1
 
     def event(self, receiver: str, event: str, count: int) -> None:
         """sent, dropped."""

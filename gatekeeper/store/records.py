@@ -9,7 +9,6 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from gatekeeper.clock import as_datetime
-from gatekeeper.identity.arrivals import Used
 from gatekeeper.journal.audit import Change
 from gatekeeper.store.accounts import user_state
 from gatekeeper.store.postgres import Postgres
@@ -86,18 +85,6 @@ class PostgresSessionRecords:
             (uuid.UUID(user), as_datetime(since), network),
         )
         return row is not None
-
-    async def used(self, user: str, address: Address, country: str | None, since: float) -> Used:
-        """Whether sessions of ``user`` began at all, at this address since then, in this country since then."""
-        network = ip_network((address, 32 if address.version == 4 else 64), strict=False)
-        row = await self._postgres.fetch_one(
-            "SELECT count(*) > 0 AS ever, COALESCE(bool_or(address <<= %(network)s::inet), false) AS here,"
-            " COALESCE(bool_or(country = %(country)s), false) OR %(country)s IS NULL OR count(country) = 0 AS country"
-            " FROM (SELECT address, country FROM sessions WHERE user_id = %(user)s AND started_at > %(since)s"
-            " ORDER BY started_at DESC LIMIT 1000) AS lately",
-            {"user": uuid.UUID(user), "network": network, "country": country, "since": as_datetime(since)},
-        )
-        return Used(**row) if row else Used(ever=False, here=False, country=True)
 
     async def find(self, session: str) -> SessionRecord | None:
         """One record, ended or not."""

@@ -57,10 +57,10 @@ def test_what_is_not_known_is_never_suspicious() -> None:
     assert signals(sighting(), Familiar().with_login(Sighting(NOW - HOUR, ip_address("11.0.0.1")))) == {}
 
 
-def test_a_cookie_or_a_look_that_is_known_is_no_new_device() -> None:
-    assert signals(sighting(device="d2")) == {}  # the cookie was cleared
+def test_a_browser_that_has_the_cookie_or_looks_like_a_known_one_is_no_new_device() -> None:
+    assert signals(sighting(device=None)) == {}  # the cookie was cleared
     assert signals(sighting(fingerprint="f2")) == {}  # another major version of the system
-    assert signals(sighting(device="d2", fingerprint="f2")) == {"new_device": {"known_devices": 1}}
+    assert signals(sighting(device=None, fingerprint="f2")) == {"new_device": {"known_devices": 1}}
 
 
 def test_an_address_a_network_and_a_country_are_new_each_for_itself() -> None:

@@ -29,8 +29,8 @@ def test_it_stays_small_however_much_is_seen() -> None:
     for number in range(1000):
         familiar = familiar.with_login(_login(number, NOW + number))
     assert len(json.dumps(familiar.dump())) < 8000
-    assert "d999" in familiar.devices
-    assert "d0" not in familiar.devices
+    assert "f999" in familiar.fingerprints
+    assert "f0" not in familiar.fingerprints
     assert familiar.logins == 1000
     assert sum(familiar.hours) <= 400
 
@@ -44,9 +44,9 @@ def test_a_session_s_use_makes_a_place_usual_and_nothing_else() -> None:
     familiar = Familiar().with_login(_login(1, NOW))
     used = familiar.with_use(_login(2, NOW + 60))
     assert set(used.addresses) == {"11.0.0.1", "11.0.0.2"}
-    assert (used.logins, used.devices, used.hours, used.spots) == (
+    assert (used.logins, used.fingerprints, used.hours, used.spots) == (
         familiar.logins,
-        familiar.devices,
+        familiar.fingerprints,
         familiar.hours,
         familiar.spots,
     )

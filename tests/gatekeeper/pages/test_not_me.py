@@ -10,7 +10,10 @@ from second_factors import enrol_passkey, enrol_totp
 ADA = "ada@example.com"
 NOT_ME = "/_gate/not-me"
 NEW = "another horse battery 7"
-ELSEWHERE = {"X-Forwarded-For": "198.51.100.7"}
+ELSEWHERE = {
+    "X-Forwarded-For": "198.51.100.7",
+    "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+}
 CROSS = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
 
 

@@ -1,0 +1,212 @@
+"""The rows of the login log: every answered attempt, with what was odd about it, and what follows from that.
+
+Called by every way to sign in: ``judge`` before somebody is let in, ``welcomed`` once they are, ``failed`` for whoever
+is not. Each attempt is written before it is answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+from gatekeeper.clock import Clock
+from gatekeeper.config.signals import Action
+from gatekeeper.identity.accounts import Accounts
+from gatekeeper.identity.caller import Caller
+from gatekeeper.identity.emails import InvalidEmail, canonical_email
+from gatekeeper.identity.factors.records import Method
+from gatekeeper.identity.notices import Notices
+from gatekeeper.identity.signals import NOTHING, Failure, SignalDesk, Verdict
+from gatekeeper.journal.attempts import Attempt, AttemptLog, Result
+from gatekeeper.tokens.devices import DeviceTokens
+from gatekeeper.tokens.sessions import UserState
+from geo.device import find_device
+from policies.anomalies import Signal
+from policies.bans import Source
+from policies.familiar import Sighting
+from policies.model import Address, Reason
+
+_BAN_SOURCE: Final = {Signal.PASSWORD_SPRAY: Source.SPRAY, Signal.OTP_GUESSING: Source.OTP}
+_CODES: Final = frozenset({Reason.OTP_INVALID, Reason.MFA_INVALID})
+_NO_FAILURES: Final = frozenset({Reason.MFA_REQUIRED, Reason.EMAIL_UNVERIFIED})  # the first proof was right
+
+IN_WORDS: Final = {
+    Signal.NEW_DEVICE: "a browser that the account was not used with before",
+    Signal.NEW_ADDRESS: "an address that the account was not used from before",
+    Signal.NEW_NETWORK: "a network that the account was not used from before",
+    Signal.NEW_COUNTRY: "a country that the account was not used from before",
+    Signal.IMPOSSIBLE_TRAVEL: "nobody travels so fast from where the account was used last",
+    Signal.DORMANT_ACCOUNT: "the account had not been used for a long time",
+    Signal.PARALLEL_COUNTRIES: "the account was in use in another country at the same time",
+    Signal.BRUTE_FORCE: "many wrong passwords had been tried shortly before",
+    Signal.OTP_GUESSING: "many wrong codes had been tried shortly before",
+    Signal.ODD_HOUR: "an hour at which the account is hardly ever used",
+    Signal.LISTED_NETWORK: "a network that often hides who is there",
+    Signal.PASSWORD_SPRAY: "the same address had failed on other accounts",
+    Signal.CREDENTIAL_STUFFING: "others like it had failed on many accounts",
+}
+"""What owners are told, by signal."""
+
+
+class AddressBans(Protocol):
+    """Bans an address at once (``bans.strikes.Strikes``). Never raises for a store."""
+
+    async def ban(self, source: Source, address: Address, now: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """An attempt: the typed e-mail, whose account that is (None: nobody's), by which method, with which factor."""
+
+    email: str
+    user: str | None
+    method: str
+    factor: Method | None = None
+
+
+class Recording:
+    """The service. ``key_of`` makes of an e-mail that nobody has what is counted under."""
+
+    def __init__(
+        self,
+        log: AttemptLog,
+        signals: SignalDesk,
+        devices: DeviceTokens,
+        bans: AddressBans,
+        accounts: Accounts,
+        notices: Notices,
+        clock: Clock,
+        key_of: Callable[[str], str],
+    ) -> None:
+        self._log = log
+        self._signals = signals
+        self._devices = devices
+        self._bans = bans
+        self._accounts = accounts
+        self._notices = notices
+        self._clock = clock
+        self._key_of = key_of
+
+    async def judge(self, user: str, caller: Caller, now: float) -> Verdict:
+        """What is odd about somebody who has shown a right first proof. Raises for no store."""
+        return await self._signals.judge(user, self._seen(user, caller, now))
+
+    async def failed(
+        self,
+        tried: Tried,
+        reason: Reason | None,
+        caller: Caller,
+        now: float,
+        *,
+        result: Result = Result.FAILURE,
+        verdict: Verdict | None = None,
+    ) -> None:
+        """Write down that somebody was not let in; ``verdict`` where they had been judged. Raises StoreUnavailable."""
+        attempt = self._attempt(tried, result, reason, caller, now)
+        if verdict is None and reason not in _NO_FAILURES:
+            account = tried.user or self._key_of(_folded(tried.email))
+            seen = self._seen(account, caller, now)
+            failure = Failure(str(attempt.id), now, seen.place, account, seen.fingerprint, reason in _CODES)
+            verdict = await self._signals.judge_failure(failure, seen)
+        verdict = verdict or NOTHING
+        await self._log.record_attempt(_with(attempt, verdict))
+        await self._ban(verdict, caller, now)
+
+    async def turned_away(self, tried: Tried, user: UserState, verdict: Verdict, caller: Caller, now: float) -> None:
+        """Write down that a right proof was refused for what was odd, and do what else follows."""
+        await self.failed(tried, Reason.RULE_DENIED, caller, now, result=Result.BLOCKED, verdict=verdict)
+        if verdict.asks(Action.REVOKE):
+            await self._accounts.log_out(user.id, now)
+        await self._tell(user, verdict, caller, now)
+
+    async def welcomed(
+        self, tried: Tried, user: UserState, session: str, verdict: Verdict, caller: Caller, now: float
+    ) -> None:
+        """Write down that somebody was let in; their owner is told if it was odd. Raises StoreUnavailable."""
+        attempt = self._attempt(tried, Result.SUCCESS, None, caller, now, session=session)
+        await self._log.record_attempt(_with(attempt, verdict))
+        await self._signals.learn(user.id, self._seen(user.id, caller, now))
+        await self._tell(user, verdict, caller, now)
+
+    async def _tell(self, user: UserState, verdict: Verdict, caller: Caller, now: float) -> None:
+        action = verdict.action
+        if action is None or action is Action.LOG:
+            return
+        told = [one.signal for one in verdict.findings if verdict.actions[one.signal] is not Action.LOG]
+        what = "; ".join(IN_WORDS[signal] for signal in told if signal in IN_WORDS)
+        await self._notices.signed_in(user, what, caller.origin(), now)
+
+    async def _ban(self, verdict: Verdict, caller: Caller, now: float) -> None:
+        for one in verdict.findings:
+            if not verdict.report_only and verdict.actions[one.signal] is Action.BAN:
+                await self._bans.ban(_BAN_SOURCE.get(one.signal, Source.FAILURES), caller.address, now)
+                return
+
+    def _seen(self, account: str, caller: Caller, now: float) -> Sighting:
+        place = caller.place
+        return Sighting(
+            now,
+            caller.address,
+            country=caller.country,
+            city=place.city if place else None,
+            latitude=place.latitude if place else None,
+            longitude=place.longitude if place else None,
+            accuracy_km=place.accuracy_km if place else None,
+            asn=place.asn if place else None,
+            as_org=place.as_org if place else None,
+            device=self._devices.recognise(caller.known, account),
+            fingerprint=caller.fingerprint,
+        )
+
+    def _attempt(
+        self,
+        tried: Tried,
+        result: Result,
+        reason: Reason | None,
+        caller: Caller,
+        now: float,
+        *,
+        session: str | None = None,
+    ) -> Attempt:
+        place, device = caller.place, find_device(caller.user_agent)
+        return Attempt(
+            time=now,
+            email=tried.email,
+            user_id=tried.user,
+            result=result,
+            reason=reason,
+            method=tried.method,
+            address=caller.address,
+            country=caller.country,
+            user_agent=caller.user_agent,
+            session=session,
+            request_id=caller.request_id,
+            factor=tried.factor,
+            region=place.region if place else None,
+            city=place.city if place else None,
+            latitude=place.latitude if place else None,
+            longitude=place.longitude if place else None,
+            accuracy_km=place.accuracy_km if place else None,
+            asn=place.asn if place else None,
+            as_org=place.as_org if place else None,
+            browser=device.browser,
+            browser_version=device.browser_version,
+            os=device.os,
+            os_version=device.os_version,
+            device_kind=device.kind,
+            device_id=self._devices.recognise(caller.known, tried.user) if tried.user else None,
+            fingerprint=caller.fingerprint,
+            latency_ms=round(1000 * max(self._clock.now() - now, 0.0), 1),
+        )
+
+
+def _with(attempt: Attempt, verdict: Verdict) -> Attempt:
+    return replace(attempt, **verdict.columns())
+
+
+def _folded(email: str) -> str:
+    try:
+        return canonical_email(email)
+    except InvalidEmail:
+        return email.casefold()
