@@ -59,8 +59,14 @@ class Grace:
     async def see(self, name):
         await glance(self.page, f"walk-{name}-{self.suffix}")
 
+    async def mail(self, to, saying):
+        """The next mail to her that says this; others, such as a notice of what she has done, come in between."""
+        while saying not in (text := await self.post.next(to)):
+            pass
+        return text
+
     async def code(self, to=EMAIL):
-        return code_in(await self.post.next(to))
+        return code_in(await self.mail(to, " minutes"))
 
     async def type_code(self, code, field="#code"):
         await self.page.fill(field, code)
@@ -107,6 +113,7 @@ async def _enrols_an_app(grace):
     grace.app = pyotp.parse_uri(await page.get_attribute("a[href^='otpauth:']", "href"))
     await grace.type_app_code()
     assert len(await page.locator(".codes code").all()) == 10
+    await grace.mail(EMAIL, "added an authenticator app")
     await grace.leave()
     await page.goto("/_gate/login?next=/notes")
     await sign_in(page, email=EMAIL)
@@ -176,8 +183,8 @@ async def _changes_her_email(grace):
     await page.fill("#email", NEW_EMAIL)
     await press(page, "#e-mail details form button")
     await grace.see("new-email-code")
-    assert NEW_EMAIL in await grace.post.next(EMAIL)
-    await page.goto(link_in(await grace.post.next(NEW_EMAIL)))
+    await grace.mail(EMAIL, f"change its e-mail to {NEW_EMAIL}")
+    await page.goto(link_in(await grace.mail(NEW_EMAIL, "/confirm-email?")))
     await grace.see("confirm-email")
     await press(page, "main button")
     await grace.see("email-changed")
@@ -193,8 +200,7 @@ async def _forgets_her_password(grace):
     await page.fill("#email", NEW_EMAIL)
     await press(page, "main button[type=submit]")
     await grace.see("forgot-sent")
-    while "/reset?" not in (link := link_in(await grace.post.next(NEW_EMAIL))):
-        pass
+    link = link_in(await grace.mail(NEW_EMAIL, "/reset?"))
     await page.goto(link)
     await page.fill("#password", "short")
     await press(page, "main button[type=submit]")
