@@ -14,6 +14,7 @@ from gatekeeper.app.telling import told
 from gatekeeper.cli import privacy
 from gatekeeper.cli.arguments import whoami
 from gatekeeper.cli.invite import invite
+from gatekeeper.cli.notices import notices
 from gatekeeper.cli.stores import attached
 from gatekeeper.cli.tables import print_rows
 from gatekeeper.cli.typed import Refused, typed_password
@@ -25,6 +26,7 @@ from gatekeeper.errors import Conflict
 from gatekeeper.identity.accounts import ROLE, Account, Accounts
 from gatekeeper.identity.emails import InvalidEmail, canonical_email
 from gatekeeper.identity.factors.records import Factors
+from gatekeeper.identity.notices import EVERY
 from gatekeeper.identity.passwords import OWASP, Passwords
 from gatekeeper.journal.audit import Change
 from gatekeeper.store.accounts import PostgresAccounts
@@ -180,6 +182,8 @@ async def _passwd(desk: Desk, args: argparse.Namespace) -> None:
     account = await desk.find(args.email)
     hashed = await _new_password(desk)
     user = await desk.accounts.set_password(account.state.id, hashed, desk.now)
+    if user is not None:
+        await notices(desk.config, desk.postgres).password_changed(user, None, desk.now)
     await _done(desk, "user.password", account, user, "has a new password; every session has ended")
 
 
@@ -214,6 +218,7 @@ async def _reset_factors(desk: Desk, args: argparse.Namespace) -> None:
     await desk.factors.reset(user.id)
     after = _factor_facts(await desk.factors.factors_of(user.id, desk.now))
     await desk.note("user.reset-factors", user.id, before, after)
+    await notices(desk.config, desk.postgres).factor_removed(user.id, user.email, EVERY, None, desk.now)
     print(f"{user.email} has no second factor any more; a password alone logs in, or asks for a new factor")
 
 

@@ -22,12 +22,13 @@ from geo.device import find_device
 
 LIFE: Final = 7 * 86_400.0  # seconds for which such news are worth sending, and their links good
 UNKNOWN: Final = "unknown"
+EVERY: Final = "every second factor"
 
 _log = logging.getLogger("gatekeeper.identity")
 
 
 class Notices:
-    """The service. Its methods raise StoreUnavailable."""
+    """The service. Its methods raise StoreUnavailable. Without a ``caller`` an administrator made the change."""
 
     def __init__(self, notifier: Notifier, links: LinkStore, addresses: Addresses) -> None:
         self._notifier = notifier
@@ -48,37 +49,39 @@ class Notices:
         except StoreUnavailable as fault:
             _log.warning("the owner could not be told of a stolen token: %s", fault, extra={"user": user.id})
 
-    async def password_changed(self, user: UserState, caller: Caller, now: float) -> None:
+    async def password_changed(self, user: UserState, caller: Caller | None, now: float) -> None:
         """It is another, and other sessions have ended."""
-        await self._tell(Kind.PASSWORD_CHANGED, user.id, user.email, caller.origin(), now)
+        await self._tell(Kind.PASSWORD_CHANGED, user.id, user.email, _origin(caller), now)
 
-    async def email_changing(self, user: UserState, address: str, caller: Caller, now: float) -> None:
+    async def email_changing(self, user: UserState, address: str, caller: Caller | None, now: float) -> None:
         """Somebody wants the account to have another e-mail, which has yet to be confirmed."""
-        await self._tell(Kind.EMAIL_CHANGING, user.id, user.email, caller.origin(), now, address=address)
+        await self._tell(Kind.EMAIL_CHANGING, user.id, user.email, _origin(caller), now, address=address)
 
-    async def email_changed(self, before: UserState, after: UserState, caller: Caller, now: float) -> None:
+    async def email_changed(self, before: UserState, after: UserState, caller: Caller | None, now: float) -> None:
         """Both addresses are told; the older one may take the account back."""
-        origin, address = caller.origin(), after.email
+        origin, address = _origin(caller), after.email
         await self._tell(Kind.EMAIL_CHANGED, before.id, before.email, origin, now, address=address)
         await self._tell(Kind.EMAIL_CHANGED, after.id, after.email, origin, now, address=address, not_me="")
 
-    async def factor_added(self, user: str, email: str, what: str, caller: Caller, now: float) -> None:
+    async def factor_added(self, user: str, email: str, what: str, caller: Caller | None, now: float) -> None:
         """``what`` is the factor in words, such as ``an authenticator app``."""
-        await self._tell(Kind.FACTOR_ADDED, user, email, caller.origin(), now, what=what)
+        await self._tell(Kind.FACTOR_ADDED, user, email, _origin(caller), now, what=what)
 
-    async def factor_removed(self, user: str, email: str, what: str, caller: Caller, now: float) -> None:
+    async def factor_removed(self, user: str, email: str, what: str, caller: Caller | None, now: float) -> None:
         """As ``factor_added``."""
-        await self._tell(Kind.FACTOR_REMOVED, user, email, caller.origin(), now, what=what)
+        await self._tell(Kind.FACTOR_REMOVED, user, email, _origin(caller), now, what=what)
 
-    async def api_key_added(self, user: str, email: str, start: str, caller: Caller, now: float) -> None:
+    async def api_key_added(self, user: str, email: str, start: str, caller: Caller | None, now: float) -> None:
         """A program may act for the account; ``start`` is how its key begins."""
-        await self._tell(Kind.API_KEY_ADDED, user, email, caller.origin(), now, what=f"{start}…")
+        await self._tell(Kind.API_KEY_ADDED, user, email, _origin(caller), now, what=f"{start}…")
 
-    async def recovery_codes_renewed(self, user: str, email: str, caller: Caller, now: float) -> None:
+    async def recovery_codes_renewed(self, user: str, email: str, caller: Caller | None, now: float) -> None:
         """The old ones are void."""
-        await self._tell(Kind.RECOVERY_CODES, user, email, caller.origin(), now)
+        await self._tell(Kind.RECOVERY_CODES, user, email, _origin(caller), now)
 
-    async def _tell(self, kind: Kind, user: str, email: str, origin: SessionOrigin, now: float, **facts: str) -> None:
+    async def _tell(
+        self, kind: Kind, user: str, email: str, origin: SessionOrigin | None, now: float, **facts: str
+    ) -> None:
         whole = {**seen(origin, now), "account": self._addresses.account, **facts}
         if "not_me" not in whole:
             token, kept = new_token()
@@ -92,8 +95,12 @@ def moment(time: float) -> str:
     return as_datetime(time).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def seen(origin: SessionOrigin, now: float) -> dict[str, str]:
-    """``when``, ``device``, ``from_address`` and ``place`` of a request, as facts of a message."""
+def seen(origin: SessionOrigin | None, now: float) -> dict[str, str]:
+    """``when``, ``device``, ``from_address`` and ``place`` of a request, as facts of a message; without one it was an
+    administrator.
+    """
+    if origin is None:
+        return {"when": moment(now), "device": "an administrator", "from_address": UNKNOWN, "place": UNKNOWN}
     found = find_device(origin.user_agent)
     named = [part for part in (found.program, found.system) if part is not None]
     return {
@@ -102,3 +109,7 @@ def seen(origin: SessionOrigin, now: float) -> dict[str, str]:
         "from_address": str(origin.address),
         "place": origin.country or UNKNOWN,
     }
+
+
+def _origin(caller: Caller | None) -> SessionOrigin | None:
+    return None if caller is None else caller.origin()

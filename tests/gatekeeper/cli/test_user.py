@@ -161,3 +161,12 @@ def test_a_closed_gate_invites_nobody(command, monkeypatch):
     monkeypatch.setenv("GATEKEEPER__REGISTRATION__MODE", "closed")
     status, _, err = command("invite", "ada@example.com")
     assert (status, "registration.mode is closed" in err) == (1, True)
+
+
+def test_the_owner_is_told_of_what_an_administrator_changed(command, postgres_dsn, monkeypatch):
+    monkeypatch.setenv("GATEKEEPER__MAIL", "{from: gate@example.org, smtp: {host: mail.example.org}}")
+    command("add", "ada@example.com", stdin=PASSWORD + "\n")
+    assert command("passwd", "ada@example.com", stdin="another long password\n")[0] == 0
+    assert command("reset-factors", "ada@example.com")[0] == 0
+    rows = _rows(postgres_dsn, "SELECT channel, kind FROM outbox ORDER BY created_at, kind DESC")
+    assert [(row["channel"], row["kind"]) for row in rows] == [("smtp", "password-changed"), ("smtp", "factor-removed")]

@@ -1,10 +1,13 @@
 """Templates: every kind as text and HTML, replaced by an operator's, escaped, links from public_url only."""
 
+from pathlib import Path
+
 import pytest
 from factories import NOW
 
 from gatekeeper.errors import StartupError
 from gatekeeper.notify.letters import Letters
+from gatekeeper.notify.messages import FACTS as KNOWN
 from gatekeeper.notify.messages import Kind, Message, SendingFailed
 
 FACTS = {
@@ -46,6 +49,12 @@ def test_every_kind_is_written_in_both_forms(kind):
         assert "app.example.org" in body
         assert "{{" not in body
         assert "{%" not in body
+
+
+def test_every_kind_and_what_it_knows_is_documented():
+    text = (Path(__file__).resolve().parents[3] / "docs" / "mail.md").read_text()
+    assert [kind for kind in Kind if f"`{kind}`" not in text] == []
+    assert {fact for facts in KNOWN.values() for fact in facts if f"`{fact}`" not in text} == set()
 
 
 @pytest.mark.parametrize("kind", [Kind.VERIFY_EMAIL, Kind.CHANGE_EMAIL])
