@@ -49,14 +49,16 @@ class Disowning:
         """Spend a link; the address where a new password is set.
 
         Every session ends, no password opens the account, what was to change its e-mail is void, and if that has
-        changed since the link was sent it is changed back; second factors and remembered devices of since then go.
-        Every API key is revoked.
+        changed since the link was sent it is changed back; every API key and remembered device goes, and second
+        factors of since then.
         Raises Problem (400 token-invalid, 409 email-taken), StoreUnavailable.
         """
         link = await self.find(token, now)
         if link is None or link.user is None:
             raise Problem(400, Reason.TOKEN_INVALID, _NOT_GOOD)
         before = await self._accounts.find(link.user)
+        # First, and harmless to repeat: once the link is spent, nobody could.
+        await self._keys.revoke_all(link.user, Author(link.user, caller.address, caller.request_id), now)
         try:
             state = await self._links.disown(hashed(token), now)
         except Conflict:
@@ -64,7 +66,6 @@ class Disowning:
         if state is None or before is None:
             raise Problem(400, Reason.TOKEN_INVALID, _NOT_GOOD)
         await self._accounts.put_in_force(state)
-        await self._keys.revoke_all(state.id, Author(state.id, caller.address, caller.request_id), now)
         moved = before.state.email != state.email
         change = Change(
             time=now,

@@ -103,8 +103,12 @@ async def test_factors_of_since_then_go_and_older_ones_stay(gate):
     await gate.post("password/change", {"current_password": PASSWORD, "new_password": NEW}, headers=bearer(mine.tokens))
     token = gate.console.token(ADA, "not-me")
     gate.clock.advance(60)
-    await enrol_totp(gate, mine.tokens)
+    added = await enrol_totp(gate, mine.tokens)
+    made = await gate.post("api-keys", {"name": "mine", "scopes": ["/**"]}, headers=bearer(added.tokens))
+    key = {"X-Api-Key": (await made.json())["key"]}
+    assert (await gate.call("GET", "/x", headers=key)).status == 200
     await _disown(gate, token)
+    assert (await gate.call("GET", "/x", headers=key)).status == 401
     assert [row["name"] for row in await gate.rows("SELECT name FROM passkeys")] == ["My phone"]
     assert await gate.rows("SELECT 1 FROM totp_secrets WHERE confirmed_at IS NOT NULL") == []
 
