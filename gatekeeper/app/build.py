@@ -11,6 +11,7 @@ from aiohttp import web
 
 from gatekeeper.answers import json_answer
 from gatekeeper.app.api_keys import keep_uses, write_uses
+from gatekeeper.app.audit import audit_sealer
 from gatekeeper.app.bans import ban_parts
 from gatekeeper.app.edge import Edge, build_edge
 from gatekeeper.app.login_log import LoginLog, login_log
@@ -199,6 +200,7 @@ def _life(
                 asyncio.create_task(running.login_log.keeper.run()),
                 asyncio.create_task(post.delivery.run()),
                 asyncio.create_task(hub.run()),
+                asyncio.create_task(audit_sealer(running).run()),
                 asyncio.create_task(keep_places(running.places)),
                 asyncio.create_task(keep_tidy(post, running)),
                 asyncio.create_task(keep_uses(tokens.api_keys.uses, running.stores.api_keys)),

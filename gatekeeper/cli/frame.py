@@ -31,6 +31,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "logs": ("gatekeeper.cli.logs", "the login log: export, archive, restore"),
     "migrate": ("gatekeeper.cli.migrate", "bring the database up to date"),
     "webhook": ("gatekeeper.cli.webhook", "what waits for webhooks and what was given up: list, retry, drop, test"),
+    "audit": ("gatekeeper.cli.audit", "list, verify: who changed what, and whether that is the whole story"),
     "ban": ("gatekeeper.cli.ban", "who may not connect: add, list, lift, history, import, export"),
     "user": (
         "gatekeeper.cli.user",
