@@ -51,7 +51,7 @@ SELECT grain, date_trunc(grain, time, 'UTC'), result, coalesce(reason, ''), coal
     coalesce(device_kind, ''), count(*)
 FROM login_logs, unnest(ARRAY['minute', 'hour', 'day']) AS grain
 WHERE grain <> 'minute' OR time > %s
-GROUP BY 1, 2, 3, 4, 5, 6
+GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2
 """
 _PORTION = 500_000
 

@@ -114,7 +114,10 @@ def _where(wanted: LoginFilter) -> tuple[list[str], list[object]]:
     for name in _EQUAL:
         add(f"{name} = %s", getattr(wanted, name))
     add("user_id = %s", None if wanted.user_id is None else uuid.UUID(wanted.user_id))
-    add("address <<= %s::inet", wanted.network)
+    if wanted.network is not None and wanted.network.num_addresses == 1:
+        add("address = %s::inet", wanted.network.network_address)
+    else:
+        add("address <<= %s::inet", wanted.network)
     # Those with signals have an index of their own, and whatever has a risk has signals.
     add("signals <> '{}' AND signals @> ARRAY[%s]", wanted.signal)
     add("signals <> '{}' AND risk >= %s", wanted.risk)
