@@ -150,8 +150,9 @@ def _charts(reader: Any, until: datetime) -> dict[str, Read]:
         "chart, a week by hour and country": lambda _: chart(Grain.HOUR, 7, Dimension.COUNTRY),
         "chart, a month by hour and result": lambda _: chart(Grain.HOUR, 30, Dimension.RESULT),
         "chart, a year by day and result": lambda _: chart(Grain.DAY, 365, Dimension.RESULT),
-        "chart, a year by day, country and device": lambda _: chart(
-            Grain.DAY, 365, Dimension.COUNTRY, Dimension.DEVICE
+        "chart, a year by day and country": lambda _: chart(Grain.DAY, 365, Dimension.COUNTRY),
+        "chart, a quarter by day, country and device": lambda _: chart(
+            Grain.DAY, 90, Dimension.COUNTRY, Dimension.DEVICE
         ),
         "chart, a year by day and reason, one country": lambda n: chart(
             Grain.DAY, 365, Dimension.REASON, country=COUNTRIES[n]

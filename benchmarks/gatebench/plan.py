@@ -15,6 +15,7 @@ from typing import Any
 from gatebench import report
 from gatebench.forward import forward
 from gatebench.growth import growth
+from gatebench.journal import journal
 from gatebench.latency import latency
 from gatebench.logins import logins
 from gatebench.peers import Tuning
@@ -28,7 +29,7 @@ from gatebench.tunnels import websocket
 from gatebench.workers import workers
 
 RESULTS = Path(__file__).parent.parent / "results"
-_LONGEST = 25 * 60  # seconds; then the run ends by itself
+_LONGEST = 40 * 60  # seconds; then the run ends by itself
 
 
 def _profile(stage: Stage) -> Part:
@@ -49,6 +50,7 @@ PARTS: dict[str, Callable[[Stage], Part]] = {
     "streaming": streaming,
     "websocket": websocket,
     "logins": logins,
+    "journal": journal,
     "profile": _profile,
 }
 

@@ -41,6 +41,10 @@ class PasswordLogin:
         Raises Problem (401 invalid-credentials or mfa-required, 403 banned or email-unverified, 429, 503) or
         StoreUnavailable.
         """
+        async with self._recording.attempt(Tried(email, None, "password"), caller, now):
+            return await self._log_in(email, password, caller, now)
+
+    async def _log_in(self, email: str, password: str, caller: Caller, now: float) -> TokenPair:
         account = await self._find(email)
         user = account.state.id if account else None
         try:

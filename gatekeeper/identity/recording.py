@@ -6,12 +6,15 @@ is not. Each attempt is written before it is answered.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from gatekeeper.clock import Clock
 from gatekeeper.config.signals import Action
+from gatekeeper.errors import Problem, StoreUnavailable
 from gatekeeper.identity.accounts import Accounts
 from gatekeeper.identity.caller import Caller
 from gatekeeper.identity.emails import InvalidEmail, canonical_email
@@ -30,6 +33,8 @@ from policies.model import Address, Reason
 _BAN_SOURCE: Final = {Signal.PASSWORD_SPRAY: Source.SPRAY, Signal.OTP_GUESSING: Source.OTP}
 _CODES: Final = frozenset({Reason.OTP_INVALID, Reason.MFA_INVALID})
 _NO_FAILURES: Final = frozenset({Reason.MFA_REQUIRED, Reason.EMAIL_UNVERIFIED})  # the first proof was right
+
+_written: ContextVar[bool] = ContextVar("written", default=False)  # whether the attempt under way has a row
 
 IN_WORDS: Final = {
     Signal.NEW_DEVICE: "a browser that the account was not used with before",
@@ -88,6 +93,22 @@ class Recording:
         self._clock = clock
         self._key_of = key_of
 
+    @asynccontextmanager
+    async def attempt(self, tried: Tried, caller: Caller, now: float) -> AsyncIterator[None]:
+        """Around an attempt, from the first look to its answer: one that is broken off without a row, by an outage or
+        because there is too much to do, gets one all the same. Raises what the block raises, or StoreUnavailable.
+        """
+        before = _written.set(False)
+        try:
+            yield
+        except (StoreUnavailable, Problem) as fault:
+            if not _written.get():
+                reason = fault.reason if isinstance(fault, Problem) else Reason.STORE_UNAVAILABLE
+                await self.failed(tried, reason, caller, now, result=Result.BLOCKED, verdict=NOTHING)
+            raise
+        finally:
+            _written.reset(before)
+
     async def judge(self, user: str, caller: Caller, now: float) -> Verdict:
         """What is odd about somebody who has shown a right first proof. Raises for no store."""
         return await self._signals.judge(user, self._seen(user, caller, now))
@@ -111,6 +132,7 @@ class Recording:
             verdict = await self._signals.judge_failure(failure, seen)
         verdict = verdict or NOTHING
         await self._log.record_attempt(_with(attempt, verdict))
+        _written.set(True)
         await self._ban(verdict, caller, now)
 
     async def turned_away(self, tried: Tried, user: UserState, verdict: Verdict, caller: Caller, now: float) -> None:
@@ -126,6 +148,7 @@ class Recording:
         """Write down that somebody was let in; their owner is told if it was odd. Raises StoreUnavailable."""
         attempt = self._attempt(tried, Result.SUCCESS, None, caller, now, session=session)
         await self._log.record_attempt(_with(attempt, verdict))
+        _written.set(True)
         await self._signals.learn(user.id, self._seen(user.id, caller, now))
         await self._tell(user, verdict, caller, now)
 
