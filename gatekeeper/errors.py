@@ -12,7 +12,7 @@ class GatekeeperError(Exception):
 
 
 class StoreUnavailable(GatekeeperError):
-    """A store did not answer, or not in time. ``store`` is ``redis`` or ``postgres``."""
+    """A store did not answer, or not in time. ``store`` is ``redis``, ``postgres``, or ``issuer`` (of others' keys)."""
 
     def __init__(self, store: str, detail: str) -> None:
         super().__init__(f"{store}: {detail}")

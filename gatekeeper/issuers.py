@@ -99,6 +99,7 @@ def _issuer(accepted: AcceptedIssuer, source: KeySource) -> Issuer:
         frozenset(accepted.audiences),
         IssuerKeys(accepted.issuer, source, accepted.algorithms),
         subject_claim=accepted.claims.subject,
+        id_claim=accepted.claims.id,
         roles_claim=accepted.claims.roles,
         email_claim=accepted.claims.email,
     )

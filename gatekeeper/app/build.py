@@ -89,7 +89,7 @@ def _application(config: Config, edge: Edge) -> web.Application:
     prefix = config.prefix
     app = web.Application(middlewares=[edge.entrance.middleware], client_max_size=config.sizes.json_body)
     edge.theme.setup(app)
-    for calls in (edge.identity, edge.mail, edge.second, edge.factors, edge.api_keys):
+    for calls in (edge.identity, edge.mail, edge.second, edge.factors, edge.api_keys, edge.tokens):
         app.add_routes(calls.routes(prefix))
     app.add_routes(edge.pages.routes(prefix))
     app.add_routes(edge.panel.routes(prefix))

@@ -15,6 +15,7 @@ from gatekeeper.app.logins import Logins, build_logins, factor_endpoints
 from gatekeeper.app.mail import MailServices, Post, build_mail_services, mail_endpoints, notices_of
 from gatekeeper.app.pages import build_pages, build_theme
 from gatekeeper.app.parts import Running, Stores, TokenParts
+from gatekeeper.app.tokens import token_endpoints
 from gatekeeper.config.model import Config
 from gatekeeper.config.rules import RuleLimit
 from gatekeeper.doors import networks
@@ -27,6 +28,7 @@ from gatekeeper.identity.fingerprints import Fingerprints
 from gatekeeper.identity.limits import LimitsCounter
 from gatekeeper.identity.mail_endpoints import MailEndpoints
 from gatekeeper.identity.second_endpoints import SecondEndpoints
+from gatekeeper.identity.token_endpoints import TokenEndpoints
 from gatekeeper.inbound import HostList, RequestReader, TrustedProxies
 from gatekeeper.observe.access import AccessLog
 from gatekeeper.pages.refusals import ForPeople
@@ -113,6 +115,7 @@ class Edge:
     second: SecondEndpoints
     factors: FactorEndpoints
     api_keys: ApiKeyEndpoints
+    tokens: TokenEndpoints
     pages: Pages
     panel: Panel
     proxy: Proxy
@@ -206,6 +209,7 @@ def build_edge(
         second=second,
         factors=factors,
         api_keys=api_keys,
+        tokens=token_endpoints(config, tokens, running),
         pages=build_pages(config, tokens, running, theme, identity, logins, services),
         panel=_panel(config, stores, tokens, theme),
         proxy=proxy,

@@ -90,7 +90,7 @@ def samples(config: Config, own: Sample | None) -> Iterator[Finding]:
 class _Reading:
     def __init__(self, config: Config, trusted: TrustedProxies) -> None:
         public = urlsplit(config.public_url)
-        self._public_host = public.netloc
+        self._public_host, self._scheme = public.netloc, public.scheme
         self._trusted = trusted
         self._hosts = HostList(config.public_url, config.hosts)
         self._reader = RequestReader(trusted, SystemClock(), scheme=public.scheme)
@@ -130,5 +130,7 @@ class _Reading:
         shown = f"{request.method} {target.scheme}://{target.authority}{target.origin_form} of client {request.client}"
         if not self._hosts.serves(target.host, target.port):
             return warn(_ITEM, f"{whence}: {shown}; 421, as neither public_url nor hosts has {target.authority}")
-        cookie = Cookies(secure=target.scheme == "https").access_name
+        if target.scheme != self._scheme:
+            return warn(_ITEM, f"{whence}: {shown}; its scheme is not that of public_url, which cookies follow")
+        cookie = Cookies(secure=self._scheme == "https").access_name
         return ok(_ITEM, f"{whence}: {shown}; cookie {cookie} for {target.host} alone")

@@ -32,6 +32,9 @@ class ClaimNames(Section):
     """Which claims say what. A name with dots that is no claim itself leads into objects: `realm_access.roles`."""
 
     subject: ClaimName = Field("sub", description="Becomes X-Gate-Subject; must be there as text.")
+    id: ClaimName = Field(
+        "jti", description="Names the token, for its revocation; must be there as text. Microsoft Entra calls it `uti`."
+    )
     roles: ClaimName | None = Field(
         None, description="A list, or words of one text: the roles that rules ask for; not set: none."
     )

@@ -93,7 +93,8 @@ class Tokens(Section):
     )
     accept: list[AcceptedIssuer] = Field(
         [],
-        description="Other issuers whose access tokens are taken too; such a token needs `exp`, `iat`, `jti` and `sub`."
+        description="Other issuers whose access tokens are taken too; such a token needs `exp`, `iat`, `jti` and `sub`"
+        " (docs/tokens.md)."
         " Read at the start.",
     )
 

@@ -143,7 +143,7 @@ async def read_body(request: web.Request, model: type[_Body], limit: int, *, emp
     ``empty`` takes an empty body as ``{}``, then without a Content-Type too. The deadline of a stalled body is
     the connection's (``gatekeeper.server``).
     """
-    raw = await _read(request, limit)
+    raw = await read_whole(request, limit)
     if empty and not raw:
         raw = b"{}"
     elif request.content_type != "application/json":
@@ -162,7 +162,8 @@ async def read_body(request: web.Request, model: type[_Body], limit: int, *, emp
         raise Problem(422, Reason.VALIDATION, "The body has errors.", errors=errors[:50]) from None
 
 
-async def _read(request: web.Request, limit: int) -> bytes:
+async def read_whole(request: web.Request, limit: int) -> bytes:
+    """The body, of at most ``limit`` bytes. Raises Problem (400, 413)."""
     if request.content_length is not None and request.content_length > limit:
         raise Problem(413, Reason.TOO_LARGE, f"The body may have at most {limit} bytes.")
     parts: list[bytes] = []

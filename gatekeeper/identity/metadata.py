@@ -40,6 +40,9 @@ def metadata(issuer: str, prefix: str) -> dict[str, Any]:
         "jwks_uri": f"{issuer}{prefix}/jwks.json",
         "response_types_supported": [],
         "grant_types_supported": [],
+        "introspection_endpoint": f"{issuer}{prefix}/auth/introspect",
+        "introspection_endpoint_auth_methods_supported": ["Bearer"],  # an API key
+        "revocation_endpoint": f"{issuer}{prefix}/auth/revoke",
         "acr_values_supported": ["1fa", "2fa"],
         "service_documentation": f"{issuer}{prefix}/openapi.json",
     }

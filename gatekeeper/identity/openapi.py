@@ -26,6 +26,7 @@ from gatekeeper.identity.factor_operations import FACTOR_OPERATIONS
 from gatekeeper.identity.mail_bodies import AskedAnswer
 from gatekeeper.identity.mail_operations import MAIL_OPERATIONS
 from gatekeeper.identity.operation import Operation
+from gatekeeper.identity.token_operations import TOKEN_OPERATIONS
 
 OPERATIONS = (
     Operation(
@@ -54,6 +55,7 @@ OPERATIONS = (
     *MAIL_OPERATIONS,
     *FACTOR_OPERATIONS,
     *API_KEY_OPERATIONS,
+    *TOKEN_OPERATIONS,
     Operation("get", "/jwks.json", "Public signing keys (RFC 7517)", {200: None}),
     Operation("get", "/health/live", "Whether the process lives", {200: None}),
     Operation("get", "/health/ready", "Whether it should get requests", {200: None}, refusals=(503,)),
@@ -118,7 +120,8 @@ def _operation(operation: Operation) -> dict[str, Any]:
         },
     }
     if operation.body is not None:
-        entry["requestBody"] = {"content": {"application/json": {"schema": _reference(operation.body)}}}
+        media_type = "application/x-www-form-urlencoded" if operation.form else "application/json"
+        entry["requestBody"] = {"content": {media_type: {"schema": _reference(operation.body)}}}
     if operation.secured:
         entry["security"] = [{"bearer": []}]
     names = re.findall(r"\{(\w+)\}", operation.path)

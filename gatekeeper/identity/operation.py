@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One call: its path below the prefix, what it takes and answers."""
+    """One call: its path below the prefix, what it takes (JSON, or a ``form``) and answers."""
 
     method: str
     path: str
@@ -18,3 +18,4 @@ class Operation:
     body: type[BaseModel] | None = None
     secured: bool = False
     refusals: tuple[int, ...] = ()
+    form: bool = False

@@ -3,7 +3,7 @@
 Nothing in a token decides how it is checked: its ``iss`` only chooses among the issuers of the configuration, its
 ``kid`` only among that issuer's keys, and each key has one algorithm (RFC 8725). Signatures are remembered by token
 text; times are compared on every read, and what a key verified goes when the key does. A token is one session here,
-which ends with the token or by the blacklist, by issuer and ``jti``.
+which ends with the token or by the blacklist, by issuer and ``jti`` (or the claim that the configuration names).
 """
 
 from __future__ import annotations
@@ -87,6 +87,7 @@ class Issuer:
     audiences: frozenset[str]
     keys: IssuerKeys
     subject_claim: str = "sub"
+    id_claim: str = "jti"
     roles_claim: str | None = None
     email_claim: str | None = None
 
@@ -172,7 +173,7 @@ def _claims(payload: bytes, issuer: Issuer) -> ForeignClaims | None:
         return None
     audiences = _texts(raw.get("aud"))
     issued, expires, not_before = _time(raw.get("iat")), _time(raw.get("exp")), _time(raw.get("nbf", raw.get("iat")))
-    subject, jti = _text(_at(raw, issuer.subject_claim)), _text(raw.get("jti"))
+    subject, jti = _text(_at(raw, issuer.subject_claim)), _text(_at(raw, issuer.id_claim))
     if audiences is None or issuer.audiences.isdisjoint(audiences) or _text(raw.get("sub")) is None:
         return None
     if issued is None or expires is None or not_before is None or subject is None or jti is None:

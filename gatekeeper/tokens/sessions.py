@@ -243,7 +243,7 @@ class Sessions:
         self, claim: RefreshClaim, now: float, *, cookie_from: SessionOrigin | None = None
     ) -> TokenPair | Reason:
         """Spend a refresh token (RFC 9700 4.14.2): the successor, or why not. ``cookie_from``: it came as a cookie."""
-        found = await self._living(claim.session, now)
+        found = await self.living(claim.session, now)
         if isinstance(found, Reason):
             return found
         session, user = found
@@ -265,7 +265,7 @@ class Sessions:
 
     async def renew(self, claim: RefreshClaim, now: float) -> TokenPair | Reason:
         """A fresh access token in passing; the refresh token stays as it is."""
-        found = await self._living(claim.session, now)
+        found = await self.living(claim.session, now)
         if isinstance(found, Reason):
             return found
         session, user = found
@@ -314,7 +314,7 @@ class Sessions:
         With ``origin`` it is bound to where its owner has just proved to be. What the session has proved before stays:
         ``acr`` never falls, and the refresh token is as it was.
         """
-        found = await self._living(session_id, now)
+        found = await self.living(session_id, now)
         if isinstance(found, Reason):
             return found
         session, user = found
@@ -361,7 +361,8 @@ class Sessions:
             return Reason.SESSION_ENDED
         return None
 
-    async def _living(self, session_id: str, now: float) -> tuple[Session, UserState] | Reason:
+    async def living(self, session_id: str, now: float) -> tuple[Session, UserState] | Reason:
+        """A session that lives and its user, by what Redis says now; else SESSION_ENDED."""
         session = await self._store.find(session_id)
         if session is None:
             return Reason.SESSION_ENDED

@@ -179,6 +179,13 @@ async def test_a_cookie_renewed_in_passing_reaches_the_browser_beside_the_app_s_
     assert (access[:8], own) == ("gate=eyJ", "theme=dark")
 
 
+async def test_where_the_gate_s_keys_are_is_told_at_the_well_known_path(front):
+    """RFC 8414"""
+    answer = await front.call("/.well-known/oauth-authorization-server")
+    assert (answer.status, (await answer.json())["issuer"]) == (200, front.url)
+    assert (await front.call("/.well-known/oauth-authorization-servers")).status == 401
+
+
 async def test_ambiguous_paths_are_stopped_and_nobody_outside_can_ask(front):
     """security 1"""
     _, tokens, _ = await front.newcomer()

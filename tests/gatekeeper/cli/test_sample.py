@@ -37,6 +37,7 @@ def test_a_trusted_proxy_s_word_is_shown_as_it_is_understood():
         (["--request", "GET /x/../y"], "WARN", "refused, 400 bad-target"),
         (["--header", "X-Forwarded-For: 192.0.2.9"], "WARN", "203.0.113.7 is not in trusted_proxies"),
         (["--peer", "10.0.0.5", "--header", "X-Forwarded-For: 192.0.2.9"], "OK", "of client 192.0.2.9; cookie"),
+        (["--peer", "10.0.0.5", "--header", "X-Forwarded-Proto: http"], "WARN", "not that of public_url"),
         (["--request", "GET /_gate/verify", "--header", "X-Original-URI: /x"], "WARN", "403 untrusted-proxy"),
         (
             ["--peer", "10.0.0.5", "--request", "GET /_gate/verify/forward"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,15 @@ def test_what_cannot_be_meant_is_a_fault(tmp_path: Path, accepted: list[str], ke
     with pytest.raises(ConfigError) as caught:
         read(tmp_path, *accepted)
     assert [(fault.key, words in fault.message) for fault in caught.value.faults] == [(key, True)]
+
+
+DOCS = Path(__file__).parents[3] / "docs" / "tokens.md"
+SHOWN = dict(re.findall(r"<!-- (\w+) -->\n+```yaml\n(.*?)```", DOCS.read_text(), re.DOTALL))
+
+
+@pytest.mark.parametrize("name", ["keycloak", "auth0", "entra", "script"])
+def test_what_the_documentation_shows_can_be_written(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "gate.yaml"
+    file.write_text(SHOWN[name])
+    file.chmod(0o600)
+    assert len(load(file, {}).config.tokens.accept) == 1

@@ -74,6 +74,13 @@ async def test_roles_are_texts_or_there_are_none(other, value, roles):
     assert found.principal.roles == roles
 
 
+async def test_another_claim_may_name_the_token(other):
+    tokens = reading(other, id_claim="uti")
+    found = await tokens.read(other.token(jti=None, uti="abc"), NOW)
+    assert found.jti == "abc"
+    assert await tokens.read(other.token(), NOW) is Reason.TOKEN_INVALID
+
+
 async def test_a_claim_whose_name_has_dots_is_found_before_what_is_inside_objects(other):
     token = other.token(**{"https://x.example/who": "grace", "a.b": "flat", "a": {"b": "deep"}})
     assert (await reading(other, subject_claim="https://x.example/who").read(token, NOW)).principal.subject == "grace"
