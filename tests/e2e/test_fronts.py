@@ -179,6 +179,19 @@ async def test_a_cookie_renewed_in_passing_reaches_the_browser_beside_the_app_s_
     assert (access[:8], own) == ("gate=eyJ", "theme=dark")
 
 
+async def test_an_api_key_lets_in_and_stays_with_the_gate(front):
+    email, tokens, _ = await front.newcomer()
+    made = await front.gate.post("api-keys", {"name": "a", "scopes": ["/reports/**"]}, headers=bearer(tokens))
+    key = (await made.json())["key"]
+    for fields in ({"X-Api-Key": key}, {"Authorization": f"Bearer {key}"}):
+        assert (await front.call("/reports/1", headers=fields)).status == 200
+        assert front.app.requests[-1].values(b"X-Gate-User") == [email.encode()]
+        assert key.encode() not in front.app.requests[-1].head
+        assert (await front.call("/other", headers=fields)).status == 403
+    assert (await front.call("/reports/1", headers={"X-Api-Key": f"{key[:-1]}!"})).status == 401
+    assert len(front.app.requests) == 2
+
+
 async def test_where_the_gate_s_keys_are_is_told_at_the_well_known_path(front):
     """RFC 8414"""
     answer = await front.call("/.well-known/oauth-authorization-server")
