@@ -4,6 +4,7 @@ endpoints, pages and panel.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import field
 from math import inf
 
@@ -22,6 +23,11 @@ from policies.facts import fact
 from policies.model import Principal, Reason
 
 _MOST_PRINCIPALS = 10_000
+RenewalNews = Callable[[RefreshClaim, TokenPair | Reason, InboundRequest], None]
+
+
+def _nobody_hears(claim: RefreshClaim, outcome: TokenPair | Reason, request: InboundRequest) -> None:
+    """Until somebody is there to be told of renewals in passing."""
 
 
 @fact
@@ -82,6 +88,7 @@ class Authenticator:
         self._presented: dict[Head, Presented] = {}
         self._principals: dict[str, tuple[AccessClaims, LiveRecord, Principal]] = {}
         self._bans = bans
+        self.on_renewal: RenewalNews = _nobody_hears
 
     def present(self, request: InboundRequest) -> Presented:
         """Read the credentials: a bearer token or API key beats cookies, and a bad one never falls back to them."""
@@ -148,9 +155,11 @@ class Authenticator:
         self._principals[claims.jti] = (claims, live, principal)
         return principal
 
-    async def renew(self, claim: RefreshClaim, now: float) -> Authenticated | Reason:
+    async def renew(self, claim: RefreshClaim, request: InboundRequest) -> Authenticated | Reason:
         """A principal by renewal in passing. Raises StoreUnavailable."""
+        now = request.received
         pair = await self._sessions.renew(claim, now)
+        self.on_renewal(claim, pair, request)
         if isinstance(pair, Reason):
             return pair
         claims = self._access.read(pair.access, now)
@@ -222,7 +231,7 @@ class Authenticator:
         if isinstance(claim, Reason):
             return claim
         if isinstance(claim, RefreshClaim):
-            found = await self.renew(claim, now)
+            found = await self.renew(claim, request)
         else:
             live = await self._store.read(claim.session, claim.jti, claim.subject)
             found = self.admit(claim, live, now, by_cookie=presented.by_cookie)

@@ -152,7 +152,7 @@ class Gate:
                 return Reason.SESSION_ENDED
             return Authenticated(claim.principal, claim.expires_at, by_cookie=False, counts_as=account_of(claim))
         if isinstance(claim, RefreshClaim):
-            return await self._authenticator.renew(claim, request.received)
+            return await self._authenticator.renew(claim, request)
         if isinstance(claim, KeyClaim):
             return await self._authenticator.by_key(shown, claim, facts.key, request)
         if facts.live is None:

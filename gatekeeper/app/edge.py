@@ -72,6 +72,7 @@ def _identity(config: Config, tokens: TokenParts, running: Running, logins: Logi
         keys=tokens.ring,
         places=running.places,
         fingerprints=Fingerprints(derive(running.secret, "client-fingerprints"), config.geo.tls_header),
+        watch=logins.watch,
         audit=stores.journal,
         notices=logins.notices,
     )
@@ -184,6 +185,7 @@ def build_edge(
     logins = build_logins(config, tokens, running, notices_of(config, post))
     services = build_mail_services(config, running, logins, post)
     identity = _identity(config, tokens, running, logins, services)
+    tokens.authenticator.on_renewal = identity.renewed
     second, factors = factor_endpoints(config, tokens, identity, logins)
     api_keys = _api_keys(config, stores, identity, logins)
     theme = build_theme(config)

@@ -26,6 +26,7 @@ from gatekeeper.identity.passkey_login import PasskeyLogin
 from gatekeeper.identity.recording import Recording
 from gatekeeper.identity.second_endpoints import SecondEndpoints
 from gatekeeper.identity.second_step import SecondStep
+from gatekeeper.identity.session_watch import SessionWatch
 from gatekeeper.identity.signals import SignalDesk
 from gatekeeper.identity.step_up import StepUps
 from gatekeeper.inbound import HostList
@@ -34,6 +35,7 @@ from gatekeeper.store.challenges import RedisChallenges
 from gatekeeper.store.factors import PostgresFactors
 from gatekeeper.store.failures import RedisFailures
 from gatekeeper.store.familiar import PostgresProfiles
+from gatekeeper.store.session_sightings import RedisSessionSightings
 from gatekeeper.tokens.keyring import derive
 from gatekeeper.tokens.sealing import Sealer
 
@@ -56,6 +58,7 @@ class Logins:
     passkey_login: PasskeyLogin | None
     notices: Notices
     recording: Recording
+    watch: SessionWatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +108,9 @@ def _guard(config: Config, tokens: TokenParts, running: Running, counter: Attemp
     )
 
 
-def _recording(config: Config, tokens: TokenParts, running: Running, accounts: Accounts, notices: Notices) -> Recording:
+def _desk(config: Config, running: Running) -> SignalDesk:
     stores, section = running.stores, config.anomalies
-    desk = SignalDesk(
+    return SignalDesk(
         PostgresProfiles(stores.postgres),
         RedisFailures(stores.redis, section.window),
         section.settings(),
@@ -115,6 +118,21 @@ def _recording(config: Config, tokens: TokenParts, running: Running, accounts: A
         report_only=section.report_only,
         on_signal=running.metrics.signal,
     )
+
+
+def _watch(
+    tokens: TokenParts, running: Running, desk: SignalDesk, recording: Recording, accounts: Accounts, notices: Notices
+) -> SessionWatch:
+    stores = running.stores
+    sightings = RedisSessionSightings(stores.redis, life=tokens.sessions.idle_ttl)
+    watch = SessionWatch(sightings, desk, recording, tokens.sessions, stores.records, accounts, notices)
+    running.closers.append(watch.close)
+    return watch
+
+
+def _recording(
+    tokens: TokenParts, running: Running, desk: SignalDesk, accounts: Accounts, notices: Notices
+) -> Recording:
     key_of = partial(account_key, derive(running.secret, "attempt-counters"))
     strikes, clock = running.bans.strikes, running.clock
     return Recording(running.attempts, desk, tokens.devices, strikes, accounts, notices, clock, key_of)
@@ -125,25 +143,30 @@ def _challenges(config: Config, running: Running) -> Challenges:
     return Challenges(store, secret=secret, attempts=config.otp.attempts)
 
 
-def build_logins(config: Config, tokens: TokenParts, running: Running, notices: Notices) -> Logins:
-    """All of it."""
-    stores, roles = running.stores, config.mfa.require_for_roles
-    accounts = Accounts(stores.accounts, stores.live)
-    counter = LimitsCounter(stores.redis.limits_storage)
-    recording = _recording(config, tokens, running, accounts, notices)
-    challenges = _challenges(config, running)
-    parts = _factors(config, running)
-    checks = FactorChecks(
+def _checks(config: Config, running: Running, parts: _Factors, challenges: Challenges) -> FactorChecks:
+    return FactorChecks(
         parts.store,
         parts.totp,
         parts.recovery_codes,
         parts.passkeys,
         challenges,
-        counter,
+        LimitsCounter(running.stores.redis.limits_storage),
         methods=config.mfa.methods,
         per_account=running.rates.login_per_account,
     )
-    guard = _guard(config, tokens, running, counter)
+
+
+def build_logins(config: Config, tokens: TokenParts, running: Running, notices: Notices) -> Logins:
+    """All of it."""
+    stores, roles = running.stores, config.mfa.require_for_roles
+    accounts = Accounts(stores.accounts, stores.live)
+    desk = _desk(config, running)
+    recording = _recording(tokens, running, desk, accounts, notices)
+    watch = _watch(tokens, running, desk, recording, accounts, notices)
+    challenges = _challenges(config, running)
+    parts = _factors(config, running)
+    checks = _checks(config, running, parts, challenges)
+    guard = _guard(config, tokens, running, LimitsCounter(stores.redis.limits_storage))
     second = SecondStep(
         accounts,
         tokens.sessions,
@@ -151,6 +174,7 @@ def build_logins(config: Config, tokens: TokenParts, running: Running, notices: 
         parts.devices,
         challenges,
         recording,
+        watch,
         running.bans.bans,
         running.bans.strikes,
         required_roles=roles,
@@ -172,6 +196,7 @@ def build_logins(config: Config, tokens: TokenParts, running: Running, notices: 
         passkey_login,
         notices,
         recording,
+        watch,
     )
 
 

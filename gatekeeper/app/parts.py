@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
@@ -178,6 +179,7 @@ class Running:
     upstreams: Pools
     login_log: LoginLog
     rates: AttemptRates
+    closers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
     @property
     def attempts(self) -> AttemptLog:
@@ -198,6 +200,8 @@ class Running:
 
     async def close(self) -> None:
         """Let go of everything."""
+        for close in self.closers:
+            await close()
         await self.bans.strikes.close()
         self.passwords.close()
         await self.upstreams.close()

@@ -56,7 +56,7 @@ DEFAULTS: Final[Mapping[Signal, Action]] = {
     Signal.CREDENTIAL_STUFFING: Action.NOTIFY,
     Signal.BRUTE_FORCE: Action.NOTIFY,
     Signal.OTP_GUESSING: Action.NOTIFY,
-    Signal.REFRESH_REUSE: Action.REVOKE,
+    Signal.REFRESH_REUSE: Action.NOTIFY,
     Signal.FINGERPRINT_MISMATCH: Action.NOTIFY,
     Signal.PARALLEL_COUNTRIES: Action.NOTIFY,
     Signal.ODD_HOUR: Action.LOG,

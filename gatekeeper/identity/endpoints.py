@@ -32,12 +32,13 @@ from gatekeeper.identity.login import PasswordLogin
 from gatekeeper.identity.notices import Notices
 from gatekeeper.identity.passwords import Passwords
 from gatekeeper.identity.second_step import refused_for
+from gatekeeper.identity.session_watch import SessionWatch
 from gatekeeper.inbound import InboundRequest
 from gatekeeper.journal.audit import AuditLog, Change
 from gatekeeper.tokens.cookies import Cookies
 from gatekeeper.tokens.devices import DeviceTokens
 from gatekeeper.tokens.keyring import KeyRing
-from gatekeeper.tokens.refresh import RefreshTokens
+from gatekeeper.tokens.refresh import RefreshClaim, RefreshTokens
 from gatekeeper.tokens.sessions import Sessions, TokenPair, UserState
 from geo.lookup import PlaceFinder
 from policies.ban_list import BanList
@@ -97,6 +98,7 @@ class Identity:
         keys: KeyRing,
         places: PlaceFinder,
         fingerprints: Fingerprints,
+        watch: SessionWatch,
         audit: AuditLog,
         notices: Notices,
     ) -> None:
@@ -114,6 +116,7 @@ class Identity:
         self._keys = keys
         self._places = places
         self._fingerprints = fingerprints
+        self._watch = watch
         self._audit = audit
         self._notices = notices
 
@@ -157,12 +160,21 @@ class Identity:
         await take_or_refuse(self._counter, self._settings.refresh_per_session, "refresh", claim.session)
         origin = self.caller(inbound).origin() if by_cookie else None
         pair = await self._sessions.refresh(claim, inbound.received, cookie_from=origin)
+        if pair is Reason.REFRESH_REUSED:
+            await self._watch.reused(claim, self.caller(inbound), inbound.received)
         if isinstance(pair, Reason):
             raise Problem(401, pair)
         banned = self._bans.of_user(pair.user.id, inbound.received)
         if banned is not None:
             raise refused_for(banned, inbound.received)
+        odd = await self._watch.used(pair, self.caller(inbound), inbound.received)
+        if odd is not None:
+            raise Problem(STATUS[odd], odd)
         return self.answer(pair, inbound.received, cookies=by_cookie)
+
+    def renewed(self, claim: RefreshClaim, outcome: TokenPair | Reason, inbound: InboundRequest) -> None:
+        """Tokens were renewed in passing, or not (``Authenticator.on_renewal``)."""
+        self._watch.note(claim, outcome, self.caller(inbound), inbound.received)
 
     async def log_out(self, request: web.Request) -> web.Response:
         """POST ``logout``: 204; ``scope`` this, others or all."""

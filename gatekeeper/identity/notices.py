@@ -39,6 +39,10 @@ class Notices:
         """Somebody signed in from somewhere new; ``what`` is in words what was new, such as ``a country``."""
         await self._tell(Kind.NEW_SIGN_IN, user.id, user.email, origin, now, what=what)
 
+    async def session_moved(self, user: UserState, what: str, origin: SessionOrigin, now: float) -> None:
+        """A session goes on somewhere new; ``what`` as in ``signed_in``."""
+        await self._tell(Kind.SESSION_MOVED, user.id, user.email, origin, now, what=what)
+
     async def token_stolen(self, record: SessionRecord, user: UserState, now: float) -> None:
         """A refresh token came a second time, and its session has ended (RFC 9700 4.14.2). A ``TheftNews``: the theft
         is answered whether or not its owner can be told.

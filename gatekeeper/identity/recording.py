@@ -50,8 +50,16 @@ IN_WORDS: Final = {
     Signal.LISTED_NETWORK: "a network that often hides who is there",
     Signal.PASSWORD_SPRAY: "the same address had failed on other accounts",
     Signal.CREDENTIAL_STUFFING: "others like it had failed on many accounts",
+    Signal.ADDRESS_CHANGED: "an address that the account was not used from before",
+    Signal.FINGERPRINT_MISMATCH: "the browser looks like another one",
 }
 """What owners are told, by signal."""
+
+
+def in_words(verdict: Verdict) -> str:
+    """What was odd enough to be told."""
+    told = [one.signal for one in verdict.findings if verdict.actions[one.signal] is not Action.LOG]
+    return "; ".join(IN_WORDS[signal] for signal in told if signal in IN_WORDS)
 
 
 class AddressBans(Protocol):
@@ -111,7 +119,7 @@ class Recording:
 
     async def judge(self, user: str, caller: Caller, now: float) -> Verdict:
         """What is odd about somebody who has shown a right first proof. Raises for no store."""
-        return await self._signals.judge(user, self._seen(user, caller, now))
+        return await self._signals.judge(user, self.seen(user, caller, now))
 
     async def failed(
         self,
@@ -127,7 +135,7 @@ class Recording:
         attempt = self._attempt(tried, result, reason, caller, now)
         if verdict is None and reason not in _NO_FAILURES:
             account = tried.user or self._key_of(_folded(tried.email))
-            seen = self._seen(account, caller, now)
+            seen = self.seen(account, caller, now)
             failure = Failure(str(attempt.id), now, seen.place, account, seen.fingerprint, reason in _CODES)
             verdict = await self._signals.judge_failure(failure, seen)
         verdict = verdict or NOTHING
@@ -149,16 +157,21 @@ class Recording:
         attempt = self._attempt(tried, Result.SUCCESS, None, caller, now, session=session)
         await self._log.record_attempt(_with(attempt, verdict))
         _written.set(True)
-        await self._signals.learn(user.id, self._seen(user.id, caller, now))
+        await self._signals.learn(user.id, self.seen(user.id, caller, now))
         await self._tell(user, verdict, caller, now)
 
+    async def used(
+        self, tried: Tried, session: str, verdict: Verdict, caller: Caller, now: float, *, reason: Reason | None
+    ) -> None:
+        """Write down that a session goes on oddly, or (``reason``) does not. Raises StoreUnavailable."""
+        result = Result.SUCCESS if reason is None else Result.BLOCKED
+        attempt = self._attempt(tried, result, reason, caller, now, session=session)
+        await self._log.record_attempt(_with(attempt, verdict))
+        await self._ban(verdict, caller, now)
+
     async def _tell(self, user: UserState, verdict: Verdict, caller: Caller, now: float) -> None:
-        action = verdict.action
-        if action is None or action is Action.LOG:
-            return
-        told = [one.signal for one in verdict.findings if verdict.actions[one.signal] is not Action.LOG]
-        what = "; ".join(IN_WORDS[signal] for signal in told if signal in IN_WORDS)
-        await self._notices.signed_in(user, what, caller.origin(), now)
+        if verdict.action is not None and verdict.action is not Action.LOG:
+            await self._notices.signed_in(user, in_words(verdict), caller.origin(), now)
 
     async def _ban(self, verdict: Verdict, caller: Caller, now: float) -> None:
         for one in verdict.findings:
@@ -166,7 +179,8 @@ class Recording:
                 await self._bans.ban(_BAN_SOURCE.get(one.signal, Source.FAILURES), caller.address, now)
                 return
 
-    def _seen(self, account: str, caller: Caller, now: float) -> Sighting:
+    def seen(self, account: str, caller: Caller, now: float) -> Sighting:
+        """A caller as the signals see it; ``account`` is whose browser's cookie would count."""
         place = caller.place
         return Sighting(
             now,

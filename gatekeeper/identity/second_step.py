@@ -19,6 +19,7 @@ from gatekeeper.identity.factors.checks import FactorChecks, FactorShown
 from gatekeeper.identity.factors.devices import Devices
 from gatekeeper.identity.factors.records import Method
 from gatekeeper.identity.recording import Recording, Tried
+from gatekeeper.identity.session_watch import SessionWatch
 from gatekeeper.identity.signals import NOTHING, Verdict
 from gatekeeper.journal.attempts import Result
 from gatekeeper.tokens.sessions import Sessions, TokenPair, UserState
@@ -63,6 +64,7 @@ class SecondStep:
         devices: Devices,
         challenges: Challenges,
         recording: Recording,
+        watch: SessionWatch,
         bans: BanList,
         strikes: CodeStrikes,
         *,
@@ -74,6 +76,7 @@ class SecondStep:
         self._devices = devices
         self._challenges = challenges
         self._recording = recording
+        self._watch = watch
         self._bans = bans
         self._strikes = strikes
         self._required_roles = frozenset(required_roles)
@@ -195,6 +198,7 @@ class SecondStep:
             now=now,
             must_enrol=must_enrol,
         )
+        await self._watch.began(pair.session.id, first.user.id, caller, now)
         if first.method is not None:
             await self._recording.welcomed(_tried(first, factor), first.user, pair.session.id, verdict, caller, now)
         return pair

@@ -150,6 +150,10 @@ class SignalDesk:
         familiar = await self._familiar(user)
         return self._verdict(of_use(before, Login(now, familiar, Lately(), self._settings)))
 
+    def judge_reuse(self, evidence: Mapping[str, Any]) -> Verdict:
+        """A refresh token that came a second time."""
+        return self._verdict([Finding(Signal.REFRESH_REUSE, evidence)])
+
     async def learn(self, user: str, seen: Sighting) -> None:
         """A login was good: what it came from is usual from now on."""
         await self._learn(user, lambda familiar: familiar.with_login(seen))

@@ -26,6 +26,7 @@ class Kind(StrEnum):
     RECOVERY_CODES = "recovery-codes-renewed"
     API_KEY_ADDED = "api-key-added"
     NEW_SIGN_IN = "new-sign-in"
+    SESSION_MOVED = "session-moved"
     TOKEN_STOLEN = "token-stolen"
     DIGEST = "digest"  # to whoever runs the gate
     INVITATION = "invitation"
@@ -50,6 +51,7 @@ FACTS: Final[Mapping[Kind, tuple[str, ...]]] = {
     Kind.RECOVERY_CODES: _SEEN,
     Kind.API_KEY_ADDED: ("what", *_SEEN),
     Kind.NEW_SIGN_IN: ("what", *_SEEN),
+    Kind.SESSION_MOVED: ("what", *_SEEN),
     Kind.TOKEN_STOLEN: _SEEN,
     Kind.DIGEST: ("since", "until", "report", "panel"),
     Kind.INVITATION: ("link", "days"),
