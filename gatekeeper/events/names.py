@@ -11,6 +11,7 @@ AREAS: Final = {
     "signal": "what was odd about one, such as signal.new_country",
     "user": "changes of accounts, such as user.lock",
     "session": "sessions that somebody ended",
+    "token": "tokens that a service revoked",
     "ban": "bans added and lifted",
     "api-key": "API keys made, rotated and revoked",
     "key": "signing keys",

@@ -22,7 +22,7 @@ Known = AccessClaims | RefreshClaim | ForeignClaims
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What was revoked, for the audit log: an access token or a whole session, and whose."""
+    """What was revoked, for the audit log: a ``token`` or a whole ``session``, and whose."""
 
     kind: str
     subject: str
@@ -74,11 +74,11 @@ class TokenDesk:
         known = await self._read(token, now)
         if isinstance(known, AccessClaims):
             await self._sessions.end_token(known.session, known.jti, until=known.expires_at, now=now)
-            return Ended("access-token", known.subject, {"session": known.session, "jti": known.jti})
+            return Ended("token", known.subject, {"session": known.session, "jti": known.jti})
         if isinstance(known, ForeignClaims):
             await self._endings.end(known, by=by, now=now)
             facts: dict[str, object] = {"issuer": known.issuer, "jti": known.jti}
-            return Ended("foreign-token", known.principal.subject, facts)
+            return Ended("token", known.principal.subject, facts)
         session = None if known is None else await self._store.find(known.session)
         if session is None:
             return None

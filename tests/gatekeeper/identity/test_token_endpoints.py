@@ -124,7 +124,7 @@ async def test_revoking_an_access_token_ends_it_alone_and_a_refresh_token_its_wh
     assert row["end_reason"] == "revoked"
     rows = await gate.rows("SELECT action, subject FROM audit_log WHERE action LIKE '%.revoke' ORDER BY id")
     user = tokens["user"]["id"]
-    assert [tuple(row.values()) for row in rows] == [("access-token.revoke", user), ("session.revoke", user)]
+    assert [tuple(row.values()) for row in rows] == [("token.revoke", user), ("session.revoke", user)]
 
 
 async def test_revoking_what_is_none_is_200_too(gate):

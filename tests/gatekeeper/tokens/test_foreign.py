@@ -7,6 +7,8 @@ import json
 import jwt
 import pytest
 from factories import NOW
+from hypothesis import given
+from hypothesis import strategies as st
 from issuers import AUDIENCE, NAME, OtherIssuer
 
 from gatekeeper.tokens.foreign import ForeignClaims, ForeignTokens, Issuer, account_of
@@ -238,3 +240,24 @@ async def test_keys_that_were_never_had_are_an_outage_and_known_ones_stay_in_for
     (keys,) = [one.keys for one in tokens.issuers]
     await keys.refresh(NOW + 2 * AGAIN)
     assert isinstance(await tokens.read(token, NOW + 61), ForeignClaims)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+NAMES = ["iss", "aud", "sub", "jti", "iat", "exp", "nbf", "auth_time", "amr", "roles", "email", "email_verified"]
+SIGNER = OtherIssuer()
+
+
+@given(st.dictionaries(st.sampled_from(NAMES), JSON))
+def test_whatever_an_issuer_signs_is_taken_or_refused_and_never_a_fault(changes):
+    """security 28"""
+    tokens = reading(SIGNER, roles_claim="roles", email_claim="email")
+    found = asyncio.run(tokens.read(SIGNER.token(**changes), NOW))
+    assert isinstance(found, ForeignClaims | Reason)
+    if isinstance(found, ForeignClaims):
+        who = found.principal
+        assert all(text.isprintable() for text in (who.subject, who.email, found.jti, *who.roles, *who.amr))
+        assert NOW < who.until
