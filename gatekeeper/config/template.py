@@ -88,7 +88,8 @@ The first rule that matches in all it asks for (`host`, `path`, `methods`, `quer
 - **Rewriting** happens after the decision; links, redirects and cookie paths in answers are the upstream's business.
   At `verify` and its kin the proxy in front forwards, so what rules do to requests and answers does not apply there.
 - `report_only: true` tries a rule: it decides nothing, but where it would, `gatekeeper_reported_total` and a line in
-  the log say what it would have done; the rules after it decide. A limit can be tried likewise.
+  the log say what it would have done; the rules after it decide. A limit can be tried likewise. The log shows ten lines
+  a minute of each rule and reason, and how many it left out.
 - A rule that an earlier one shadows as a whole is a mistake.
 """
 

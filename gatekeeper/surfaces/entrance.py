@@ -18,6 +18,7 @@ from gatekeeper.errors import Problem, StoreUnavailable
 from gatekeeper.inbound import NOWHERE, WELL_KNOWN, HostList, InboundRequest, Refused, RequestReader
 from gatekeeper.observe.access import AccessEntry, AccessLog
 from gatekeeper.observe.metrics import Metrics
+from gatekeeper.observe.reports import ReportLines
 from gatekeeper.server.connection import Connection
 from gatekeeper.surfaces.relay import RelayedAnswer
 from policies.model import Decision, Reason, Report
@@ -57,6 +58,7 @@ class Entrance:
         self._own = f"{prefix}/"
         self._health = f"{prefix}/health/"
         self._verify = f"{prefix}/verify"
+        self._reports = ReportLines()
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -206,10 +208,8 @@ class Entrance:
 
     def _report(self, report: Report, read: InboundRequest) -> None:
         """What a rule that only reports would have done, for who decides whether it may go into force."""
-        verdict, reason = report.verdict.name.lower(), report.reason or ""
-        self._metrics.reported(report.rule, verdict, reason)
-        facts = {"rule": report.rule, "would": verdict, "reason": str(reason), "request_id": read.request_id}
-        _log.info("a rule that only reports would have decided", extra={**facts, "path": read.target.path})
+        self._metrics.reported(report.rule, report.verdict.name.lower(), report.reason or "")
+        self._reports.write(report, read.target.path, read.request_id, read.received)
 
 
 def _told(answer: web.StreamResponse) -> tuple[int, int, str | None]:
