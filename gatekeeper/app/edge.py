@@ -212,7 +212,7 @@ def build_edge(
         factors=factors,
         api_keys=api_keys,
         tokens=token_endpoints(config, tokens, running),
-        pages=build_pages(config, tokens, running, theme, identity, logins, services),
+        pages=build_pages(config, tokens, running, theme, identity, logins, services, api_keys),
         panel=_panel(config, stores, tokens, theme),
         proxy=proxy,
         verify=verify,

@@ -7,10 +7,13 @@ from gatekeeper.app.mail import MailServices
 from gatekeeper.app.parts import Running, TokenParts
 from gatekeeper.config.model import Config
 from gatekeeper.errors import StartupError
+from gatekeeper.identity.api_key_endpoints import ApiKeyEndpoints
+from gatekeeper.identity.api_keys import ApiKeys
 from gatekeeper.identity.endpoints import Identity
 from gatekeeper.identity.profile import Profile
 from gatekeeper.identity.setup import FirstAdmin
 from gatekeeper.pages.account import AccountPages
+from gatekeeper.pages.api_keys import ApiKeyPages
 from gatekeeper.pages.brand import BadBrand, Brand
 from gatekeeper.pages.codes import CodePages
 from gatekeeper.pages.confirm_email import ConfirmEmailPage
@@ -49,6 +52,7 @@ def build_pages(
     identity: Identity,
     logins: Logins,
     mail: MailServices,
+    api_keys: ApiKeyEndpoints,
 ) -> Pages:
     """Every page of the gate's own but the panel's."""
     methods, rules = config.mfa.methods, running.passwords.rules
@@ -78,7 +82,8 @@ def build_pages(
         recovery=RecoveryPages(frame, mail.recovery, rules),
         confirm_email=ConfirmEmailPage(frame, mail.proofs),
         not_me=NotMePage(frame, mail.disowning),
-        account=_account_pages(tokens, running, frame, logins, mail, codes),
+        account=_account_pages(tokens, running, frame, logins, mail, codes, api_keys.keys),
+        api_keys=ApiKeyPages(frame, api_keys, logins.step_ups),
         factors=FactorPages(
             frame,
             logins.enrolment,
@@ -101,7 +106,13 @@ def _setup_page(config: Config, running: Running, frame: Frame, logins: Logins) 
 
 
 def _account_pages(
-    tokens: TokenParts, running: Running, frame: Frame, logins: Logins, mail: MailServices, codes: CodePages
+    tokens: TokenParts,
+    running: Running,
+    frame: Frame,
+    logins: Logins,
+    mail: MailServices,
+    codes: CodePages,
+    keys: ApiKeys,
 ) -> AccountPages:
     return AccountPages(
         frame,
@@ -112,5 +123,6 @@ def _account_pages(
         codes=codes,
         enrolment=logins.enrolment,
         sessions=tokens.sessions,
+        keys=keys,
         attempts=running.stores.login_log,
     )

@@ -39,7 +39,7 @@ class ApiKeyEndpoints:
         self, identity: Identity, keys: ApiKeys, step_ups: StepUps, notices: Notices, *, json_limit: int
     ) -> None:
         self._identity = identity
-        self._keys = keys
+        self.keys = keys
         self._step_ups = step_ups
         self._notices = notices
         self._json_limit = json_limit
@@ -58,7 +58,7 @@ class ApiKeyEndpoints:
         """GET ``api-keys``: mine, newest first."""
         inbound = request[INBOUND]
         who = await self._identity.authenticated(inbound)
-        keys = await self._keys.of_user(who.principal.subject, inbound.received)
+        keys = await self.keys.of_user(who.principal.subject, inbound.received)
         body = ApiKeysAnswer(api_keys=[_answer(key, inbound.received) for key in keys])
         return self._identity.with_renewal(json_answer(body.model_dump()), who, inbound.received)
 
@@ -93,12 +93,12 @@ class ApiKeyEndpoints:
         principal, now = who.principal, inbound.received
         self._check_scopes(wanted.scopes, who)
         try:
-            expires_at = self._keys.end_of(wanted.expires_at, now)
+            expires_at = self.keys.end_of(wanted.expires_at, now)
         except ValueError as fault:
             raise invalid("/expires_at", str(fault)) from None
         await self._step_ups.require_fresh(principal, now)
         asked = Wanted(wanted.name, wanted.scopes, wanted.networks, expires_at)
-        made, text = await self._keys.add(principal.subject, asked, author(who, inbound), now)
+        made, text = await self.keys.add(principal.subject, asked, author(who, inbound), now)
         await self._tell(who, made, inbound)
         return made, text
 
@@ -108,21 +108,21 @@ class ApiKeyEndpoints:
         """A key in place of one of the caller's. Raises Problem (401 step-up-required, 404, 422), StoreUnavailable."""
         principal, now = who.principal, inbound.received
         await self._step_ups.require_fresh(principal, now)
-        old = await self._keys.own(principal.subject, key, now)
+        old = await self.keys.own(principal.subject, key, now)
         if old.created_by == principal.subject:  # what an operator gave is the owner's as long as it is good
             self._check_scopes(old.scopes, who)
-        _, made, text = await self._keys.rotate(old, author(who, inbound), now, overlap=overlap)
+        _, made, text = await self.keys.rotate(old, author(who, inbound), now, overlap=overlap)
         await self._tell(who, made, inbound)
         return made, text
 
     async def end(self, who: Authenticated, key: str, inbound: InboundRequest) -> None:
         """Revoke a key of the caller's. Raises Problem (404), StoreUnavailable."""
         subject = who.principal.subject
-        await self._keys.revoke(key, author(who, inbound), inbound.received, owner=subject)
+        await self.keys.revoke(key, author(who, inbound), inbound.received, owner=subject)
 
     def _check_scopes(self, scopes: Sequence[str], who: Authenticated) -> None:
         try:
-            self._keys.check_scopes(scopes, who.principal.roles)
+            self.keys.check_scopes(scopes, who.principal.roles)
         except BadScope as fault:
             raise invalid(f"/scopes/{fault.place}" if scopes else "/scopes", str(fault)) from None
 

@@ -146,7 +146,7 @@ class ApiKeys:
         if not scopes:
             raise BadScope(0, "name at least one; /** is everything that you may do")
         if len(scopes) > MOST:
-            raise BadScope(MOST, f"a key has at most {MOST} scopes")
+            raise BadScope(len(scopes), f"a key has at most {MOST} scopes")
         for place, text in enumerate(scopes):
             try:
                 scope = parse_scope(text)

@@ -11,6 +11,7 @@ from gatekeeper.appkeys import INBOUND
 from gatekeeper.authenticator import Authenticated
 from gatekeeper.errors import Problem
 from gatekeeper.identity.accounts import Account, Accounts
+from gatekeeper.identity.api_keys import ApiKeys
 from gatekeeper.identity.challenges import Purpose
 from gatekeeper.identity.email_proofs import EmailProofs
 from gatekeeper.identity.emails import InvalidEmail, canonical_email
@@ -20,6 +21,7 @@ from gatekeeper.identity.profile import Profile
 from gatekeeper.identity.setup import ROLE
 from gatekeeper.journal.attempts import Attempt, Result
 from gatekeeper.pages import words
+from gatekeeper.pages.api_keys import shown_keys
 from gatekeeper.pages.codes import CodePages
 from gatekeeper.pages.forms import see_other
 from gatekeeper.pages.frame import Frame
@@ -37,6 +39,7 @@ _DONE: Final[Mapping[str, str]] = {
     "email": later("Your e-mail is confirmed."),
     "password": later("Your password is changed, and your other sessions have ended."),
     "session": later("The session has ended."),
+    "api-key": later("The API key is revoked."),
     "sessions": later("All your other sessions have ended."),
     "not-me": later("All your other sessions have ended. Now set a new password: somebody else may know yours."),
 }
@@ -76,6 +79,7 @@ class AccountPages:
         codes: CodePages,
         enrolment: Enrolment,
         sessions: Sessions,
+        keys: ApiKeys,
         attempts: OwnAttempts,
     ) -> None:
         self._frame = frame
@@ -89,6 +93,7 @@ class AccountPages:
         self._codes = codes
         self._enrolment = enrolment
         self._sessions = sessions
+        self._keys = keys
         self._attempts = attempts
         self._home = frame.address("account")
 
@@ -207,6 +212,7 @@ class AccountPages:
             "sessions": await self._shown_sessions(who, now, language),
             "attempts": [_attempt(one, now, language) for one in await self._attempts.latest_of(user, SHOWN)],
             "factors": await self._factors(user, now),
+            "api_keys": shown_keys(await self._keys.of_user(user, now), now, language),
             "faults": faults or {},
             "done": language.say(done) if done else None,
             "min_length": self._passwords.rules.min_length,

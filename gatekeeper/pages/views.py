@@ -7,6 +7,7 @@ from itertools import chain
 from aiohttp import web
 
 from gatekeeper.pages.account import AccountPages
+from gatekeeper.pages.api_keys import ApiKeyPages
 from gatekeeper.pages.codes import CodePages
 from gatekeeper.pages.confirm_email import ConfirmEmailPage
 from gatekeeper.pages.factors import FactorPages
@@ -38,6 +39,7 @@ class Pages:
         confirm_email: ConfirmEmailPage,
         not_me: NotMePage,
         account: AccountPages,
+        api_keys: ApiKeyPages,
         factors: FactorPages,
     ) -> None:
         self._theme = theme
@@ -52,6 +54,7 @@ class Pages:
         self._confirm_email = confirm_email
         self._not_me = not_me
         self._account = account
+        self._api_keys = api_keys
 
     def routes(self, prefix: str) -> list[web.RouteDef]:
         """The routes under ``prefix``, static files included."""
@@ -66,6 +69,7 @@ class Pages:
             *self._page(f"{prefix}/setup/{{token}}", setup.form, setup.make_admin),
             *self._mail_routes(prefix),
             *self._account_routes(f"{prefix}/account"),
+            *self._key_routes(f"{prefix}/account/api-keys"),
             web.post(f"{prefix}/language", self._theme.paged(sign_in.choose_language)),
             web.get(f"{prefix}/static/{{name}}", self._theme.static),
         ]
@@ -92,6 +96,14 @@ class Pages:
         }
         routes = [self._page(f"{base}/{path}", account.back, act) for path, act in acts.items()]
         return [*self._page(base, account.overview), *chain.from_iterable(routes)]
+
+    def _key_routes(self, base: str) -> list[web.RouteDef]:
+        keys = self._api_keys
+        return [
+            *self._page(base, keys.form, keys.make),
+            *self._page(f"{base}/rotate", keys.back, keys.rotate),
+            *self._page(f"{base}/revoke", keys.back, keys.revoke),
+        ]
 
     def _factor_routes(self, base: str) -> list[web.RouteDef]:
         factors = self._factors
