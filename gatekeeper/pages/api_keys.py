@@ -60,7 +60,7 @@ class ApiKeyPages:
         lacking = await self._step_ups.lacking(who.principal, request[INBOUND].received)
         if lacking is not None:
             return see_other(self._fresh_first(lacking, request.query))
-        typed = {"scopes": "/**", "days": str(self._choices()[-1]), **_typed(request.query)}
+        typed = {"days": str(self._choices()[:2][-1]), **_typed(request.query)}
         return self._page(request, who, typed, {})
 
     async def make(self, request: web.Request) -> web.Response:
