@@ -174,6 +174,11 @@ def _api_keys(config: Config, stores: Stores, identity: Identity, logins: Logins
     return ApiKeyEndpoints(identity, service, logins.step_ups, logins.notices, json_limit=config.sizes.json_body)
 
 
+def _health(running: Running) -> Health:
+    checks: dict[str, Check] = {"redis": running.redis_answers, "postgres": running.postgres_answers}
+    return Health({**checks, "bans": running.bans.follower.ready, **readiness(running.upstreams)})
+
+
 def build_edge(
     config: Config, stores: Stores, tokens: TokenParts, running: Running, access: AccessLog | None, post: Post
 ) -> Edge:
@@ -189,10 +194,8 @@ def build_edge(
     second, factors = factor_endpoints(config, tokens, identity, logins)
     api_keys = _api_keys(config, stores, identity, logins)
     theme = build_theme(config)
-    settings = ProxySettings(config.prefix, config.sizes.body)
     reader = RequestReader(trusted, running.clock, scheme=urlsplit(config.public_url).scheme)
-    checks: dict[str, Check] = {"redis": running.redis_answers, "postgres": running.postgres_answers}
-    checks |= {"bans": running.bans.follower.ready, **readiness(running.upstreams)}
+    settings = ProxySettings(config.prefix, config.sizes.body)
     proxy = Proxy(gate, running.upstreams, headers, settings, running.metrics, running.live)
     verify = _verifies(config, gate, headers, trusted, hosts)
     entrance = Entrance(
@@ -220,7 +223,7 @@ def build_edge(
         express=Express(
             reader, gate, proxy, verify.of_one_target, entrance, running.live, running.metrics, prefix=config.prefix
         ),
-        health=Health(checks),
+        health=_health(running),
         theme=theme,
         trusted=trusted,
         cors=ApiCors(api_cors(config), config.prefix),
