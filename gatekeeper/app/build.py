@@ -20,6 +20,7 @@ from gatekeeper.app.parts import Running, Stores, TokenParts, keep_keys, load_ke
 from gatekeeper.app.places import keep_places, open_places
 from gatekeeper.app.rates import AttemptRates
 from gatekeeper.app.reload import Reloader, rule_book
+from gatekeeper.app.reload_notes import reload_notes
 from gatekeeper.app.telling import Telling, build_telling
 from gatekeeper.bootstrap import secret_of
 from gatekeeper.clock import Clock, SystemClock
@@ -145,7 +146,7 @@ async def build(
         _internal(config, edge, running.metrics),
         edge.health,
         running.live,
-        Reloader(running, edge),
+        Reloader(running, edge, reload_notes(config, running)),
         running.login_log,
         edge.trusted,
         running.metrics,

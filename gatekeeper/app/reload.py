@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from gatekeeper.app.bans import reload_bans
 from gatekeeper.app.edge import Edge, address_limit, api_cors
 from gatekeeper.app.parts import Running
+from gatekeeper.app.reload_notes import ReloadNotes
 from gatekeeper.config.model import Config
 from gatekeeper.observe.logging import set_level
 from gatekeeper.pools import readiness
@@ -25,6 +26,7 @@ class Reloader:
 
     running: Running
     edge: Edge
+    notes: ReloadNotes
 
     def apply(self, config: Config) -> None:
         """All or nothing, without a pause in between. Raises StartupError for what cannot be used here."""
@@ -40,6 +42,7 @@ class Reloader:
         edge.health.replace("upstream:", readiness({name: running.upstreams[name] for name in config.upstreams}))
         set_level(config.logs.level)
         running.metrics.reloaded(good=True, now=running.clock.now())
+        self.notes.note(config)
 
     def refused(self) -> None:
         """The supervisor has found a configuration that is no good."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from ipaddress import ip_address
 
 import pytest
 from factories import PASSWORD
 from gates import running_gate
 
+from gatekeeper.app.reload_notes import reload_notes
 from policies.bans import entries_of, parse_subject
 
 ORIGIN = "https://app.example.org"
@@ -86,3 +88,38 @@ async def test_other_origins_come_and_go(gate):
     assert (await preflight()).status == 405
     session = await gate.call("GET", "/_gate/auth/session", headers={"Origin": ORIGIN})
     assert "Access-Control-Allow-Origin" not in session.headers
+
+
+async def noted(gate):
+    await asyncio.gather(*gate.gatekeeper.reloader.notes._under_way)
+    return await gate.rows(
+        "SELECT actor, action, before, after FROM audit_log WHERE action = 'rules.reload' ORDER BY id"
+    )
+
+
+async def test_a_reload_is_in_the_audit_log_with_what_differs_and_no_secret(gate):
+    reloaded(gate, limits={"default": "7/minute"})
+    fields = {"set": {"X-Token": "sesame-open-up"}}
+    reloaded(gate, rules=[{"name": "new", "path": "/**", "allow": "anyone", "request_headers": fields}])
+    reloaded(gate, rules=[{"name": "new", "path": "/**", "allow": "anyone"}])
+    limits, rules, again = await noted(gate)
+    assert (limits["actor"], set(limits["after"])) == ("gate", {"limits"})
+    assert (limits["before"]["limits"]["login_per_ip"], limits["after"]["limits"]["default"]) == (
+        "1000/minute",
+        "7/minute",
+    )
+    assert [rule["name"] for rule in rules["after"]["rules"]] == ["new"]
+    assert rules["after"]["rules"] == again["before"]["rules"] != again["after"]["rules"]
+    assert "sesame" not in str(rules)
+    reloaded(gate)
+    assert len(await noted(gate)) == 3
+
+
+async def test_several_workers_note_a_reload_once(gate):
+    running, old = gate.gatekeeper.reloader.running, gate.config
+    workers = [reload_notes(old, running) for _ in range(4)]
+    new = old.model_copy(update={"limits": old.limits.model_copy(update={"login_per_ip": old.limits.forgot_per_ip})})
+    for worker in workers:
+        worker.note(new)
+    await asyncio.gather(*(task for worker in workers for task in worker._under_way))
+    assert len(await noted(gate)) == 1
