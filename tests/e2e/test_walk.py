@@ -235,6 +235,22 @@ async def _ends_another_session(grace, elsewhere):
         await grace.arrived("/notes")
 
 
+async def _takes_her_account_back(grace, elsewhere):
+    """Her password was changed a while ago: it was not her."""
+    page = grace.page
+    await page.goto(
+        link_in((await grace.mail(NEW_EMAIL, "The password of your account")).partition("back at once: ")[2])
+    )
+    await grace.see("not-me")
+    await press(page, "main button")
+    await page.fill("#password", PASSWORD)
+    await press(page, "main button[type=submit]")
+    await elsewhere.page.goto("/notes")
+    await elsewhere.arrived("/_gate/login?next=%2Fnotes")
+    await sign_in(page, email=NEW_EMAIL, password=PASSWORD)
+    await grace.type_app_code()
+
+
 @pytest.mark.parametrize(("size", "scheme"), SIZES)
 async def test_from_the_registration_to_the_end_of_the_last_other_session(gate, post, browser, size, scheme):
     async def walker():
@@ -255,4 +271,8 @@ async def test_from_the_registration_to_the_end_of_the_last_other_session(gate, 
         await step(grace)
     elsewhere = await walker()
     await _ends_another_session(grace, elsewhere)
+    await elsewhere.page.goto("/notes")
+    await sign_in(elsewhere.page, email=NEW_EMAIL, password=NEW_PASSWORD)
+    await elsewhere.type_app_code()
+    await _takes_her_account_back(grace, elsewhere)
     assert grace.person.complaints + elsewhere.person.complaints == []
