@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from gatekeeper.app.parts import Running, TokenParts
+from gatekeeper.config.forms import is_loopback
 from gatekeeper.config.model import Config
 from gatekeeper.identity.accounts import Accounts
 from gatekeeper.identity.challenges import Challenges
@@ -156,6 +157,11 @@ def _checks(config: Config, running: Running, parts: _Factors, challenges: Chall
     )
 
 
+def _reach_their_users(config: Config) -> bool:
+    """Whether mailed codes do: not those on the console alone, unless whoever tries the gate out sits before it."""
+    return set(config.otp.deliver) != {"console"} or is_loopback(urlsplit(config.public_url).hostname or "")
+
+
 def build_logins(config: Config, tokens: TokenParts, running: Running, notices: Notices) -> Logins:
     """All of it."""
     stores, roles = running.stores, config.mfa.require_for_roles
@@ -178,6 +184,7 @@ def build_logins(config: Config, tokens: TokenParts, running: Running, notices: 
         running.bans.bans,
         running.bans.strikes,
         required_roles=roles,
+        mails_codes=_reach_their_users(config),
     )
     tokens.sessions.on_theft = notices.token_stolen
     login = PasswordLogin(accounts, running.passwords, second, recording, guard)

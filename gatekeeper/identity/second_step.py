@@ -54,7 +54,7 @@ class CodeStrikes(Protocol):
 
 
 class SecondStep:
-    """The service; ``required_roles`` must have a second factor."""
+    """The service; ``required_roles`` must have a second factor, ``mails_codes``: codes reach their users."""
 
     def __init__(
         self,
@@ -69,6 +69,7 @@ class SecondStep:
         strikes: CodeStrikes,
         *,
         required_roles: Collection[str],
+        mails_codes: bool,
     ) -> None:
         self._accounts = accounts
         self._sessions = sessions
@@ -80,6 +81,7 @@ class SecondStep:
         self._bans = bans
         self._strikes = strikes
         self._required_roles = frozenset(required_roles)
+        self._mails_codes = mails_codes
 
     def required(self, roles: Collection[str]) -> bool:
         """Whether these roles need two factors."""
@@ -95,11 +97,13 @@ class SecondStep:
         verdict = await self._judged(first, caller, now)
         if first.two_factors:
             return await self._open(first, verdict, caller, now)
-        required = self.required(first.user.roles)
+        required, odd = self.required(first.user.roles), verdict.asks(Action.STEP_UP)
         methods = await self._checks.methods_of(first.user.id, now)
-        sure = required or verdict.asks(Action.STEP_UP)  # a remembered device will not do
+        sure = required or odd  # a remembered device will not do
         if methods and (sure or not await self._devices.recognises(caller.device, first.user.id, now)):
             await self._ask(first, methods, verdict, caller, now)
+        if odd and not methods and self._reached_by_mail(first):
+            await self._ask(first, await self._checks.step_up_methods(first.user.id, now), verdict, caller, now)
         return await self._open(first, verdict, caller, now, must_enrol=required and not methods)
 
     async def finish(self, challenge: str, shown: FactorShown, caller: Caller, now: float) -> TokenPair:
@@ -124,8 +128,11 @@ class SecondStep:
             await self._record(first, Result.FAILURE, Reason.MFA_INVALID, caller, now, factor=factor)
             await self._strikes.strike(Source.OTP, caller.address, now)
             raise Problem(401, Reason.MFA_INVALID, _WRONG)
-        both = FirstStep(user, first.email, first.method, _joined(first.amr, amr), two_factors=True)
-        return await self._open(both, await self._judged(both, caller, now), caller, now, factor=factor)
+        # A mailed code that was asked for because the login was odd is no factor that a role may ask for.
+        must_enrol = self.required(user.roles) and not await self._checks.methods_of(user.id, now)
+        both = FirstStep(user, first.email, first.method, _joined(first.amr, amr), two_factors=not must_enrol)
+        verdict = await self._judged(both, caller, now)
+        return await self._open(both, verdict, caller, now, must_enrol=must_enrol, factor=factor)
 
     async def pending(self, challenge: str, now: float) -> Challenge | None:
         """The login that waits for a second factor; None where it is over. Costs no try. Raises StoreUnavailable."""
@@ -150,6 +157,15 @@ class SecondStep:
             await self._recording.turned_away(_tried(first), first.user, verdict, caller, now)
             raise Problem(403, Reason.RULE_DENIED, _UNUSUAL)
         return verdict
+
+    def _reached_by_mail(self, first: FirstStep) -> bool:
+        """Whether a mailed code can be asked of somebody without a second factor, and says more than the first step."""
+        return (
+            self._mails_codes
+            and first.user.email_verified
+            and "otp" not in first.amr
+            and self._checks.takes(Method.OTP)
+        )
 
     async def _refuse_banned(self, first: FirstStep, caller: Caller, now: float) -> None:
         banned = self._bans.of_user(first.user.id, now)
