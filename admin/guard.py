@@ -1,11 +1,14 @@
-"""Who may see the panel: admins, by two factors where their roles need them. Anonymous people are led to the login,
-admins with one factor to the step-up page, others learn nothing. Used by ``admin.app``.
+"""Who may see the panel and who may act in it. Used by ``admin.app`` around every view.
+
+Admins see and act, auditors see; both by two factors where the admins' role needs them, and not after a time without
+a page. Acts want a login or step-up of the last minutes. Anonymous people are led to the login, others learn nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
+from typing import Final, Protocol
 from urllib.parse import quote
 
 from aiohttp import web
@@ -13,46 +16,81 @@ from aiohttp import web
 from gatekeeper.answers import say, wanted
 from gatekeeper.appkeys import INBOUND
 from gatekeeper.authenticator import Authenticated, Authenticator
+from gatekeeper.bans.desk import Actor
 from gatekeeper.browsers import is_navigation
 from gatekeeper.errors import Problem, StoreUnavailable
 from gatekeeper.gate import ENROL, same_origin
 from gatekeeper.identity.setup import ROLE
+from gatekeeper.identity.step_up import FRESH, StepUps
 from gatekeeper.inbound import InboundRequest
 from gatekeeper.pages.theme import Theme, outage
 from gatekeeper.surfaces.step_up import step_up_location
 from gatekeeper.tokens.cookies import Cookies
-from policies.model import Principal, Reason
+from policies.model import Principal, Reason, StepUp
+
+AUDITOR: Final = "auditor"
+_READ_ONLY: Final = "This account may look at everything here, but change nothing."
+
+
+class Presence(Protocol):
+    """Knows which sessions have used the panel lately. Raises StoreUnavailable."""
+
+    async def seen(self, session: str, now: float, *, fresh: bool, extend: bool) -> bool:
+        """Whether it has within the idle time, or has just been proved to be its owner's (``fresh``); then ``extend``
+        begins that time anew.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """An admin's request: who, and when (Unix seconds)."""
+    """A request that was admitted: whose, when (Unix seconds), and whether they may change things."""
 
     admin: Principal
     now: float
+    may_act: bool
+    by: Actor
 
 
-View = Callable[[web.Request, Visit], Awaitable[web.Response]]
-Handler = Callable[[web.Request], Awaitable[web.Response]]
+View = Callable[[web.Request, Visit], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Guard:
-    """Lets admins through to a view and answers everyone else; ``factor_roles`` need two factors."""
+    """Lets people through to a view and answers everyone else; ``factor_roles`` need two factors, ``idle`` seconds
+    without a page end the stay.
+    """
 
     def __init__(
-        self, *, theme: Theme, authenticator: Authenticator, cookies: Cookies, factor_roles: Collection[str]
+        self,
+        *,
+        theme: Theme,
+        authenticator: Authenticator,
+        cookies: Cookies,
+        step_ups: StepUps,
+        presence: Presence,
+        factor_roles: Collection[str],
+        idle: float,
     ) -> None:
         self._theme = theme
         self._authenticator = authenticator
         self._cookies = cookies
+        self._step_ups = step_ups
+        self._presence = presence
         self._factor_roles = frozenset(factor_roles)
+        self._idle = idle
 
-    def admitting(self, view: View) -> Handler:
-        """``view`` for admins only; refusals and outages as a page or as problem+json, by who asks."""
+    def admitting(self, view: View, *, background: bool = False) -> Handler:
+        """``view`` for whoever may look; ``background`` for what a page asks by itself, which keeps nobody here."""
+        return self._guarded(view, acts=False, background=background)
 
-        async def handle(request: web.Request) -> web.Response:
+    def acting(self, view: View) -> Handler:
+        """``view`` for whoever may change things and has just proved to be there."""
+        return self._guarded(view, acts=True, background=False)
+
+    def _guarded(self, view: View, *, acts: bool, background: bool) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
             try:
-                return await self._handle(request, view)
+                return await self._handle(request, view, acts=acts, background=background)
             except Problem as refusal:
                 return self._refuse(request, refusal)
             except StoreUnavailable as fault:
@@ -60,32 +98,50 @@ class Guard:
 
         return handle
 
-    async def _handle(self, request: web.Request, view: View) -> web.Response:
-        inbound = request[INBOUND]
-        found = await self._authenticator.authenticate(inbound)
+    async def _handle(self, request: web.Request, view: View, *, acts: bool, background: bool) -> web.StreamResponse:
+        inbound: InboundRequest = request[INBOUND]
+        found = await self._authenticator.authenticate(self._authenticator.present(inbound), inbound.received)
         if isinstance(found, Reason):
             return self._to_login(inbound) if is_navigation(request.headers) else say(Problem(401, found))
-        if ROLE not in found.principal.roles:
-            answer = self._refuse(request, Problem(404, Reason.NOT_FOUND))
-        elif found.by_cookie and not same_origin(inbound):
-            answer = self._refuse(request, Problem(403, Reason.CSRF))
-        elif self._lacks_a_factor(found.principal):
-            answer = self._to_step_up(request, inbound)
-        else:
-            answer = await view(request, Visit(found.principal, inbound.received))
-        return self._renewed(answer, found, inbound.received)
+        who, now = found.principal, inbound.received
+        if who.roles.isdisjoint((ROLE, AUDITOR)):
+            return self._renewed(self._refuse(request, Problem(404, Reason.NOT_FOUND)), found, now)
+        if found.by_cookie and not same_origin(inbound):
+            return self._renewed(self._refuse(request, Problem(403, Reason.CSRF)), found, now)
+        missing = await self._missing(found, now, acts=acts, background=background)
+        if missing is not None:
+            return self._renewed(self._to_step_up(request, inbound, missing), found, now)
+        may_act = ROLE in who.roles
+        if acts and not may_act:
+            raise Problem(403, Reason.RULE_DENIED, _READ_ONLY)
+        by = Actor(who.subject, inbound.client, inbound.request_id)
+        return self._renewed(await view(request, Visit(who, now, may_act, by)), found, now)
 
-    def _lacks_a_factor(self, admin: Principal) -> bool:
-        return admin.must_enrol or (admin.acr != "2fa" and not self._factor_roles.isdisjoint(admin.roles))
+    async def _missing(self, found: Authenticated, now: float, *, acts: bool, background: bool) -> StepUp | None:
+        """What has to be proved before this may go on."""
+        who = found.principal
+        if who.must_enrol or (who.acr != "2fa" and not self._factor_roles.isdisjoint({ROLE, *who.roles})):
+            return ENROL
+        if found.by_cookie:  # a token that a program holds is short-lived by itself
+            fresh = now - who.auth_time <= max(self._idle, FRESH)
+            if not await self._presence.seen(who.session, now, fresh=fresh, extend=not background):
+                return await self._anew(who, now)
+        return await self._anew(who, now) if acts and ROLE in who.roles else None
 
-    def _to_step_up(self, request: web.Request, inbound: InboundRequest) -> web.Response:
-        """The page that asks for a second factor, or has one added; RFC 9470 for a call."""
+    async def _anew(self, who: Principal, now: float) -> StepUp | None:
+        lacking = await self._step_ups.lacking(who, now)
+        if lacking is None:
+            return None
+        return StepUp(lacking.reason, int(FRESH), str(lacking.extra["acr_values"]))
+
+    def _to_step_up(self, request: web.Request, inbound: InboundRequest, missing: StepUp) -> web.Response:
+        """The page that asks for it, or has a factor added; RFC 9470 for a call."""
         if not is_navigation(request.headers):
-            return say(Problem(401, Reason.MFA_REQUIRED, "", **wanted(ENROL)))
+            return say(Problem(401, missing.reason, "", **wanted(missing)))
         headers = {
-            "Location": step_up_location(self._theme.prefix, inbound, ENROL),
+            "Location": step_up_location(self._theme.prefix, inbound, missing),
             "Cache-Control": "no-store",
-            "X-Gate-Reason": Reason.MFA_REQUIRED,
+            "X-Gate-Reason": missing.reason,
         }
         return web.Response(status=302 if inbound.method in {"GET", "HEAD"} else 303, headers=headers)
 
@@ -99,8 +155,8 @@ class Guard:
         headers = {"Location": location, "Cache-Control": "no-store", "X-Gate-Reason": Reason.CREDENTIALS_MISSING}
         return web.Response(status=302 if reading else 303, headers=headers)
 
-    def _renewed(self, answer: web.Response, who: Authenticated, now: float) -> web.Response:
-        if who.renewed is not None:
+    def _renewed(self, answer: web.StreamResponse, who: Authenticated, now: float) -> web.StreamResponse:
+        if who.renewed is not None and not answer.prepared:
             answer.headers.add("Set-Cookie", self._cookies.set_access(who.renewed, now))
             answer.headers.update({"Cache-Control": "private, no-store", "Vary": "Cookie"})
         return answer

@@ -1,40 +1,24 @@
-"""``gatekeeper explain``: which rule decides about a request, and why each other does not.
-
-Asks the very code that the gate asks (``canonical_target``, ``HostList``, ``RuleBook``), and of the stores only the
-bans: whoever the caller is said to be is believed, with the roles given.
-"""
+"""``gatekeeper explain``: which rule decides about a request, and why each other does not (``gatekeeper.explain``)."""
 
 from __future__ import annotations
 
 import argparse
-import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from ipaddress import IPv4Address
-from math import inf
-from typing import Final
-from urllib.parse import urlsplit
 
-from multidict import CIMultiDict
-
-from gatekeeper.answers import STATUS
 from gatekeeper.app.places import open_places
 from gatekeeper.cli import arguments
-from gatekeeper.cli.explain_bans import Suspect, bans_on
+from gatekeeper.cli.explain_bans import bans_on
 from gatekeeper.clock import SystemClock
 from gatekeeper.config.load import LoadedConfig
-from gatekeeper.config.types import parse_duration, say_duration
+from gatekeeper.config.types import parse_duration
 from gatekeeper.doors import networks
 from gatekeeper.errors import StartupError
-from gatekeeper.inbound import HostList, TrustedProxies, canonical_target
+from gatekeeper.explain import WHOLE_ADDRESS, Explainer, Supposed
+from gatekeeper.inbound import HostList, TrustedProxies
 from geo.lookup import PlaceFinder
 from policies.countries import CODES
-from policies.criteria import CountryOf
-from policies.model import Address, Principal, Reason, RequestTarget, StepUp
+from policies.model import Address, RequestTarget
 from policies.read import METHODS
-from policies.rules import Access, Outcome, Rule, Step, admits, lacks
-
-_ABSOLUTE: Final = re.compile(r"(?P<scheme>https?)://(?P<host>[^/?#]+)(?P<rest>[/?].*)?", re.DOTALL)
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -84,7 +68,7 @@ def _method(text: str) -> str:
 
 
 def _url(text: str) -> str:
-    if not text.startswith("/") and _ABSOLUTE.fullmatch(text) is None:
+    if not text.startswith("/") and WHOLE_ADDRESS.fullmatch(text) is None:
         raise argparse.ArgumentTypeError(f"{text!r} is neither http(s)://host/path nor /path")
     return text
 
@@ -113,56 +97,41 @@ def _age(text: str) -> float:
 def run(args: argparse.Namespace, loaded: LoadedConfig) -> int:
     """Print the decision and its reasons; 0 allowed, 1 denied."""
     config = loaded.config
-    scheme, host, raw = _split(args.url, config.public_url)
-    target = canonical_target(raw, scheme=scheme, host_field=host)
-    principal = _principal(args)
-    print(f"{args.method} {args.url} by {_name(principal)}{f' from {args.ip}' if args.ip else ''}")
-    if target is None:
-        return _denied(Reason.BAD_TARGET, "host or path is malformed or ambiguous, so no rule is asked")
-    if args.verbose:
-        _print_facts(target, args.ip, loaded)
-    if not HostList(config.public_url, config.hosts).serves(target.host, target.port):
-        return _denied(Reason.UNKNOWN_HOST, f"{target.authority} is neither public_url's host nor one of hosts")
-    asked = _asking(args, target)
     places = None if args.country else _places(loaded)
-    known = (lambda _address: args.country) if places is None else places.country
-    if not target.path.startswith(f"{config.prefix}/health/") and not _welcome(args, asked, known, loaded):
-        return 1
-    if target.path == config.prefix or target.path.startswith(f"{config.prefix}/"):
-        print(f"allowed: {config.prefix} is the gate's own, no rule is asked")
-        return 0
-    steps = loaded.rules.explain(args.method, target, asked, country_of=known)
-    decided = next((step for step in steps if step.outcome in {Outcome.DECIDES, Outcome.UNCLEAR}), None)
-    status = _decide(decided, principal)
-    for step in steps:
-        print(f"  {_said(step, principal)}")
-    return status
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """The request as criteria see it (``policies.criteria.AccessRequest``)."""
-
-    target: RequestTarget
-    client: Address
-    headers: CIMultiDict[str]
-    received: float
-
-
-def _asking(args: argparse.Namespace, target: RequestTarget) -> _Asked:
-    client = IPv4Address("127.0.0.1") if args.ip is None else args.ip
-    return _Asked(target, client, CIMultiDict(args.header), SystemClock().now() if args.at is None else args.at)
-
-
-def _welcome(args: argparse.Namespace, asked: _Asked, country_of: CountryOf, loaded: LoadedConfig) -> bool:
-    """Say which ban it meets, if any; whether it may go on."""
-    country = country_of(asked.client) if args.ip is not None or args.country else None
-    found = bans_on(Suspect(args.ip, country, asked.headers.get("User-Agent"), args.user), loaded)
+    explainer = Explainer(
+        lambda: loaded.rules,
+        HostList(config.public_url, config.hosts),
+        public_url=config.public_url,
+        prefix=config.prefix,
+        country_of=(lambda _address: None) if places is None else places.country,
+        ban_on=lambda suspect: bans_on(suspect, loaded),
+    )
+    found = explainer.explain(_supposed(args))
+    print(f"{args.method} {args.url} by {found.caller}{f' from {args.ip}' if args.ip else ''}")
+    if args.verbose and found.target is not None:
+        _print_facts(found.target, args.ip, loaded)
     if found.remark is not None:
         print(f"  {found.remark}")
-    if found.ban is not None:
-        _denied(Reason.BANNED, found.ban)
-    return found.ban is None
+    verdict = "allowed" if found.reason is None else f"denied: {found.status} {found.reason}"
+    print(f"{verdict}: {found.words}")
+    for step in found.rules:
+        print(f"  {step.rule}: {step.words}")
+    return 0 if found.reason is None else 1
+
+
+def _supposed(args: argparse.Namespace) -> Supposed:
+    return Supposed(
+        args.method,
+        args.url,
+        SystemClock().now() if args.at is None else args.at,
+        user=args.user,
+        roles=args.role,
+        address=args.ip,
+        country=args.country,
+        headers=args.header,
+        mfa_age=args.mfa_age,
+        auth_age=args.auth_age,
+    )
 
 
 def _places(loaded: LoadedConfig) -> PlaceFinder | None:
@@ -173,114 +142,9 @@ def _places(loaded: LoadedConfig) -> PlaceFinder | None:
         return None
 
 
-def _split(url: str, public_url: str) -> tuple[str, str, str]:
-    """Scheme, Host field and request target as a client would send them."""
-    match = _ABSOLUTE.fullmatch(url)
-    if match is None:
-        public = urlsplit(public_url)
-        return public.scheme, public.netloc, url
-    rest = match["rest"] or "/"
-    return match["scheme"], match["host"], rest if rest.startswith("/") else f"/{rest}"
-
-
-def _principal(args: argparse.Namespace) -> Principal | None:
-    """Whoever is said to call; the clock stands at 0, so that ages are times before it."""
-    given = (args.user, args.mfa_age, args.auth_age)
-    if not args.role and all(value is None for value in given):
-        return None
-    logged_in = args.mfa_age if args.auth_age is None else args.auth_age
-    return Principal(
-        "explain",
-        args.user or "somebody",
-        frozenset(args.role),
-        "explain",
-        "explain",
-        email_verified=True,
-        acr="1fa" if args.mfa_age is None else "2fa",
-        auth_time=-inf if logged_in is None else -logged_in,
-        mfa_time=-inf if args.mfa_age is None else -args.mfa_age,
-    )
-
-
-def _name(principal: Principal | None) -> str:
-    if principal is None:
-        return "nobody (not signed in)"
-    roles = ", ".join(sorted(principal.roles)) or "none"
-    return f"{principal.email} (roles: {roles})"
-
-
 def _print_facts(target: RequestTarget, address: Address | None, loaded: LoadedConfig) -> None:
     print(f"  as understood: {target.scheme}://{target.authority}{target.origin_form}")
     if address is not None:
         trusted = TrustedProxies(networks(loaded.config)).trusts(address)
         words = "a trusted proxy: its X-Forwarded-* count" if trusted else "no trusted proxy"
         print(f"  {address} is {words}")
-
-
-def _decide(step: Step | None, principal: Principal | None) -> int:
-    if step is None:
-        return _denied(Reason.NO_RULE, "no rule matches")
-    rule = step.rule
-    if step.outcome is Outcome.UNCLEAR:
-        return _denied(Reason.NO_RULE, f"rule {_place(rule)} cannot tell whether it matches: {step.detail}")
-    reason = admits(rule, principal)
-    if reason is not None:
-        return _denied(reason, f"rule {_place(rule)} decides and admits {_admitted(rule)}")
-    missing = None if principal is None else lacks(rule, principal, 0.0)
-    if missing is not None:
-        return _denied(missing.reason, f"rule {_place(rule)} decides and asks for {_asked(rule, missing)}")
-    print(f"allowed: rule {_place(rule)} decides and admits {_admitted(rule)}; to upstream {rule.upstream}")
-    return 0
-
-
-def _denied(reason: Reason, words: str) -> int:
-    print(f"denied: {STATUS[reason]} {reason}: {words}")
-    return 1
-
-
-def _place(rule: Rule) -> str:
-    return rule.name if rule.line is None else f"{rule.name} (line {rule.line})"
-
-
-def _admitted(rule: Rule) -> str:
-    if rule.access is Access.SUBJECTS:
-        return " or ".join(map(str, rule.subjects))
-    return f"roles {', '.join(sorted(rule.roles))}" if rule.roles else rule.access.value
-
-
-def _asked(rule: Rule, missing: StepUp) -> str:
-    factors = "two factors" if missing.acr_values == "2fa" else "a login or step-up"
-    if rule.step_up is None:
-        return f"{factors} (--mfa-age says when they were used)"
-    flag = "--mfa-age" if missing.acr_values == "2fa" else "--auth-age or --mfa-age"
-    return f"{factors} at most {say_duration(rule.step_up)} old ({flag} says how old)"
-
-
-def _needed(rule: Rule, principal: Principal | None) -> str:
-    """What the caller would need to be admitted; nothing where it is."""
-    if admits(rule, principal) is None:
-        missing = None if principal is None else lacks(rule, principal, 0.0)
-        return "" if missing is None else _asked(rule, missing)
-    if rule.access is Access.NOBODY:
-        return "another rule: this one admits nobody"
-    if principal is None:
-        return "a sign-in" if rule.access is Access.AUTHENTICATED else f"a sign-in with {_admitted(rule)}"
-    if rule.access is Access.SUBJECTS:
-        return " or ".join(", ".join(subject.lacks(principal)) for subject in rule.subjects)
-    return f"one of the {_admitted(rule)}"
-
-
-def _said(step: Step, principal: Principal | None) -> str:
-    match step.outcome:
-        case Outcome.DECIDES:
-            needed = _needed(step.rule, principal)
-            return f"{_place(step.rule)}: decides{f', would need {needed}' if needed else ''}"
-        case Outcome.REPORTS:
-            needed = _needed(step.rule, principal)
-            return f"{_place(step.rule)}: would decide{f' and need {needed}' if needed else ''}, but only reports"
-        case Outcome.UNCLEAR:
-            return f"{_place(step.rule)}: refuses, as nobody can tell {step.criterion}: {step.detail}"
-        case Outcome.TOO_LATE:
-            return f"{_place(step.rule)}: matches too, but {step.detail}"
-        case Outcome.MISS:
-            return f"{_place(step.rule)}: no, {step.criterion}: {step.detail}"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 
 from gatekeeper.bans.desk import said_time
 from gatekeeper.cli.doors import running_gate
@@ -17,36 +16,13 @@ from gatekeeper.clock import SystemClock
 from gatekeeper.config.load import LoadedConfig
 from gatekeeper.config.model import EMBEDDED
 from gatekeeper.errors import GatekeeperError
+from gatekeeper.explain import Found, Suspect
 from gatekeeper.identity.emails import InvalidEmail, canonical_email
 from gatekeeper.store.accounts import PostgresAccounts
 from gatekeeper.store.bans import PostgresBans
 from gatekeeper.store.embedded import embedded_servers
 from gatekeeper.store.postgres import Postgres, QueryError
 from policies.bans import Ban, BanKind, Subject, agent_matches, of_user
-from policies.model import Address
-
-
-@dataclass(frozen=True, slots=True)
-class Suspect:
-    """Whose bans are asked for; None for what is not known of the request."""
-
-    address: Address | None
-    country: str | None
-    agent: str | None
-    email: str | None
-
-    @property
-    def nobody(self) -> bool:
-        """Whether nothing is known that a ban could be on."""
-        return self.address is None and self.country is None and self.agent is None and self.email is None
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The ban that decides, in words; or a remark where none does."""
-
-    ban: str | None = None
-    remark: str | None = None
 
 
 def bans_on(suspect: Suspect, loaded: LoadedConfig) -> Found:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr
 
+from gatekeeper.config.admin import Admin
 from gatekeeper.config.api_keys import ApiKeys
 from gatekeeper.config.bans import Bans
 from gatekeeper.config.forms import is_loopback
@@ -266,6 +267,7 @@ class Config(Section):
     passwords: Passwords = Field(default_factory=Passwords)
     mfa: Mfa = Field(default_factory=Mfa)
     pages: Pages = Field(default_factory=Pages)
+    admin: Admin = Field(default_factory=Admin)
     otp: Otp = Field(default_factory=Otp)
     api_keys: ApiKeys = Field(default_factory=ApiKeys)
     limits: Limits = Field(default_factory=Limits)

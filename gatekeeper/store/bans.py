@@ -20,7 +20,7 @@ _PORTION: Final = 2_000  # bans read or written in one statement
 _BEYOND: Final = 1 << 62  # an id that no row will ever have
 _V4: Final = Struct(">xBxxIq")  # what inet_send says of IPv4 (family, bits, is_cidr, length, address), and the end
 _V6: Final = Struct(">xBxxQQq")
-_COLUMNS: Final = "kind, subject, source, reason, actor, label, since, until, lifted_at, lifted_by"
+COLUMNS: Final = "kind, subject, source, reason, actor, label, since, until, lifted_at, lifted_by"
 _NEW: Final = """
 (SELECT DISTINCT ON (kind, subject) *
  FROM unnest(%(kinds)s::text[], %(subjects)s::text[], %(sources)s::text[], %(reasons)s::text[], %(actors)s::text[],
@@ -83,55 +83,55 @@ class PostgresBans:
             row = await transaction.fetch_one(
                 "UPDATE bans SET lifted_at = %s, lifted_by = %s, version = %s"  # noqa: S608  # columns
                 " WHERE kind = %s AND subject = %s AND lifted_at IS NULL AND (until IS NULL OR until > %s)"
-                f" RETURNING {_COLUMNS}",
+                f" RETURNING {COLUMNS}",
                 (as_datetime(now), by, version, subject.kind, subject.text, as_datetime(now)),
             )
         await self._tell(version)
-        return _ban(row) if row else None
+        return ban_of(row) if row else None
 
     async def find(self, subject: Subject, now: float) -> Ban | None:
         row = await self._postgres.fetch_one(
-            f"SELECT {_COLUMNS} FROM bans WHERE kind = %s AND subject = %s AND lifted_at IS NULL"  # noqa: S608
+            f"SELECT {COLUMNS} FROM bans WHERE kind = %s AND subject = %s AND lifted_at IS NULL"  # noqa: S608
             " AND (until IS NULL OR until > %s)",
             (subject.kind, subject.text, as_datetime(now)),
         )
-        return _ban(row) if row else None
+        return ban_of(row) if row else None
 
     async def reaching(self, address: Address, now: float) -> list[Ban]:
         rows = await self._postgres.fetch(
-            f"SELECT {_COLUMNS} FROM bans WHERE network >>= %s::inet AND lifted_at IS NULL"  # noqa: S608  # columns
+            f"SELECT {COLUMNS} FROM bans WHERE network >>= %s::inet AND lifted_at IS NULL"  # noqa: S608  # columns
             " AND (until IS NULL OR until > %s) ORDER BY masklen(network) DESC LIMIT 200",
             (str(address), as_datetime(now)),
         )
-        return [_ban(row) for row in rows]
+        return [ban_of(row) for row in rows]
 
     async def on_agents(self, now: float) -> list[Ban]:
         rows = await self._postgres.fetch(
-            f"SELECT {_COLUMNS} FROM bans WHERE kind = %s AND lifted_at IS NULL"  # noqa: S608  # columns
+            f"SELECT {COLUMNS} FROM bans WHERE kind = %s AND lifted_at IS NULL"  # noqa: S608  # columns
             " AND (until IS NULL OR until > %s) ORDER BY id",
             (BanKind.AGENT, as_datetime(now)),
         )
-        return [_ban(row) for row in rows]
+        return [ban_of(row) for row in rows]
 
     async def in_force(self, now: float) -> AsyncGenerator[list[Ban], None]:
         last = 0
         while True:
             rows = await self._postgres.fetch(
-                f"SELECT id, {_COLUMNS} FROM bans WHERE id > %s AND lifted_at IS NULL"  # noqa: S608  # columns
+                f"SELECT id, {COLUMNS} FROM bans WHERE id > %s AND lifted_at IS NULL"  # noqa: S608  # columns
                 " AND (until IS NULL OR until > %s) ORDER BY id LIMIT %s",
                 (last, as_datetime(now), _PORTION),
             )
             if not rows:
                 return
             last = rows[-1]["id"]
-            yield [_ban(row) for row in rows]
+            yield [ban_of(row) for row in rows]
 
     async def history(self, subject: Subject, count: int = 50) -> list[Ban]:
         rows = await self._postgres.fetch(
-            f"SELECT {_COLUMNS} FROM bans WHERE kind = %s AND subject = %s ORDER BY id DESC LIMIT %s",  # noqa: S608
+            f"SELECT {COLUMNS} FROM bans WHERE kind = %s AND subject = %s ORDER BY id DESC LIMIT %s",  # noqa: S608
             (subject.kind, subject.text, count),
         )
-        return [_ban(row) for row in rows]
+        return [ban_of(row) for row in rows]
 
     async def version(self) -> int:
         row = await self._postgres.fetch_one("SELECT version FROM bans_version")
@@ -192,7 +192,7 @@ def _text(value: str) -> str:
     return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()[:LONGEST_REASON]
 
 
-def _ban(row: dict[str, Any]) -> Ban:
+def ban_of(row: dict[str, Any]) -> Ban:
     return Ban(
         subject=Subject(BanKind(row["kind"]), row["subject"]),
         source=Source(row["source"]),

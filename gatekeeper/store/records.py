@@ -16,7 +16,7 @@ from gatekeeper.tokens.durable import SessionOrigin, SessionRecord
 from gatekeeper.tokens.sessions import Session, UserState
 from policies.model import Address
 
-_SESSION = (
+SESSION_COLUMNS = (
     "s.id, s.user_id, s.started_at, s.expires_at, s.ended_at, s.end_reason, host(s.address) AS address,"
     " s.country, s.user_agent, s.amr"
 )
@@ -28,7 +28,7 @@ def _text(value: str, longest: int) -> str:
     return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()[:longest]
 
 
-def _record(row: dict[str, Any]) -> SessionRecord:
+def session_record(row: dict[str, Any]) -> SessionRecord:
     return SessionRecord(
         id=row["id"],
         user_id=str(row["user_id"]),
@@ -71,11 +71,11 @@ class PostgresSessionRecords:
 
     async def open_of(self, user: str, now: float) -> list[SessionRecord]:
         rows = await self._postgres.fetch(
-            f"SELECT {_SESSION} FROM sessions s WHERE user_id = %s AND ended_at IS NULL AND expires_at > %s"  # noqa: S608
+            f"SELECT {SESSION_COLUMNS} FROM sessions s WHERE user_id = %s AND ended_at IS NULL AND expires_at > %s"  # noqa: S608
             " ORDER BY started_at DESC LIMIT 200",
             (uuid.UUID(user), as_datetime(now)),
         )
-        return [_record(row) for row in rows]
+        return [session_record(row) for row in rows]
 
     async def used_from(self, user: str, address: Address, since: float) -> bool:
         """Whether a session of ``user`` began at this address (IPv6: in its /64) since then."""
@@ -88,17 +88,8 @@ class PostgresSessionRecords:
 
     async def find(self, session: str) -> SessionRecord | None:
         """One record, ended or not."""
-        row = await self._postgres.fetch_one(f"SELECT {_SESSION} FROM sessions s WHERE id = %s", (session,))  # noqa: S608
-        return None if row is None else _record(row)
-
-    async def latest_open(self, count: int, now: float) -> list[tuple[SessionRecord, str]]:
-        """The newest open sessions with their users' e-mails."""
-        rows = await self._postgres.fetch(
-            f"SELECT {_SESSION}, u.email FROM sessions s JOIN users u ON u.id = s.user_id"  # noqa: S608  # columns
-            " WHERE ended_at IS NULL AND expires_at > %s ORDER BY started_at DESC LIMIT %s",
-            (as_datetime(now), count),
-        )
-        return [(_record(row), row["email"]) for row in rows]
+        row = await self._postgres.fetch_one(f"SELECT {SESSION_COLUMNS} FROM sessions s WHERE id = %s", (session,))  # noqa: S608
+        return None if row is None else session_record(row)
 
     async def ended_and_unexpired(self, now: float) -> AsyncIterator[list[str]]:
         """Ids of ended sessions whose tokens could still be tried, in batches (replay after a failover)."""

@@ -1,0 +1,96 @@
+"""Changes that the panel makes: the same act behind a form (303 back, with a notice) and behind a call (JSON).
+
+Used by ``admin.app`` around the acts of the views; who may act is the guard's to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+
+from admin.guard import View, Visit
+from gatekeeper.answers import json_answer
+from gatekeeper.errors import Problem
+from gatekeeper.identity.user_desk import invalid
+from gatekeeper.pages.forms import read_form, see_other
+from policies.model import Reason
+
+Fields = Mapping[str, str]
+
+#: What is said once after an act, by the name that the address has for it.
+NOTICES: Final[Mapping[str, str]] = {
+    "session-ended": "The session has ended, from its next request on.",
+    "sessions-ended": "Those sessions have ended, from their next requests on.",
+    "user-locked": "The account is locked and every session of it has ended.",
+    "user-unlocked": "The account may log in again.",
+    "user-logged-out": "Every session of the account has ended.",
+    "user-roles": "The roles are in force from the next request on.",
+    "user-factors": "The second factors are gone and every session has ended; the next login asks for new ones.",
+    "ban-added": "The ban is in force on every node within a second.",
+    "ban-lifted": "The ban is lifted.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What an act led to: a key of NOTICES, the panel's page to go on to, and what a call is told."""
+
+    notice: str
+    page: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+Act = Callable[[web.Request, Visit, Fields], Awaitable[Done]]
+
+
+class Acts:
+    """Wraps acts. ``home`` is the panel's address without a slash at its end; ``limit`` in bytes of a body."""
+
+    def __init__(self, home: str, limit: int) -> None:
+        self._home = home
+        self._limit = limit
+
+    def by_form(self, act: Act) -> View:
+        """POST of a form of the panel."""
+
+        async def handle(request: web.Request, visit: Visit) -> web.Response:
+            done = await act(request, visit, await read_form(request, self._limit))
+            mark = "&" if "?" in done.page else "?"
+            return see_other(f"{self._home}/{done.page}{mark}done={done.notice}")
+
+        return handle
+
+    def by_call(self, act: Act) -> View:
+        """A call with a JSON object of strings, or (DELETE) none."""
+
+        async def handle(request: web.Request, visit: Visit) -> web.Response:
+            done = await act(request, visit, await self._body(request))
+            return json_answer({"done": done.notice, **done.facts})
+
+        return handle
+
+    async def _body(self, request: web.Request) -> Fields:
+        raw = await request.read()  # bounded by the application
+        if not raw and request.method == "DELETE":
+            return {}
+        if request.content_type != "application/json":
+            raise Problem(415, Reason.UNSUPPORTED_MEDIA_TYPE)
+        try:
+            body = orjson.loads(raw)
+        except orjson.JSONDecodeError:
+            raise Problem(400, Reason.VALIDATION, "The body is not JSON.") from None
+        if not isinstance(body, dict):
+            raise Problem(422, Reason.VALIDATION, "The body is not an object.")
+        for name, value in body.items():
+            if not isinstance(value, str):
+                raise invalid(name, "is not a string")
+        return body
+
+
+def notice_of(request: web.Request) -> str | None:
+    """What the last act led to, as the page says it."""
+    return NOTICES.get(request.query.get("done", ""))

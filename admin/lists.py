@@ -1,0 +1,121 @@
+"""What the panel's lists are asked for and made of: filters, rows, places to go on from. Owned by the panel's views,
+answered by ``gatekeeper.store.panel``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
+from typing import Any, Protocol
+
+from gatekeeper.tokens.durable import SessionRecord
+from policies.bans import Ban
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The last row of a page: the next page begins behind it. ``at`` in Unix seconds."""
+
+    at: float
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserFilter:
+    """Users for which all that is set holds; ``text`` is part of an e-mail or a name."""
+
+    text: str | None = None
+    role: str | None = None
+    locked: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UserRow:
+    """A user in a list; times in Unix seconds."""
+
+    id: str
+    email: str
+    email_verified: bool
+    name: str | None
+    roles: tuple[str, ...]
+    locked: bool
+    created_at: float
+    last_login: float | None
+    open_sessions: int
+    second_factors: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFilter:
+    """Open sessions for which all that is set holds; ``email`` is part of one."""
+
+    email: str | None = None
+    user_id: str | None = None
+    network: IPv4Network | IPv6Network | None = None
+    country: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeFilter:
+    """Changes for which all that is set holds; ``action`` is a name or its beginning, such as ``user.``."""
+
+    action: str | None = None
+    actor: str | None = None
+    subject: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRow:
+    """An entry of the audit log, with e-mails for the ids of accounts that are still there."""
+
+    id: int
+    time: float
+    actor: str
+    actor_email: str | None
+    action: str
+    subject: str
+    subject_email: str | None
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    address: str | None
+    request_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Something that many attempts had in common: what, and how many."""
+
+    value: str
+    attempts: int
+
+
+class PanelReader(Protocol):
+    """Everything raises StoreUnavailable; lists are newest first, ``after`` a row that was the last one."""
+
+    async def users(
+        self, wanted: UserFilter, now: float, *, count: int, after: Place | None = None
+    ) -> list[UserRow]: ...
+
+    async def sessions(
+        self, wanted: SessionFilter, now: float, *, count: int, after: Place | None = None
+    ) -> list[tuple[SessionRecord, str]]:
+        """Neither ended nor past their end, with the owner's e-mail."""
+
+    async def session(self, session: str) -> tuple[SessionRecord, str] | None:
+        """One, ended or not."""
+
+    async def count_sessions(self, wanted: SessionFilter, now: float) -> int: ...
+
+    async def bans(self, now: float, *, count: int, after: int | None = None) -> list[tuple[int, Ban]]:
+        """Those in force, each with its number."""
+
+    async def changes(self, wanted: ChangeFilter, *, count: int, after: int | None = None) -> list[ChangeRow]: ...
+
+    async def busiest(self, column: str, since: float, *, refused: bool, count: int) -> list[Busy]:
+        """What most attempts since then had in one of ``BUSY_COLUMNS``, among the newest ten thousand."""
+
+    async def waiting_mail(self) -> tuple[int, int]:
+        """Messages that wait, and those that were given up."""
+
+
+BUSY_COLUMNS = frozenset({"address", "email", "browser", "os", "method", "as_org"})

@@ -1,0 +1,107 @@
+"""Filters and places of lists as addresses have them: read strictly, written back, shown as chips. For the views."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Final
+from urllib.parse import urlencode
+
+from admin.lists import Place
+from gatekeeper.identity.user_desk import invalid
+
+SHOWN: Final = 50  # rows of a list
+_LONGEST: Final = 254  # characters of a filter
+_PLACE: Final = re.compile(r"(\d{1,12}\.\d{1,6})_([A-Za-z0-9_-]{1,64})")
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """A filter in force: its field, its words, and the address without it."""
+
+    label: str
+    value: str
+    without: str
+
+
+def filled(query: Mapping[str, str], names: Mapping[str, str]) -> dict[str, str]:
+    """The filters of a query that say something, in the order of ``names``. Raises Problem (422)."""
+    found = {name: query[name].strip() for name in names if query.get(name, "").strip()}
+    for name, value in found.items():
+        if len(value) > _LONGEST or not value.isprintable():
+            raise invalid(name, f"{names[name]}: one printable line of at most {_LONGEST} characters.")
+    return found
+
+
+def chips(filters: Mapping[str, str], names: Mapping[str, str], said: Mapping[str, str] | None = None) -> list[Chip]:
+    """One for each filter; ``said`` are values that people know by other words."""
+    return [
+        Chip(
+            names[name],
+            (said or {}).get(name, value),
+            query_of({key: other for key, other in filters.items() if key != name}),
+        )
+        for name, value in filters.items()
+    ]
+
+
+def query_of(filters: Mapping[str, str]) -> str:
+    """As the end of an address, question mark included; nothing where there is none."""
+    return f"?{urlencode(filters)}" if filters else ""
+
+
+def place_of(text: str | None) -> Place | None:
+    """Where a page begins. Raises Problem (422)."""
+    if not text:
+        return None
+    match = _PLACE.fullmatch(text)
+    if match is None:
+        raise invalid("after", "This page does not exist; begin with the first one.")
+    return Place(float(match[1]), match[2])
+
+
+def said_place(at: float, key: str) -> str:
+    """A place as addresses have it."""
+    return f"{at:.6f}_{key}"
+
+
+def number_of(text: str | None) -> int | None:
+    """Where a page of a numbered list begins. Raises Problem (422)."""
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise invalid("after", "This page does not exist; begin with the first one.")
+    return int(text)
+
+
+def network_of(text: str | None) -> IPv4Network | IPv6Network | None:
+    """An address or a network in CIDR. Raises Problem (422)."""
+    if not text:
+        return None
+    try:
+        return ip_network(text, strict=False)
+    except ValueError:
+        raise invalid("address", "That is no address and no network such as 192.0.2.0/24.") from None
+
+
+def country_of(text: str | None) -> str | None:
+    """Two letters of ISO 3166. Raises Problem (422)."""
+    if not text:
+        return None
+    if not re.fullmatch(r"[A-Za-z]{2}", text):
+        raise invalid("country", "A country is two letters, such as CH.")
+    return text.upper()
+
+
+def moment_of(text: str | None, name: str) -> float | None:
+    """A time such as 2026-03-01T22:30 (UTC unless it says otherwise), in Unix seconds. Raises Problem (422)."""
+    if not text:
+        return None
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise invalid(name, "That is no time such as 2026-03-01T22:30.") from None
+    return (when if when.tzinfo is not None else when.replace(tzinfo=UTC)).timestamp()

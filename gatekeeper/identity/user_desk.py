@@ -1,0 +1,209 @@
+"""What admins do to other people's accounts and sessions, each with its entry in the audit log. Called by the panel.
+
+Every act says why, and by whom. Nobody can shut themselves out by accident: locking one's own account and giving up
+one's own admin role are refused.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Final, Protocol
+
+from gatekeeper.bans.desk import Actor
+from gatekeeper.errors import Problem
+from gatekeeper.identity.accounts import ROLE as ROLE_NAME
+from gatekeeper.identity.accounts import Account, Accounts
+from gatekeeper.identity.emails import InvalidEmail, canonical_email
+from gatekeeper.identity.factors.records import Factors, FactorStore
+from gatekeeper.identity.setup import ROLE as ADMIN
+from gatekeeper.journal.audit import AuditLog, Change
+from gatekeeper.tokens.durable import SessionRecord
+from gatekeeper.tokens.sessions import Sessions, UserState
+from policies.model import Reason
+
+LONGEST_WHY: Final = 300
+ENDED: Final = "ended-by-admin"
+
+
+class Inviter(Protocol):
+    """Makes invitations. Raises StoreUnavailable."""
+
+    async def make(self, email: str, roles: tuple[str, ...], life: float, by: str, now: float) -> str:
+        """The address to open."""
+
+
+class UserDesk:
+    """The service. Raises Problem (404, 409, 422) and StoreUnavailable; times in Unix seconds.
+
+    ``invitation_ttl`` in seconds; ``inviter`` is None where nobody may register.
+    """
+
+    def __init__(
+        self,
+        accounts: Accounts,
+        sessions: Sessions,
+        factors: FactorStore,
+        audit: AuditLog,
+        inviter: Inviter | None,
+        *,
+        invitation_ttl: float,
+    ) -> None:
+        self._accounts = accounts
+        self._sessions = sessions
+        self._factors = factors
+        self._audit = audit
+        self._inviter = inviter
+        self._invitation_ttl = invitation_ttl
+
+    @property
+    def invites(self) -> bool:
+        """Whether invitations would be taken."""
+        return self._inviter is not None
+
+    async def account(self, user: str) -> Account:
+        """By id. Raises Problem (404)."""
+        try:
+            found = await self._accounts.find(str(uuid.UUID(user)))
+        except ValueError:
+            found = None
+        if found is None:
+            raise Problem(404, Reason.NOT_FOUND, "There is no such user.")
+        return found
+
+    async def factors_of(self, user: str, now: float) -> Factors:
+        """What second factors an account has."""
+        return await self._factors.factors_of(user, now)
+
+    async def sessions_of(self, user: str, now: float) -> list[tuple[SessionRecord, float]]:
+        """An account's living sessions, newest first, each with when it was last seen."""
+        return await self._sessions.living_of(user, now)
+
+    async def lock(self, user: str, by: Actor, why: str, now: float) -> None:
+        """No login, and every session ends."""
+        if user == by.name:
+            raise invalid("user", "You cannot lock your own account; another admin can.")
+        await self._change("user.lock", user, by, why, now, lambda: self._accounts.lock(user, now))
+
+    async def unlock(self, user: str, by: Actor, why: str, now: float) -> None:
+        """Logins again; ended sessions stay ended."""
+        await self._change("user.unlock", user, by, why, now, lambda: self._accounts.unlock(user, now))
+
+    async def log_out(self, user: str, by: Actor, why: str, now: float) -> None:
+        """End every session; one's own stays where it is oneself who asks from it."""
+        await self._change("user.logout", user, by, why, now, lambda: self._accounts.log_out(user, now))
+
+    async def set_roles(self, user: str, roles: Sequence[str], by: Actor, why: str, now: float) -> None:
+        """In force on the next request."""
+        wanted = checked_roles(roles)
+        if user == by.name and ADMIN not in wanted:
+            raise invalid("roles", "You cannot give up your own admin role; another admin can take it.")
+        await self._change("user.role", user, by, why, now, lambda: self._accounts.set_roles(user, wanted, now))
+
+    async def reset_factors(self, user: str, by: Actor, why: str, now: float) -> None:
+        """Remove every second factor, recovery code and remembered device; every session ends.
+
+        Whoever could have used the lost factor may hold one of them.
+        """
+        account = await self.account(user)
+        if user == by.name:
+            raise invalid("user", "Change your own second factors on your account page.")
+        before = _factor_facts(await self._factors.factors_of(user, now))
+        await self._factors.reset(user)
+        await self._accounts.log_out(user, now)
+        after = _factor_facts(await self._factors.factors_of(user, now))
+        await self._note("user.reset-factors", account.state.id, by, why, now, before, after)
+
+    async def end_session(self, record: SessionRecord, by: Actor, why: str, now: float) -> None:
+        """One session, at once and everywhere."""
+        await self._sessions.end([record.id], ENDED, now)
+        before: dict[str, object] = {"user": record.user_id, "address": str(record.origin.address)}
+        await self._note("session.end", record.id, by, why, now, before, {})
+
+    async def end_sessions(
+        self, portions: AsyncGenerator[list[str], None], described: str, by: Actor, why: str, now: float
+    ) -> int:
+        """All of these; how many they were. One entry in the audit log says so, also where a store fails on the way."""
+        count = 0
+        try:
+            async for portion in portions:
+                await self._sessions.end(portion, ENDED, now)
+                count += len(portion)
+        finally:
+            await self._note("session.end-all", described, by, why, now, None, {"sessions": count})
+        return count
+
+    async def invite(self, typed: str, roles: Sequence[str], by: Actor, now: float) -> tuple[str, str]:
+        """The e-mail and the link that makes its account; it is mailed too. Raises Problem (409) for a taken one."""
+        if self._inviter is None:
+            raise Problem(409, Reason.REGISTRATION_CLOSED, "registration.mode is closed: no invitation would be taken.")
+        try:
+            email = canonical_email(typed)
+        except InvalidEmail as fault:
+            raise invalid("email", f"The e-mail {fault}.") from None
+        wanted = tuple(checked_roles(roles))
+        if await self._accounts.find_by_email(email) is not None:
+            raise Problem(409, Reason.EMAIL_TAKEN, "There is an account with this e-mail already.")
+        link = await self._inviter.make(email, wanted, self._invitation_ttl, by.name, now)
+        await self._note("user.invite", email, by, "", now, None, {"roles": list(wanted)})
+        return email, link
+
+    async def _change(
+        self, action: str, user: str, by: Actor, why: str, now: float, act: Callable[[], Awaitable[UserState | None]]
+    ) -> None:
+        before = (await self.account(user)).state
+        after = await act()
+        if after is None:
+            raise Problem(404, Reason.NOT_FOUND, "There is no such user.")
+        await self._note(action, user, by, why, now, _facts(before), _facts(after))
+
+    async def _note(
+        self,
+        action: str,
+        subject: str,
+        by: Actor,
+        why: str,
+        now: float,
+        before: dict[str, object] | None,
+        after: dict[str, object],
+    ) -> None:
+        said = {**after, "why": why} if why else after
+        await self._audit.record_change(
+            Change(now, by.name, action, subject, before, said or None, by.address, by.request_id)
+        )
+
+
+def checked_why(text: str) -> str:
+    """Why something is done, for the audit log. Raises Problem (422)."""
+    why = text.strip()
+    if not why:
+        raise invalid("why", "Say why: it goes into the audit log.")
+    if len(why) > LONGEST_WHY or not why.isprintable():
+        raise invalid("why", f"The reason is one printable line of at most {LONGEST_WHY} characters.")
+    return why
+
+
+def checked_roles(roles: Sequence[str]) -> list[str]:
+    """Roles in order, each once. Raises Problem (422)."""
+    for role in roles:
+        if ROLE_NAME.fullmatch(role) is None:
+            raise invalid("roles", "A role is letters, digits and _ . : -, at most 64 of them.")
+    return sorted(set(roles))
+
+
+def invalid(field: str, detail: str) -> Problem:
+    """422 that names the field."""
+    return Problem(422, Reason.VALIDATION, detail, errors=[{"pointer": f"/{field}", "detail": detail}])
+
+
+def _facts(user: UserState) -> dict[str, object]:
+    return {"roles": list(user.roles), "locked": user.locked, "epoch": user.epoch}
+
+
+def _factor_facts(factors: Factors) -> dict[str, object]:
+    return {
+        "totp": factors.totp_since is not None,
+        "passkeys": [passkey.name for passkey in factors.passkeys],
+        "recovery_codes": factors.recovery_codes_left,
+        "remembered_devices": factors.remembered_devices,
+    }

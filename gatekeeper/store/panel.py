@@ -1,0 +1,168 @@
+"""What the panel reads of PostgreSQL, by key and never by offset. Implements ``admin.lists.PanelReader``."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any, Final
+
+from admin.lists import BUSY_COLUMNS, Busy, ChangeFilter, ChangeRow, Place, SessionFilter, UserFilter, UserRow
+from gatekeeper.clock import as_datetime
+from gatekeeper.store.bans import COLUMNS as BAN_COLUMNS
+from gatekeeper.store.bans import ban_of
+from gatekeeper.store.postgres import Postgres
+from gatekeeper.store.records import SESSION_COLUMNS, session_record
+from gatekeeper.tokens.durable import SessionRecord
+from policies.bans import Ban
+
+_SAMPLE: Final = 10_000  # attempts that ``busiest`` looks at
+_USER: Final = """
+u.id, u.email, u.email_verified, u.name, u.roles, u.locked, u.created_at,
+(SELECT max(started_at) FROM sessions s WHERE s.user_id = u.id) AS last_login,
+(SELECT count(*) FROM sessions s WHERE s.user_id = u.id AND ended_at IS NULL AND expires_at > %s) AS open_sessions,
+(SELECT count(*) FROM totp_secrets t WHERE t.user_id = u.id AND confirmed_at IS NOT NULL)
+  + (SELECT count(*) FROM passkeys p WHERE p.user_id = u.id) AS second_factors
+"""
+_CHANGE: Final = """
+a.id, a.time, a.actor, actor.email AS actor_email, a.action, a.subject, subject.email AS subject_email,
+a.before, a.after, host(a.address) AS address, a.request_id
+"""
+
+
+class PostgresPanel:
+    """Each method is one statement."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+
+    async def users(
+        self, wanted: UserFilter, now: float, *, count: int, after: Place | None = None
+    ) -> list[UserRow]:
+        where, params = ["true"], list[object]([as_datetime(now)])
+        if wanted.text is not None:
+            where.append("(strpos(u.email, lower(%s)) > 0 OR strpos(lower(u.name), lower(%s)) > 0)")
+            params += [wanted.text, wanted.text]
+        if wanted.role is not None:
+            where.append("%s = ANY (u.roles)")
+            params.append(wanted.role)
+        if wanted.locked is not None:
+            where.append("u.locked = %s")
+            params.append(wanted.locked)
+        if after is not None:
+            where.append("(u.created_at, u.id) < (%s, %s)")
+            params += [as_datetime(after.at), uuid.UUID(after.id)]
+        rows = await self._postgres.fetch(
+            f"SELECT {_USER} FROM users u WHERE {' AND '.join(where)}"  # noqa: S608  # conditions from above
+            " ORDER BY u.created_at DESC, u.id DESC LIMIT %s",
+            [*params, count],
+        )
+        return [_user_row(row) for row in rows]
+
+    async def sessions(
+        self, wanted: SessionFilter, now: float, *, count: int, after: Place | None = None
+    ) -> list[tuple[SessionRecord, str]]:
+        where, params = _sessions_where(wanted, now)
+        if after is not None:
+            where.append("(s.started_at, s.id) < (%s, %s)")
+            params += [as_datetime(after.at), after.id]
+        rows = await self._postgres.fetch(
+            f"SELECT {SESSION_COLUMNS}, u.email FROM sessions s JOIN users u ON u.id = s.user_id"  # noqa: S608
+            f" WHERE {' AND '.join(where)} ORDER BY s.started_at DESC, s.id DESC LIMIT %s",
+            [*params, count],
+        )
+        return [(session_record(row), row["email"]) for row in rows]
+
+    async def session(self, session: str) -> tuple[SessionRecord, str] | None:
+        row = await self._postgres.fetch_one(
+            f"SELECT {SESSION_COLUMNS}, u.email FROM sessions s JOIN users u ON u.id = s.user_id"  # noqa: S608
+            " WHERE s.id = %s",
+            (session,),
+        )
+        return None if row is None else (session_record(row), row["email"])
+
+    async def count_sessions(self, wanted: SessionFilter, now: float) -> int:
+        where, params = _sessions_where(wanted, now)
+        row = await self._postgres.fetch_one(
+            "SELECT count(*) AS sessions FROM sessions s JOIN users u ON u.id = s.user_id"  # noqa: S608
+            f" WHERE {' AND '.join(where)}",
+            params,
+        )
+        return int(row["sessions"]) if row else 0
+
+    async def bans(self, now: float, *, count: int, after: int | None = None) -> list[tuple[int, Ban]]:
+        rows = await self._postgres.fetch(
+            f"SELECT id, {BAN_COLUMNS} FROM bans WHERE lifted_at IS NULL AND (until IS NULL OR until > %s)"  # noqa: S608
+            " AND (%s::bigint IS NULL OR id < %s) ORDER BY id DESC LIMIT %s",
+            (as_datetime(now), after, after, count),
+        )
+        return [(row["id"], ban_of(row)) for row in rows]
+
+    async def changes(self, wanted: ChangeFilter, *, count: int, after: int | None = None) -> list[ChangeRow]:
+        where, params = ["true"], list[object]()
+        if wanted.action is not None:
+            where.append("starts_with(a.action, %s)")
+            params.append(wanted.action)
+        for column, value in (("actor", wanted.actor), ("subject", wanted.subject)):
+            if value is not None:
+                where.append(f"(a.{column} = %s OR {column}.email = lower(%s))")
+                params += [value, value]
+        if after is not None:
+            where.append("a.id < %s")
+            params.append(after)
+        rows = await self._postgres.fetch(
+            f"SELECT {_CHANGE} FROM audit_log a LEFT JOIN users actor ON actor.id::text = a.actor"  # noqa: S608
+            " LEFT JOIN users subject ON subject.id::text = a.subject"
+            f" WHERE {' AND '.join(where)} ORDER BY a.id DESC LIMIT %s",
+            [*params, count],
+        )
+        return [ChangeRow(**{**row, "time": row["time"].timestamp()}) for row in rows]
+
+    async def busiest(self, column: str, since: float, *, refused: bool, count: int) -> list[Busy]:
+        if column not in BUSY_COLUMNS:
+            raise ValueError(f"attempts are not gathered by {column}")
+        shown = "host(address)" if column == "address" else column
+        which = " AND result <> 'success'" if refused else ""
+        rows = await self._postgres.fetch(
+            f"SELECT value, count(*) AS attempts FROM (SELECT {shown} AS value FROM login_logs"  # noqa: S608  # listed
+            f" WHERE time >= %s{which} ORDER BY time DESC LIMIT %s) AS newest"
+            " WHERE value IS NOT NULL GROUP BY value ORDER BY attempts DESC, value LIMIT %s",
+            (as_datetime(since), _SAMPLE, count),
+        )
+        return [Busy(row["value"], row["attempts"]) for row in rows]
+
+    async def waiting_mail(self) -> tuple[int, int]:
+        row = await self._postgres.fetch_one(
+            "SELECT count(*) FILTER (WHERE given_up_at IS NULL) AS waiting,"
+            " count(*) FILTER (WHERE given_up_at IS NOT NULL) AS given_up FROM outbox"
+        )
+        return (row["waiting"], row["given_up"]) if row else (0, 0)
+
+
+def _sessions_where(wanted: SessionFilter, now: float) -> tuple[list[str], list[object]]:
+    where, params = ["s.ended_at IS NULL", "s.expires_at > %s"], list[object]([as_datetime(now)])
+    conditions: Sequence[tuple[str, object]] = (
+        ("strpos(u.email, lower(%s)) > 0", wanted.email),
+        ("s.user_id = %s", None if wanted.user_id is None else uuid.UUID(wanted.user_id)),
+        ("s.address <<= %s::inet", wanted.network),
+        ("s.country = %s", wanted.country),
+    )
+    for condition, value in conditions:
+        if value is not None:
+            where.append(condition)
+            params.append(value)
+    return where, params
+
+
+def _user_row(row: dict[str, Any]) -> UserRow:
+    return UserRow(
+        id=str(row["id"]),
+        email=row["email"],
+        email_verified=row["email_verified"],
+        name=row["name"],
+        roles=tuple(row["roles"]),
+        locked=row["locked"],
+        created_at=row["created_at"].timestamp(),
+        last_login=row["last_login"].timestamp() if row["last_login"] else None,
+        open_sessions=row["open_sessions"],
+        second_factors=row["second_factors"],
+    )
