@@ -1,66 +1,128 @@
-"""The admin panel under ``P/admin``: its views behind the guard. Built by ``gatekeeper.app``."""
+"""The admin panel under ``P/admin``: its views behind the guard. Built by ``gatekeeper.app.panel``."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from dataclasses import dataclass
 
 from aiohttp import web
 
-from admin.guard import Guard, Visit
-from admin.queries import AttemptReader, LiveSessions, PanelQueries, SessionReader
-from admin.render import Renderer
+from admin.acts import Act, Acts
+from admin.guard import Guard, Handler, View, Visit
+from admin.views.activity import ActivityViews
+from admin.views.bans import BanViews
 from admin.views.logins import LoginViews
 from admin.views.overview import OverviewViews
+from admin.views.rules import RuleViews
+from admin.views.search import SearchView
 from admin.views.sessions import SessionViews
-from gatekeeper.authenticator import Authenticator
+from admin.views.users import UserViews
 from gatekeeper.errors import Problem
-from gatekeeper.pages.theme import Theme
-from gatekeeper.tokens.cookies import Cookies
 from policies.model import Reason
 
 
+@dataclass(frozen=True, slots=True)
+class Views:
+    """One a subject."""
+
+    overview: OverviewViews
+    logins: LoginViews
+    sessions: SessionViews
+    users: UserViews
+    bans: BanViews
+    rules: RuleViews
+    activity: ActivityViews
+    search: SearchView
+
+
 class Panel:
-    """Read-only so far: the last login attempts and the living sessions. ``idle_ttl`` in seconds; ``factor_roles``
-    need two factors.
+    """The routes. ``body_limit`` in bytes of a form."""
 
-    ``theme`` must know the package ``admin``.
-    """
+    def __init__(self, guard: Guard, views: Views, *, prefix: str, body_limit: int) -> None:
+        self._guard = guard
+        self._views = views
+        self._home = f"{prefix}/admin"
+        self._acts = Acts(self._home, body_limit)
 
-    def __init__(
-        self,
-        *,
-        theme: Theme,
-        authenticator: Authenticator,
-        cookies: Cookies,
-        attempts: AttemptReader,
-        sessions: SessionReader,
-        live: LiveSessions,
-        idle_ttl: float,
-        factor_roles: Collection[str],
-    ) -> None:
-        queries = PanelQueries(attempts=attempts, sessions=sessions, live=live, idle_ttl=idle_ttl)
-        renderer = Renderer(theme)
-        self._guard = Guard(theme=theme, authenticator=authenticator, cookies=cookies, factor_roles=factor_roles)
-        self._overview = OverviewViews(queries, renderer)
-        self._logins = LoginViews(queries, renderer)
-        self._sessions = SessionViews(queries, renderer)
-        self._home = f"{theme.prefix}/admin/"
-
-    def routes(self, prefix: str) -> list[web.RouteDef]:
+    def routes(self) -> list[web.RouteDef]:
         """Everything under ``P/admin``; what is not there is guarded too, so that nobody can map it."""
-        panel, admitting = f"{prefix}/admin", self._guard.admitting
         return [
-            web.get(panel, admitting(self._to_home)),
-            web.get(f"{panel}/", admitting(self._overview.page)),
-            web.get(f"{panel}/logins", admitting(self._logins.page)),
-            web.get(f"{panel}/sessions", admitting(self._sessions.page)),
-            web.get(f"{panel}/api/logins", admitting(self._logins.listing)),
-            web.get(f"{panel}/api/sessions", admitting(self._sessions.listing)),
-            web.route("*", f"{panel}{{rest:(?:/.*)?}}", admitting(_nothing)),
+            web.get(self._home, self._guard.admitting(self._to_home)),
+            *self._pages(),
+            *self._forms(),
+            *self._calls(),
+            web.route("*", f"{self._home}{{rest:(?:/.*)?}}", self._guard.admitting(_nothing)),
         ]
 
+    def _pages(self) -> list[web.RouteDef]:
+        views = self._views
+        pages: dict[str, View] = {
+            "": views.overview.page,
+            "logins": views.logins.page,
+            "logins.csv": views.logins.csv,
+            "logins/{attempt}": views.logins.one,
+            "sessions": views.sessions.page,
+            "sessions/end": views.sessions.confirm_all,
+            "sessions/{session}": views.sessions.one,
+            "users": views.users.page,
+            "users/invite": views.users.invite_form,
+            "users/{user}": views.users.one,
+            "bans": views.bans.page,
+            "rules": views.rules.page,
+            "activity": views.activity.page,
+            "search": views.search.go,
+        }
+        return [web.get(f"{self._home}/{path}", self._looking(view)) for path, view in pages.items()]
+
+    def _forms(self) -> list[web.RouteDef]:
+        views, acting = self._views, self._guard.acting
+        forms: dict[str, Act] = {
+            "sessions/end": views.sessions.end_all,
+            "sessions/{session}/end": views.sessions.end,
+            "users/{user}/{act}": views.users.change,
+            "bans": views.bans.add,
+            "bans/lift": views.bans.lift,
+        }
+        routes = [web.post(f"{self._home}/users/invite", acting(views.users.invite))]
+        return routes + [
+            web.post(f"{self._home}/{path}", acting(self._acts.by_form(act))) for path, act in forms.items()
+        ]
+
+    def _calls(self) -> list[web.RouteDef]:
+        views, api = self._views, f"{self._home}/api"
+        reads: dict[str, View] = {
+            "overview": views.overview.listing,
+            "logins": views.logins.listing,
+            "sessions": views.sessions.listing,
+            "users": views.users.listing,
+            "bans": views.bans.listing,
+            "rules/explain": views.rules.explain,
+            "activity": views.activity.listing,
+        }
+        acts: list[tuple[str, str, Act]] = [
+            ("DELETE", "sessions/{session}", views.sessions.end),
+            ("POST", "sessions/end", views.sessions.end_all),
+            ("POST", "users/invite", views.users.invite_call),
+            ("POST", "users/{user}/{act}", views.users.change),
+            ("POST", "bans", views.bans.add),
+            ("POST", "bans/lift", views.bans.lift),
+        ]
+        routes = [web.get(f"{api}/{path}", self._looking(view)) for path, view in reads.items()]
+        return routes + [
+            web.route(method, f"{api}/{path}", self._guard.acting(self._acts.by_call(act)))
+            for method, path, act in acts
+        ]
+
+    def _looking(self, view: View) -> Handler:
+        """A page that asks for itself again (htmx says so) keeps nobody's stay alive."""
+        here, by_itself = self._guard.admitting(view), self._guard.admitting(view, background=True)
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            return await (by_itself if "HX-Request" in request.headers else here)(request)
+
+        return handle
+
     async def _to_home(self, _request: web.Request, _visit: Visit) -> web.Response:
-        return web.Response(status=302, headers={"Location": self._home, "Cache-Control": "no-store"})
+        return web.Response(status=302, headers={"Location": f"{self._home}/", "Cache-Control": "no-store"})
 
 
 async def _nothing(_request: web.Request, _visit: Visit) -> web.Response:

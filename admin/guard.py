@@ -100,7 +100,7 @@ class Guard:
 
     async def _handle(self, request: web.Request, view: View, *, acts: bool, background: bool) -> web.StreamResponse:
         inbound: InboundRequest = request[INBOUND]
-        found = await self._authenticator.authenticate(self._authenticator.present(inbound), inbound.received)
+        found = await self._authenticator.authenticate(inbound)
         if isinstance(found, Reason):
             return self._to_login(inbound) if is_navigation(request.headers) else say(Problem(401, found))
         who, now = found.principal, inbound.received

@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from admin import wording
+from admin.acts import notice_of
 from admin.guard import Visit
 from gatekeeper.pages.theme import Theme
 
@@ -17,11 +18,27 @@ class Renderer:
 
     def __init__(self, theme: Theme) -> None:
         self._theme = theme
+        self.home = f"{theme.prefix}/admin"
 
     def page(
-        self, request: web.Request, visit: Visit, template: str, context: Mapping[str, Any], *, here: str
+        self,
+        request: web.Request,
+        visit: Visit,
+        template: str,
+        context: Mapping[str, Any],
+        *,
+        here: str,
+        status: int = 200,
     ) -> web.Response:
         """``here`` is the page's name in the navigation."""
-        frame = {"admin": visit.admin, "now": visit.now, "here": here, "words": wording}
+        frame = {
+            "admin": visit.admin,
+            "now": visit.now,
+            "may_act": visit.may_act,
+            "notice": notice_of(request),
+            "here": here,
+            "words": wording,
+            "home": self.home,
+        }
         english = self._theme.languages.english  # the panel's texts are in no other language
-        return self._theme.page(request, template, {**frame, **context}, language=english)
+        return self._theme.page(request, template, {**frame, **context}, language=english, status=status)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
+
+from babel import Locale
 
 from gatekeeper.clock import as_datetime
 from geo.device import find_device
 
 _LONGEST_DEVICE: Final = 60
+_ENGLISH: Final = Locale("en")
 _STEPS: Final = ((86_400, "d"), (3600, "h"), (60, "min"))
 
 
@@ -43,3 +47,41 @@ def _shortened(text: str) -> str:
     if not text.strip():
         return "Unknown"
     return text if len(text) <= _LONGEST_DEVICE else f"{text[: _LONGEST_DEVICE - 1]}…"
+
+
+def span(seconds: float) -> str:
+    """A length of time: ``4 min``, ``29 d``."""
+    for size, unit in _STEPS:
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(seconds)} s"
+
+
+def country_name(code: str) -> str:
+    """What people call a country of ISO 3166."""
+    return str(_ENGLISH.territories.get(code, code))
+
+
+def facts(value: object) -> str:
+    """Anything that JSON can hold, in a line."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{str(name).replace('_', ' ')} {facts(one)}" for name, one in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(facts, value)) or "none"
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "none"}[value]
+    return str(value)
+
+
+def differences(
+    before: Mapping[str, object] | None, after: Mapping[str, object] | None
+) -> list[tuple[str, str | None, str | None]]:
+    """What a change made different: name, before, after; None where there was, or is, nothing."""
+    old, new = before or {}, after or {}
+    lines = []
+    for name in [*old, *(name for name in new if name not in old)]:
+        if name in old and name in new and old[name] == new[name]:
+            continue
+        was = facts(old[name]) if name in old else None
+        lines.append((name.replace("_", " "), was, facts(new[name]) if name in new else None))
+    return lines

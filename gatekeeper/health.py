@@ -44,12 +44,16 @@ class Health:
         """200, or 503 naming what failed; 503 from the moment of SIGTERM."""
         if self.draining:
             return json_answer({"status": "draining", "failed": ["draining"]}, status=503)
-        names = list(self._checks)
-        outcomes = await asyncio.gather(*(self._passes(self._checks[name]) for name in names))
-        failed = [name for name, passed in zip(names, outcomes, strict=True) if not passed]
+        failed = [name for name, passed in await self.parts() if not passed]
         if failed:
             return json_answer({"status": "not ready", "failed": failed}, status=503)
         return json_answer({"status": "ready"})
+
+    async def parts(self) -> list[tuple[str, bool]]:
+        """Each part by name, and whether it is well."""
+        names = list(self._checks)
+        outcomes = await asyncio.gather(*(self._passes(self._checks[name]) for name in names))
+        return list(zip(names, outcomes, strict=True))
 
     @staticmethod
     async def _passes(check: Check) -> bool:

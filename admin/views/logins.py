@@ -1,46 +1,223 @@
-"""Login attempts: a page and its JSON."""
+"""Login attempts: a page with filters, one attempt with all that is known, and the same as JSON and CSV."""
 
 from __future__ import annotations
+
+import csv
+import io
+import uuid
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any, Final
 
 from aiohttp import web
 
 from admin.guard import Visit
-from admin.queries import PanelQueries
+from admin.paging import (
+    SHOWN,
+    chips,
+    country_of,
+    filled,
+    moment_of,
+    network_of,
+    place_of,
+    query_of,
+    said_place,
+)
 from admin.render import Renderer
-from admin.wording import device, rfc3339
 from gatekeeper.answers import json_answer
-from gatekeeper.journal.attempts import Attempt
+from gatekeeper.errors import Problem
+from gatekeeper.identity.user_desk import invalid
+from gatekeeper.journal.attempts import Attempt, Result
+from gatekeeper.journal.questions import LoginFilter, LoginReader, Seen
+from gatekeeper.journal.rows import as_row, public
+from policies.anomalies import Signal
+from policies.model import Reason
+from policies.travel import distance
+
+FILTERS: Final = {
+    "user": "User",
+    "result": "Result",
+    "reason": "Reason",
+    "address": "Address",
+    "country": "Country",
+    "device": "Device",
+    "method": "Method",
+    "signal": "Signal",
+    "session": "Session",
+    "range": "Last",
+    "since": "Since",
+    "until": "Until",
+}
+RANGES: Final = {"1h": 3600.0, "24h": 86_400.0, "7d": 7 * 86_400.0, "30d": 30 * 86_400.0}
+MOST_ROWS: Final = 100_000  # of one CSV file
+_AT_ONCE: Final = 1000
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets take for the beginning of one
+_COLUMNS: Final = (
+    *("time", "email", "user_id", "result", "reason", "method", "factor", "address", "country", "region", "city"),
+    *("asn", "as_org", "device_kind", "browser", "os", "user_agent", "session", "signals", "risk", "action"),
+    *("request_id", "latency_ms", "id"),
+)
 
 
 class LoginViews:
     """``P/admin/logins`` and ``P/admin/api/logins``."""
 
-    def __init__(self, queries: PanelQueries, renderer: Renderer) -> None:
-        self._queries = queries
+    def __init__(self, reader: LoginReader, renderer: Renderer) -> None:
+        self._reader = reader
         self._renderer = renderer
 
     async def page(self, request: web.Request, visit: Visit) -> web.Response:
-        """The last attempts."""
-        context = {"logins": await self._queries.logins()}
+        """The attempts that fit, newest first."""
+        filters, wanted = asked(request.query, visit.now)
+        rows, following = await self._page(request, wanted)
+        context = {
+            "logins": rows,
+            "filters": filters,
+            "chips": chips(filters, FILTERS),
+            "following": following,
+            "query": query_of(filters),
+            "first": "after" not in request.query,
+            "results": [str(result) for result in Result],
+            "reasons": sorted(str(reason) for reason in Reason),
+            "signals": [str(signal) for signal in Signal],
+            "ranges": list(RANGES),
+        }
         return self._renderer.page(request, visit, "logins.html", context, here="logins")
 
-    async def listing(self, _request: web.Request, _visit: Visit) -> web.Response:
-        """``{"logins": [...]}``, newest first."""
-        return json_answer({"logins": [_row(attempt) for attempt in await self._queries.logins()]})
+    async def listing(self, request: web.Request, visit: Visit) -> web.Response:
+        """``{"logins": [...], "next"}``, newest first; rows as in docs/login-log.md."""
+        _, wanted = asked(request.query, visit.now)
+        rows, following = await self._page(request, wanted)
+        return json_answer({"logins": [public(row) for row in rows], "next": following})
+
+    async def one(self, request: web.Request, visit: Visit) -> web.Response:
+        """All that is known of an attempt, and how far it is from the one before."""
+        try:
+            attempt = await self._reader.find(uuid.UUID(request.match_info["attempt"]))
+        except ValueError:
+            attempt = None
+        if attempt is None:
+            raise Problem(404, Reason.NOT_FOUND, "There is no such attempt; it may be written in a moment.")
+        before = await self._before(attempt)
+        context = {
+            "attempt": attempt,
+            "before": before,
+            "journey": _journey(before, attempt),
+            "evidence": dict(attempt.evidence or {}),
+        }
+        return self._renderer.page(request, visit, "login.html", context, here="logins")
+
+    async def csv(self, request: web.Request, visit: Visit) -> web.StreamResponse:
+        """The attempts that fit as a CSV file (RFC 4180), streamed; no cell can start a formula (security 22)."""
+        _, wanted = asked(request.query, visit.now)
+        answer = web.StreamResponse()
+        answer.headers.update(
+            {
+                "Content-Type": "text/csv; charset=utf-8; header=present",
+                "Content-Disposition": 'attachment; filename="logins.csv"',
+                "Cache-Control": "no-store",
+                "X-Content-Type-Options": "nosniff",
+            }
+        )
+        portions = self._portions(wanted)
+        first: list[Attempt] = await anext(portions, [])  # an outage is said before anything is sent
+        await answer.prepare(request)
+        await answer.write(_lines([dict(zip(_COLUMNS, _COLUMNS, strict=True)), *map(_flat, first)]))
+        async for portion in portions:
+            await answer.write(_lines(map(_flat, portion)))
+        await answer.write_eof()
+        return answer
+
+    async def _page(self, request: web.Request, wanted: LoginFilter) -> tuple[list[Attempt], str | None]:
+        rows = await self._reader.page(wanted, count=SHOWN + 1, after=_seen(request.query.get("after")))
+        shown = rows[:SHOWN]
+        return shown, said_place(shown[-1].time, str(shown[-1].id)) if len(rows) > SHOWN else None
+
+    async def _before(self, attempt: Attempt) -> Attempt | None:
+        if attempt.user_id is None:
+            return None
+        wanted = LoginFilter(user_id=attempt.user_id, result=Result.SUCCESS, until=attempt.time)
+        return next(iter(await self._reader.page(wanted, count=1)), None)
+
+    async def _portions(self, wanted: LoginFilter) -> AsyncGenerator[list[Attempt], None]:
+        after, sent = None, 0
+        while sent < MOST_ROWS and (rows := await self._reader.page(wanted, count=_AT_ONCE, after=after)):
+            after, sent = Seen(rows[-1].time, rows[-1].id), sent + len(rows)
+            yield rows
 
 
-def _row(attempt: Attempt) -> dict[str, object]:
-    return {
-        "time": rfc3339(attempt.time),
-        "email": attempt.email,
-        "user_id": attempt.user_id,
-        "result": attempt.result,
-        "reason": attempt.reason,
-        "method": attempt.method,
-        "address": str(attempt.address),
-        "country": attempt.country,
-        "device": device(attempt.user_agent),
-        "user_agent": attempt.user_agent,
-        "session": attempt.session,
-        "request_id": attempt.request_id,
-    }
+def asked(query: Mapping[str, str], now: float) -> tuple[dict[str, str], LoginFilter]:
+    """The filters of an address. Raises Problem (422) that names the field."""
+    filters = filled(query, FILTERS)
+    user, span = filters.get("user"), filters.get("range")
+    if span is not None and span not in RANGES:
+        raise invalid("range", f"The range is one of {', '.join(RANGES)}.")
+    since = moment_of(filters.get("since"), "since")
+    by_id = _is_id(user)
+    return filters, LoginFilter(
+        since=now - RANGES[span] if span is not None else since,
+        until=moment_of(filters.get("until"), "until"),
+        result=_one_of(Result, filters.get("result"), "result"),
+        reason=_one_of(Reason, filters.get("reason"), "reason"),
+        method=filters.get("method"),
+        user_id=user if by_id else None,
+        email=None if by_id else user,
+        network=network_of(filters.get("address")),
+        country=country_of(filters.get("country")),
+        device_kind=filters.get("device"),
+        session=filters.get("session"),
+        signal=filters.get("signal"),
+    )
+
+
+def _one_of(kind: Any, text: str | None, name: str) -> Any:
+    if text is None:
+        return None
+    try:
+        return kind(text)
+    except ValueError:
+        raise invalid(name, f"There is no {name} {text[:40]}.") from None
+
+
+def _is_id(text: str | None) -> bool:
+    try:
+        uuid.UUID(text or "")
+    except ValueError:
+        return False
+    return True
+
+
+def _seen(text: str | None) -> Seen | None:
+    place = place_of(text)
+    if place is None:
+        return None
+    try:
+        return Seen(place.at, uuid.UUID(place.id))
+    except ValueError:
+        raise invalid("after", "This page does not exist; begin with the first one.") from None
+
+
+def _journey(before: Attempt | None, attempt: Attempt) -> dict[str, float | None] | None:
+    """Seconds and, where both places are known, kilometres since the attempt before."""
+    if before is None:
+        return None
+    ends = (before.latitude, before.longitude, attempt.latitude, attempt.longitude)
+    known = [degrees for degrees in ends if degrees is not None]
+    return {"seconds": attempt.time - before.time, "km": distance(*known) if len(known) == len(ends) else None}
+
+
+def _flat(attempt: Attempt) -> dict[str, Any]:
+    row = as_row(attempt)
+    return {**row, "signals": " ".join(row["signals"])}
+
+
+def _lines(rows: Any) -> bytes:
+    out = io.StringIO()
+    writer = csv.writer(out)
+    for row in rows:
+        writer.writerow([_cell(row[name]) for name in _COLUMNS])
+    return out.getvalue().encode("utf-8", "replace")
+
+
+def _cell(value: object) -> str:
+    text = "" if value is None else str(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text

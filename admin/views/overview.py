@@ -1,34 +1,141 @@
-"""The panel's first page: what happens right now."""
+"""The panel's first page: who is in, what happened lately, who attacks, and whether everything is well."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 from aiohttp import web
 
+from admin.charts import Chart, Share, shares, stacked
 from admin.guard import Visit
-from admin.queries import PanelQueries
+from admin.lists import PanelReader, SessionFilter
 from admin.render import Renderer
+from gatekeeper.answers import json_answer
+from gatekeeper.identity.user_desk import invalid
+from gatekeeper.journal.attempts import Result
+from gatekeeper.journal.questions import Count, CountFilter, Dimension, Grain, LoginFilter, LoginReader
 
-_BRIEF = 10  # sessions beside the logins; the rest has its own page
+Health = Callable[[], Awaitable[Sequence[tuple[str, bool]]]]
+
+_HOUR: Final = 3600.0
+_DAY: Final = 86_400.0
+_NOW: Final = 15 * 60.0  # seconds that "now" looks back
+_TOP: Final = 6
+_BRIEF: Final = 8
+_RESULTS: Final = [str(result) for result in Result]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """How far back a page looks: bars of ``step`` seconds, out of counts by ``grain``."""
+
+    grain: Grain
+    step: float
+    bars: int
+
+
+SPANS: Final = {
+    "24h": Span(Grain.HOUR, _HOUR, 24),
+    "7d": Span(Grain.HOUR, 6 * _HOUR, 28),
+    "30d": Span(Grain.DAY, _DAY, 30),
+}
 
 
 class OverviewViews:
-    """``P/admin/``."""
+    """``P/admin/`` and ``P/admin/api/overview``. ``bans`` counts those in force, ``health`` says what is well."""
 
-    def __init__(self, queries: PanelQueries, renderer: Renderer) -> None:
-        self._queries = queries
+    def __init__(
+        self,
+        reader: PanelReader,
+        logins: LoginReader,
+        renderer: Renderer,
+        *,
+        bans: Callable[[], int],
+        health: Health,
+    ) -> None:
+        self._reader = reader
+        self._logins = logins
         self._renderer = renderer
+        self._bans = bans
+        self._health = health
 
     async def page(self, request: web.Request, visit: Visit) -> web.Response:
-        """The last login attempts, the newest living sessions and their sums."""
-        logins, sessions = await asyncio.gather(self._queries.logins(), self._queries.sessions(visit.now))
-        context = {
-            "logins": logins,
-            "results": Counter(str(attempt.result) for attempt in logins),
-            "sessions": sessions[:_BRIEF],
-            "session_count": len(sessions),
-            "people": len({entry.record.user_id for entry in sessions}),
+        """All of it, over the ``range`` that is asked for."""
+        name = request.query.get("range", "24h")
+        if name not in SPANS:
+            raise invalid("range", f"The range is one of {', '.join(SPANS)}.")
+        context = await self._gathered(name, visit.now)
+        latest = await self._logins.page(LoginFilter(), count=_BRIEF)
+        return self._renderer.page(request, visit, "overview.html", {**context, "logins": latest}, here="overview")
+
+    async def listing(self, request: web.Request, visit: Visit) -> web.Response:
+        """What happens now, and the sums of the last day."""
+        now, chart = await asyncio.gather(self._present(visit.now), self._chart(SPANS["24h"], visit.now))
+        return json_answer({"now": now, "last_24h": dict(chart.totals)})
+
+    async def _gathered(self, name: str, now: float) -> dict[str, Any]:
+        span = SPANS[name]
+        since = self._since(span, now)
+        wanted = CountFilter(since, now + _DAY)
+        present, chart, waiting, health = await asyncio.gather(
+            self._present(now), self._chart(span, now), self._reader.waiting_mail(), self._health()
+        )
+        kinds = (Dimension.REASON, Dimension.COUNTRY, Dimension.DEVICE)
+        reasons, countries, devices = await asyncio.gather(
+            *(self._logins.counts(span.grain, wanted, [kind]) for kind in kinds)
+        )
+        browsers, systems, methods, addresses, emails = await asyncio.gather(
+            self._reader.busiest("browser", since, refused=False, count=_TOP),
+            self._reader.busiest("os", since, refused=False, count=_TOP),
+            self._reader.busiest("method", since, refused=False, count=_TOP),
+            self._reader.busiest("address", since, refused=True, count=_TOP),
+            self._reader.busiest("email", since, refused=True, count=_TOP),
+        )
+        return {
+            "range": name,
+            "ranges": list(SPANS),
+            "now_is": present,
+            "chart": chart,
+            "reasons": _by(reasons, "none"),
+            "countries": _by(countries, "unknown"),
+            "devices": _by(devices, "unknown"),
+            "browsers": shares({one.value: one.attempts for one in browsers}),
+            "systems": shares({one.value: one.attempts for one in systems}),
+            "methods": shares({one.value: one.attempts for one in methods}),
+            "addresses": shares({one.value: one.attempts for one in addresses}),
+            "emails": shares({one.value: one.attempts for one in emails}),
+            "mail": waiting,
+            "health": health,
         }
-        return self._renderer.page(request, visit, "overview.html", context, here="overview")
+
+    async def _present(self, now: float) -> dict[str, int]:
+        wanted = CountFilter(now - _NOW, now + _DAY)
+        sessions, counts = await asyncio.gather(
+            self._reader.count_sessions(SessionFilter(), now),
+            self._logins.counts(Grain.MINUTE, wanted, [Dimension.RESULT]),
+        )
+        sums: Counter[str] = Counter()
+        for count in counts:
+            sums[count.values[0]] += count.attempts + count.suppressed
+        return {"sessions": sessions, "bans": self._bans(), **{result: sums[result] for result in _RESULTS}}
+
+    async def _chart(self, span: Span, now: float) -> Chart:
+        since = self._since(span, now)
+        wanted = CountFilter(since, since + span.step * span.bars)
+        counts = await self._logins.counts(span.grain, wanted, [Dimension.RESULT])
+        return stacked(counts, _RESULTS, since=since, step=span.step, bars=span.bars)
+
+    @staticmethod
+    def _since(span: Span, now: float) -> float:
+        return (now // span.step - span.bars + 1) * span.step
+
+
+def _by(counts: Sequence[Count], nothing: str) -> list[Share]:
+    sums: Counter[str] = Counter()
+    for count in counts:
+        sums[count.values[0] or nothing] += count.attempts + count.suppressed
+    return shares({value: attempts for value, attempts in sums.items() if attempts})

@@ -93,7 +93,7 @@ def _application(config: Config, edge: Edge) -> web.Application:
     for calls in (edge.identity, edge.mail, edge.second, edge.factors, edge.api_keys, edge.tokens):
         app.add_routes(calls.routes(prefix))
     app.add_routes(edge.pages.routes(prefix))
-    app.add_routes(edge.panel.routes(prefix))
+    app.add_routes(edge.panel.routes())
     app.add_routes(edge.health.routes(prefix))
     edge.cors.setup(app)
     openapi = document(prefix, config.public_url)

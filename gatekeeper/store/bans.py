@@ -193,6 +193,7 @@ def _text(value: str) -> str:
 
 
 def ban_of(row: dict[str, Any]) -> Ban:
+    """A ban out of ``COLUMNS``."""
     return Ban(
         subject=Subject(BanKind(row["kind"]), row["subject"]),
         source=Source(row["source"]),

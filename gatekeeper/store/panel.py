@@ -35,9 +35,7 @@ class PostgresPanel:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
-    async def users(
-        self, wanted: UserFilter, now: float, *, count: int, after: Place | None = None
-    ) -> list[UserRow]:
+    async def users(self, wanted: UserFilter, now: float, *, count: int, after: Place | None = None) -> list[UserRow]:
         where, params = ["true"], list[object]([as_datetime(now)])
         if wanted.text is not None:
             where.append("(strpos(u.email, lower(%s)) > 0 OR strpos(lower(u.name), lower(%s)) > 0)")

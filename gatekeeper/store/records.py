@@ -29,6 +29,7 @@ def _text(value: str, longest: int) -> str:
 
 
 def session_record(row: dict[str, Any]) -> SessionRecord:
+    """A record out of ``SESSION_COLUMNS``."""
     return SessionRecord(
         id=row["id"],
         user_id=str(row["user_id"]),

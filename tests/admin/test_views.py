@@ -35,7 +35,7 @@ async def test_the_pages_have_the_headers_of_the_gates_own_pages(admin, path):
 @pytest.mark.parametrize("path", PAGES)
 async def test_each_page_says_where_one_is_and_who(admin, path):
     page = await (await admin.get(path)).text()
-    assert re.findall(r'<a href="([^"]+)" aria-current="page"', page) == [path]
+    assert set(re.findall(r'<a href="([^"]+)" aria-current="page"', page)) == {path}
     assert "root@example.com" in page
     assert 'href="/_gate/logout"' in page
 
@@ -66,20 +66,8 @@ async def test_attempts_as_json(gate, admin):
     tokens = await gate.login("ada@example.com")
     await Browser(gate).sign_in("Nobody ", "wrong")
     rows = {row["email"]: row for row in await _listed(admin, "logins")}
-    assert rows["ada@example.com"] | {"user_agent": None, "device": None, "request_id": None} == {
-        "time": "2027-01-15T08:00:00Z",
-        "email": "ada@example.com",
-        "user_id": user["id"],
-        "result": "success",
-        "reason": None,
-        "method": "password",
-        "address": "127.0.0.1",
-        "country": None,
-        "device": None,
-        "user_agent": None,
-        "session": tokens["session_id"],
-        "request_id": None,
-    }
+    shown = {"result": "success", "method": "password", "address": "127.0.0.1", "session": tokens["session_id"]}
+    assert rows["ada@example.com"] | shown | {"user_id": user["id"], "country": None} == rows["ada@example.com"]
     assert (rows["Nobody"]["result"], rows["Nobody"]["reason"]) == ("failure", "invalid-credentials")
     assert (rows["Nobody"]["user_id"], rows["Nobody"]["session"]) == (None, None)
 
@@ -91,7 +79,6 @@ async def test_no_more_than_fifty_attempts_are_shown(gate, admin):
         " FROM generate_series(1, 60) n"
     )
     assert [row["email"] for row in await _listed(admin, "logins")] == [f"u{number}" for number in range(1, 51)]
-    assert "Failed logins of the last 50" in await text_of(await admin.get("/_gate/admin/"))
 
 
 async def test_living_sessions_are_shown_and_ended_ones_are_not(gate, admin):
@@ -116,9 +103,10 @@ async def test_a_session_that_idled_out_is_not_shown(gate, admin):
     await gate.register("ada@example.com")
     await gate.login("ada@example.com")
     gate.clock.advance(6 * 86400)
-    assert (await admin.get("/_gate/admin/")).status == 200  # renews the admin's own session
+    assert (await admin.get("/_gate/account")).status == 200  # renews the admin's own session
     gate.clock.advance(2 * 86400)
-    assert [row["email"] for row in await _listed(admin, "sessions")] == ["root@example.com"]
+    await admin.sign_in("root@example.com", PASSWORD)
+    assert [row["email"] for row in await _listed(admin, "sessions")] == ["root@example.com"] * 2
 
 
 async def test_what_a_client_sent_is_escaped(gate, admin):
@@ -131,7 +119,7 @@ async def test_what_a_client_sent_is_escaped(gate, admin):
     await gate.call("POST", "/_gate/auth/login", json=body, headers={"User-Agent": hostile})
     for path in PAGES:
         page = await (await admin.get(path)).text()
-        assert "<script" not in page
+        assert re.findall("<script(?! src=)", page) == []
         assert "<img" not in page
         assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
         assert "49" not in re.findall(r"\{\{.*?\}\}|&gt;(49)", page)
@@ -158,11 +146,12 @@ async def test_the_overview_counts(gate, admin):
         await gate.login("ada@example.com")
     await Browser(gate).sign_in("ada@example.com", "wrong")
     page = await (await admin.get("/_gate/admin/")).text()
-    sums = re.findall(r"<dt>([A-Za-z ]+?)(?: <span>(.*?)</span>)?</dt><dd>(\d+)</dd>", page)
+    sums = re.findall(r"<dt>([A-Za-z ]+?)(?: <span>(.*?)</span>)?</dt><dd><a href=\"([^\"]+)\">(\d+)</a></dd>", page)
     assert sums == [
-        ("Open sessions", "", "3"),
-        ("People signed in", "", "2"),
-        ("Failed logins", "of the last 3", "1"),
-        ("Blocked logins", "of the last 3", "0"),
+        ("Open sessions", "", "/_gate/admin/sessions", "3"),
+        ("Logins", "last 15 min", "/_gate/admin/logins?result=success", "2"),
+        ("Failed", "last 15 min", "/_gate/admin/logins?result=failure", "1"),
+        ("Blocked", "last 15 min", "/_gate/admin/logins?result=blocked", "0"),
+        ("Bans in force", "", "/_gate/admin/bans", "0"),
     ]
     assert gate.clock.now() == NOW

@@ -1,0 +1,91 @@
+"""Charts as plain shapes that templates write as SVG: no script, no inline style, readable without either.
+
+Called by ``admin.views.overview``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from gatekeeper.journal.questions import Count
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A rectangle of a bar, in the chart's units: 0 to 100 from the top."""
+
+    result: str
+    attempts: int
+    top: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What happened from ``start`` to ``end`` (Unix seconds)."""
+
+    start: float
+    end: float
+    total: int
+    parts: Sequence[Part]
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Bars of equal width, oldest first; ``most`` is the height of the scale."""
+
+    bars: Sequence[Bar]
+    most: int
+    totals: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A line of a breakdown: ``part`` from 0 to 100 of the largest."""
+
+    value: str
+    attempts: int
+    part: float
+
+
+def stacked(counts: Iterable[Count], results: Sequence[str], *, since: float, step: float, bars: int) -> Chart:
+    """Counts by result as bars of ``step`` seconds from ``since`` on; empty ones included."""
+    found = [dict.fromkeys(results, 0) for _ in range(bars)]
+    for count in counts:
+        at = int((count.start - since) // step)
+        if 0 <= at < bars and count.values[0] in found[at]:
+            found[at][count.values[0]] += count.attempts + count.suppressed
+    most = nice(max((sum(one.values()) for one in found), default=0))
+    totals = {result: sum(one[result] for one in found) for result in results}
+    return Chart([_bar(one, since + step * at, step, most) for at, one in enumerate(found)], most, totals)
+
+
+def _bar(found: Mapping[str, int], start: float, step: float, most: int) -> Bar:
+    parts, reached = [], 0
+    for result, attempts in found.items():
+        if attempts:
+            height = 100 * attempts / most
+            parts.append(Part(result, attempts, round(100 - 100 * reached / most - height, 3), round(height, 3)))
+            reached += attempts
+    return Bar(start, start + step, reached, parts)
+
+
+def nice(value: int) -> int:
+    """The next number that a scale may end at: 1, 2, 5, 10, 20, 50, ..."""
+    size = 1
+    while True:
+        for digit in (1, 2, 5):
+            if value <= digit * size:
+                return digit * size
+        size *= 10
+
+
+def shares(counts: Mapping[str, int], *, most: int = 6) -> list[Share]:
+    """The largest, and the rest as one."""
+    ordered = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+    if len(ordered) > most:
+        rest = sum(attempts for _, attempts in ordered[most - 1 :])
+        ordered = [*ordered[: most - 1], ("others", rest)]
+    top = max((attempts for _, attempts in ordered), default=1) or 1
+    return [Share(value, attempts, round(100 * attempts / top, 2)) for value, attempts in ordered]

@@ -1,0 +1,41 @@
+// The panel's script. Every page works without it: it puts times into the viewer's zone, and has lists that are in
+// sight asked for anew (htmx; the page itself is the answer, of which it takes the part that is live).
+import "htmx.org/dist/htmx.esm.js";
+
+const EVERY = 5000; // milliseconds between two looks
+
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+const clock = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "medium" }); // 2026-03-01 09:30:12
+
+function localTimes(root) {
+  for (const time of root.querySelectorAll("time[datetime]:not([title])")) {
+    const shown = time.querySelector(".clock");
+    const moment = new Date(time.dateTime);
+    if (!shown || Number.isNaN(moment.getTime())) continue;
+    time.title = `${shown.textContent} UTC`;
+    shown.textContent = clock.format(moment);
+  }
+}
+
+// Nothing is taken from under somebody's hands: not what has the focus, is unfolded or is selected.
+function busy(live) {
+  const selected = document.getSelection();
+  return (
+    live.contains(document.activeElement) ||
+    live.querySelector("details[open]") !== null ||
+    (selected && !selected.isCollapsed && live.contains(selected.anchorNode))
+  );
+}
+
+function tick() {
+  const live = document.querySelector("[data-live]");
+  if (live && document.visibilityState === "visible" && !busy(live)) {
+    document.body.dispatchEvent(new CustomEvent("panel-tick"));
+  }
+}
+
+const said = document.querySelector("[data-zone]");
+if (said) said.textContent = `times in ${zone}`;
+localTimes(document);
+new MutationObserver(() => localTimes(document)).observe(document.body, { childList: true, subtree: true });
+if (document.querySelector("[data-live]")) setInterval(tick, EVERY);

@@ -1,0 +1,106 @@
+"""Bans in force with their ends and histories, and making and lifting them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from aiohttp import web
+
+from admin.acts import Done, Fields
+from admin.guard import Visit
+from admin.lists import PanelReader
+from admin.paging import SHOWN, filled, number_of
+from admin.render import Renderer
+from admin.wording import rfc3339
+from gatekeeper.answers import json_answer
+from gatekeeper.bans.desk import BadBan, BanDesk
+from gatekeeper.config.types import parse_duration
+from gatekeeper.identity.user_desk import checked_why, invalid
+from policies.bans import AGENT_PREFIX, Ban, BanKind
+
+_HISTORY: Final = 50
+_FIELDS: Final = {"subject": "Whom"}
+
+
+class BanViews:
+    """``P/admin/bans`` and ``P/admin/api/bans``."""
+
+    def __init__(self, reader: PanelReader, desk: BanDesk, renderer: Renderer) -> None:
+        self._reader = reader
+        self._desk = desk
+        self._renderer = renderer
+
+    async def page(self, request: web.Request, visit: Visit) -> web.Response:
+        """The bans in force, newest first; with a subject its history."""
+        rows, following = await self._asked(request, visit)
+        subject = filled(request.query, _FIELDS).get("subject")
+        history, fault = None, None
+        if subject is not None:
+            try:
+                history = await self._desk.history(subject, _HISTORY)
+            except BadBan as bad:
+                fault = str(bad)
+        context = {
+            "bans": rows,
+            "typed": typed,
+            "following": following,
+            "first": "after" not in request.query,
+            "subject": subject,
+            "history": history,
+            "fault": fault,
+        }
+        return self._renderer.page(request, visit, "bans.html", context, here="bans")
+
+    async def listing(self, request: web.Request, visit: Visit) -> web.Response:
+        """``{"bans": [...], "next"}``, newest first."""
+        rows, following = await self._asked(request, visit)
+        return json_answer({"bans": [_row(ban) for _, ban in rows], "next": following})
+
+    async def add(self, _request: web.Request, visit: Visit, fields: Fields) -> Done:
+        """``subject``, ``length`` (none: for good), ``why``."""
+        length = fields.get("length", "").strip()
+        why = checked_why(fields.get("why", ""))
+        try:
+            seconds = float(parse_duration(length)) if length else None
+        except ValueError:
+            raise invalid("length", "How long is a duration such as 15m or 30d, or nothing for good.") from None
+        try:
+            ban, _ = await self._desk.add(fields.get("subject", ""), visit.by, visit.now, length=seconds, reason=why)
+        except BadBan as bad:
+            raise invalid("subject", f"{bad}.") from None
+        return Done("ban-added", "bans", {"ban": _row(ban)})
+
+    async def lift(self, _request: web.Request, visit: Visit, fields: Fields) -> Done:
+        """The ban of exactly this ``subject``."""
+        try:
+            ban = await self._desk.lift(fields.get("subject", ""), visit.by, visit.now)
+        except BadBan as bad:
+            raise invalid("subject", f"{bad}.") from None
+        return Done("ban-lifted", "bans", {"ban": _row(ban)})
+
+    async def _asked(self, request: web.Request, visit: Visit) -> tuple[list[tuple[int, Ban]], int | None]:
+        rows = await self._reader.bans(visit.now, count=SHOWN + 1, after=number_of(request.query.get("after")))
+        return rows[:SHOWN], rows[SHOWN - 1][0] if len(rows) > SHOWN else None
+
+
+def typed(ban: Ban) -> str:
+    """The subject as a person types it."""
+    match ban.subject.kind:
+        case BanKind.AGENT:
+            return f"{AGENT_PREFIX}{ban.subject.text}"
+        case BanKind.USER:
+            return f"user:{ban.subject.text}"
+    return ban.subject.text
+
+
+def _row(ban: Ban) -> dict[str, Any]:
+    return {
+        "subject": typed(ban),
+        "kind": str(ban.subject.kind),
+        "label": ban.label,
+        "source": str(ban.source),
+        "reason": ban.reason,
+        "by": ban.actor,
+        "since": rfc3339(ban.since),
+        "until": None if ban.until is None else rfc3339(ban.until),
+    }

@@ -1,0 +1,122 @@
+"""The rules in force, and the tester: which rule decides about a request, and why each other does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import Any, Final
+
+from aiohttp import web
+
+from admin.guard import Visit
+from admin.paging import country_of, filled, moment_of
+from admin.render import Renderer
+from gatekeeper.answers import json_answer
+from gatekeeper.config.types import parse_duration
+from gatekeeper.errors import Problem
+from gatekeeper.explain import WHOLE_ADDRESS, Explainer, Explanation, Supposed
+from gatekeeper.identity.user_desk import invalid
+from policies.countries import CODES
+from policies.model import Address
+from policies.read import METHODS
+
+ASKED: Final = {
+    "method": "Method",
+    "url": "URL",
+    "user": "User",
+    "roles": "Roles",
+    "address": "Address",
+    "country": "Country",
+    "mfa_age": "Two factors",
+    "auth_age": "Login",
+    "at": "Time",
+}
+
+
+class RuleViews:
+    """``P/admin/rules`` and ``P/admin/api/rules``."""
+
+    def __init__(self, explainer: Explainer, renderer: Renderer) -> None:
+        self._explainer = explainer
+        self._renderer = renderer
+
+    async def page(self, request: web.Request, visit: Visit) -> web.Response:
+        """The tester; with an URL in the query also its answer."""
+        fields = {name: request.query.get(name, "")[:254] for name in ASKED}
+        found, fault = None, None
+        if fields["url"]:
+            try:
+                found = self._explainer.explain(_supposed(filled(request.query, ASKED), visit.now))
+            except Problem as refusal:
+                fault = refusal
+        context = {
+            "fields": {**fields, "method": fields["method"] or "GET"},
+            "methods": METHODS,
+            "found": found,
+            "fault": fault.detail if fault else None,
+            "fault_at": str(fault.extra["errors"][0]["pointer"])[1:] if fault else None,  # type: ignore[index]
+        }
+        status = fault.status if fault else 200
+        return self._renderer.page(request, visit, "rules.html", context, here="rules", status=status)
+
+    async def explain(self, request: web.Request, visit: Visit) -> web.Response:
+        """The tester's answer as JSON."""
+        asked = filled(request.query, ASKED)
+        if "url" not in asked:
+            raise invalid("url", "Say which URL.")
+        return json_answer(_shown(self._explainer.explain(_supposed(asked, visit.now))))
+
+
+def _supposed(asked: Mapping[str, str], now: float) -> Supposed:
+    """Raises Problem (422) that names the field."""
+    method, url = asked.get("method", "GET"), asked["url"]
+    if method not in METHODS:
+        raise invalid("method", f"The gate takes {', '.join(METHODS)}.")
+    if not url.startswith("/") and WHOLE_ADDRESS.fullmatch(url) is None:
+        raise invalid("url", "That is neither http(s)://host/path nor /path.")
+    country = country_of(asked.get("country"))
+    if country is not None and country not in CODES:
+        raise invalid("country", "That is no country of ISO 3166-1, such as CH.")
+    at = moment_of(asked.get("at"), "at")
+    return Supposed(
+        method,
+        url,
+        now if at is None else at,
+        user=asked.get("user"),
+        roles=asked.get("roles", "").replace(",", " ").split(),
+        address=_address(asked.get("address")),
+        country=country,
+        mfa_age=_age(asked, "mfa_age"),
+        auth_age=_age(asked, "auth_age"),
+    )
+
+
+def _address(text: str | None) -> Address | None:
+    if text is None:
+        return None
+    try:
+        return ip_address(text)
+    except ValueError:
+        raise invalid("address", "That is no address, such as 192.0.2.7.") from None
+
+
+def _age(asked: Mapping[str, str], name: str) -> float | None:
+    if name not in asked:
+        return None
+    try:
+        return float(parse_duration(asked[name]))
+    except ValueError:
+        raise invalid(name, "That is no duration, such as 5m or 12h.") from None
+
+
+def _shown(found: Explanation) -> dict[str, Any]:
+    target = found.target
+    return {
+        "allowed": found.reason is None,
+        "status": found.status,
+        "reason": found.reason,
+        "why": found.words,
+        "caller": found.caller,
+        "understood": None if target is None else f"{target.scheme}://{target.authority}{target.origin_form}",
+        "rules": [{"rule": one.rule, "outcome": str(one.outcome), "why": one.words} for one in found.rules],
+    }

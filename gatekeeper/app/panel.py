@@ -1,0 +1,105 @@
+"""The admin panel, built over the services that it shows. Called by ``gatekeeper.app.edge``."""
+
+from __future__ import annotations
+
+from admin.app import Panel, Views
+from admin.guard import Guard
+from admin.render import Renderer
+from admin.views.activity import ActivityViews
+from admin.views.bans import BanViews
+from admin.views.logins import LoginViews
+from admin.views.overview import OverviewViews
+from admin.views.rules import RuleViews
+from admin.views.search import SearchView
+from admin.views.sessions import SessionViews
+from admin.views.users import UserViews
+from gatekeeper.app.logins import Logins
+from gatekeeper.app.mail import MailServices
+from gatekeeper.app.parts import Running, TokenParts
+from gatekeeper.bans.desk import BanDesk
+from gatekeeper.config.model import Config
+from gatekeeper.explain import Explainer
+from gatekeeper.gate import Gate
+from gatekeeper.health import Health
+from gatekeeper.identity.accounts import Accounts
+from gatekeeper.identity.emails import canonical_email
+from gatekeeper.identity.user_desk import UserDesk
+from gatekeeper.inbound import HostList
+from gatekeeper.pages.theme import Theme
+from gatekeeper.store.ban_words import RedisBanWords
+from gatekeeper.store.bans import PostgresBans
+from gatekeeper.store.factors import PostgresFactors
+from gatekeeper.store.panel import PostgresPanel
+from gatekeeper.store.presence import RedisPresence
+
+
+class _Finder:
+    """Implements ``bans.desk.UserFinder``."""
+
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
+
+    async def find_user(self, email: str) -> tuple[str, str] | None:
+        account = await self._accounts.find_by_email(canonical_email(email))
+        return None if account is None else (account.state.id, account.state.email)
+
+
+def build_panel(
+    config: Config,
+    tokens: TokenParts,
+    running: Running,
+    logins: Logins,
+    mail: MailServices,
+    theme: Theme,
+    gate: Gate,
+    health: Health,
+) -> Panel:
+    """All of it."""
+    stores = running.stores
+    guard = Guard(
+        theme=theme,
+        authenticator=tokens.authenticator,
+        cookies=tokens.cookies,
+        step_ups=logins.step_ups,
+        presence=RedisPresence(stores.redis, idle=config.admin.idle),
+        factor_roles=config.mfa.require_for_roles,
+        idle=config.admin.idle,
+    )
+    registration = mail.registration
+    desk = UserDesk(
+        logins.accounts,
+        tokens.sessions,
+        PostgresFactors(stores.postgres),
+        stores.journal,
+        None if registration.settings.mode == "closed" else registration.invitations,
+        invitation_ttl=config.registration.invitation_ttl,
+    )
+    views = _views(config, running, logins, theme, gate, health, desk)
+    return Panel(guard, views, prefix=config.prefix, body_limit=config.sizes.json_body)
+
+
+def _views(
+    config: Config, running: Running, logins: Logins, theme: Theme, gate: Gate, health: Health, desk: UserDesk
+) -> Views:
+    stores, renderer = running.stores, Renderer(theme)
+    reader = PostgresPanel(stores.postgres)
+    bans = PostgresBans(stores.postgres, RedisBanWords(stores.redis).tell)
+    explainer = Explainer(
+        lambda: gate.rules,
+        HostList(config.public_url, config.hosts),
+        public_url=config.public_url,
+        prefix=config.prefix,
+        country_of=running.places.country,
+    )
+    return Views(
+        overview=OverviewViews(
+            reader, stores.login_reader, renderer, bans=lambda: len(running.bans.bans), health=health.parts
+        ),
+        logins=LoginViews(stores.login_reader, renderer),
+        sessions=SessionViews(reader, stores.live, desk, renderer, idle_ttl=config.tokens.idle_ttl),
+        users=UserViews(reader, stores.login_reader, desk, renderer, form_limit=config.sizes.json_body),
+        bans=BanViews(reader, BanDesk(bans, stores.journal, _Finder(logins.accounts)), renderer),
+        rules=RuleViews(explainer, renderer),
+        activity=ActivityViews(reader, renderer),
+        search=SearchView(reader, renderer),
+    )
