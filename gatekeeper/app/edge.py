@@ -14,13 +14,9 @@ from gatekeeper.app.api_keys import key_service
 from gatekeeper.app.logins import Logins, build_logins, factor_endpoints
 from gatekeeper.app.mail import MailServices, Post, build_mail_services, mail_endpoints, notices_of
 from gatekeeper.app.pages import build_pages, build_theme
-<<<<<<< HEAD
+from gatekeeper.app.panel import build_panel
 from gatekeeper.app.parts import Running, Stores, TokenParts
 from gatekeeper.app.tokens import token_endpoints
-=======
-from gatekeeper.app.panel import build_panel
-from gatekeeper.app.parts import Running, TokenParts
->>>>>>> 4db39ce (wip: the panel's pages)
 from gatekeeper.config.model import Config
 from gatekeeper.config.rules import RuleLimit
 from gatekeeper.doors import networks
@@ -187,13 +183,8 @@ def build_edge(
     api_keys = _api_keys(config, stores, identity, logins)
     theme = build_theme(config)
     reader = RequestReader(trusted, running.clock, scheme=urlsplit(config.public_url).scheme)
-<<<<<<< HEAD
     settings = ProxySettings(config.prefix, config.sizes.body)
-=======
-    checks: dict[str, Check] = {"redis": running.redis_answers, "postgres": running.postgres_answers}
-    checks |= {"bans": running.bans.follower.ready, **readiness(running.upstreams)}
-    health = Health(checks)
->>>>>>> 4db39ce (wip: the panel's pages)
+    health = _health(running)
     proxy = Proxy(gate, running.upstreams, headers, settings, running.metrics, running.live)
     verify = _verifies(config, gate, headers, trusted, hosts)
     entrance = Entrance(
@@ -212,25 +203,16 @@ def build_edge(
         second=second,
         factors=factors,
         api_keys=api_keys,
-<<<<<<< HEAD
         tokens=token_endpoints(config, tokens, running),
         pages=build_pages(config, tokens, running, theme, identity, logins, services, api_keys),
-        panel=_panel(config, stores, tokens, theme),
-=======
-        pages=build_pages(config, tokens, running, theme, identity, logins, services),
         panel=build_panel(config, tokens, running, logins, services, theme, gate, health),
->>>>>>> 4db39ce (wip: the panel's pages)
         proxy=proxy,
         verify=verify,
         entrance=entrance,
         express=Express(
             reader, gate, proxy, verify.of_one_target, entrance, running.live, running.metrics, prefix=config.prefix
         ),
-<<<<<<< HEAD
-        health=_health(running),
-=======
         health=health,
->>>>>>> 4db39ce (wip: the panel's pages)
         theme=theme,
         trusted=trusted,
         cors=ApiCors(api_cors(config), config.prefix),
