@@ -5,10 +5,13 @@ from __future__ import annotations
 LOGINS = """
 INSERT INTO login_logs (id, time, email, user_id, result, reason, method, address, country, city, latitude, longitude,
   as_org, user_agent, browser, os, device_kind, signals, evidence, risk, request_id, latency_ms)
-SELECT gen_random_uuid(), timestamptz '2027-01-15 08:00:00+00' - n * interval '7 minutes', 'person' || n % 17 || '@example.com',
+SELECT gen_random_uuid(), timestamptz '2027-01-15 08:00:00+00' - n * interval '7 minutes',
+  'person' || n % 17 || '@example.com',
   NULL, (ARRAY['success','success','success','failure','blocked'])[1 + n % 5],
-  (ARRAY[NULL,NULL,NULL,'invalid-credentials','rate-limited'])[1 + n % 5], (ARRAY['password','passkey','otp'])[1 + n % 3],
-  ('198.51.100.' || n % 23)::inet, (ARRAY['CH','DE','FR','US','JP'])[1 + n % 5], (ARRAY['Zürich','Berlin','Paris','Boston','Tokyo'])[1 + n % 5],
+  (ARRAY[NULL,NULL,NULL,'invalid-credentials','rate-limited'])[1 + n % 5],
+  (ARRAY['password','passkey','otp'])[1 + n % 3],
+  ('198.51.100.' || n % 23)::inet, (ARRAY['CH','DE','FR','US','JP'])[1 + n % 5],
+  (ARRAY['Zürich','Berlin','Paris','Boston','Tokyo'])[1 + n % 5],
   (ARRAY[47.4,52.5,48.9,42.4,35.7])[1 + n % 5], (ARRAY[8.5,13.4,2.4,-71.1,139.7])[1 + n % 5], 'Example Networks',
   'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36',
   (ARRAY['Chrome','Firefox','Safari'])[1 + n % 3], (ARRAY['Linux','Windows','iOS'])[1 + n % 3],

@@ -100,7 +100,7 @@ class OverviewViews:
             "ranges": list(SPANS),
             "now_is": present,
             "chart": chart,
-            "reasons": _by(reasons, "none"),
+            "reasons": _by([count for count in reasons if count.values[0]], ""),
             "countries": _by(countries, "unknown"),
             "devices": _by(devices, "unknown"),
             "browsers": shares({one.value: one.attempts for one in browsers}),

@@ -1,0 +1,41 @@
+"""The panel's script in the wheel is what its source makes (docs/adr/0008-panel-script.md)."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ADMIN = Path(__file__).parents[2] / "admin"
+FRONTEND = ADMIN / "frontend"
+
+
+def test_the_lock_file_names_what_the_script_is_made_of():
+    wanted = json.loads((FRONTEND / "package.json").read_text())
+    locked = json.loads((FRONTEND / "package-lock.json").read_text())["packages"]
+    for name, version in {**wanted["dependencies"], **wanted["devDependencies"]}.items():
+        assert locked[f"node_modules/{name}"]["version"] == version
+        assert locked[f"node_modules/{name}"]["integrity"].startswith("sha512-")
+
+
+def test_the_script_keeps_to_the_policy_of_the_pages():
+    """security 22: nothing of it makes inline code, styles or requests elsewhere"""
+    script = (ADMIN / "static" / "panel.js").read_text()
+    for template in (ADMIN / "templates").iterdir():
+        text = template.read_text()
+        assert " style=" not in text, template.name
+        assert " onclick=" not in text, template.name
+        assert "hx-on" not in text, template.name
+        assert "|safe" not in text.replace(" ", ""), template.name
+    assert "https://" not in script.replace("https://htmx.org", "")
+
+
+@pytest.mark.full
+def test_the_script_in_the_wheel_is_built_of_its_source(tmp_path):
+    assert shutil.which("npm"), "npm is not installed"
+    shutil.copytree(FRONTEND, tmp_path / "frontend", ignore=shutil.ignore_patterns("node_modules"))
+    (tmp_path / "static").mkdir()
+    for command in (["npm", "ci", "--no-audit", "--no-fund"], ["npm", "run", "build"]):
+        subprocess.run(command, cwd=tmp_path / "frontend", check=True, capture_output=True)
+    assert (tmp_path / "static" / "panel.js").read_bytes() == (ADMIN / "static" / "panel.js").read_bytes()
