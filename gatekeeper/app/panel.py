@@ -18,7 +18,7 @@ from gatekeeper.app.mail import MailServices
 from gatekeeper.app.parts import Running, TokenParts
 from gatekeeper.bans.desk import BanDesk
 from gatekeeper.config.model import Config
-from gatekeeper.explain import Explainer
+from gatekeeper.explain import Explainer, Found, Suspect
 from gatekeeper.gate import Gate
 from gatekeeper.health import Health
 from gatekeeper.identity.accounts import Accounts
@@ -42,6 +42,20 @@ class _Finder:
     async def find_user(self, email: str) -> tuple[str, str] | None:
         account = await self._accounts.find_by_email(canonical_email(email))
         return None if account is None else (account.state.id, account.state.email)
+
+
+class _BansInForce:
+    """What the tester of rules says of bans: those that this worker goes by, at once and without a store."""
+
+    def __init__(self, running: Running) -> None:
+        self._bans = running.bans.bans
+        self._clock = running.clock
+
+    def __call__(self, suspect: Suspect) -> Found:
+        if suspect.address is None:
+            return Found()
+        found = self._bans.of_request(suspect.address, suspect.agent, self._clock.now())
+        return Found() if found is None else Found(f"a ban on the {found.kind} of {suspect.address} is in force")
 
 
 def build_panel(
@@ -90,6 +104,7 @@ def _views(
         public_url=config.public_url,
         prefix=config.prefix,
         country_of=running.places.country,
+        ban_on=_BansInForce(running),
     )
     return Views(
         overview=OverviewViews(
