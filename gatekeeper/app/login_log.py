@@ -7,6 +7,7 @@ import contextlib
 import hmac
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
 from gatekeeper.clock import Clock
@@ -74,7 +75,15 @@ def login_log(
     spool = Spool(folder, sync=logs.spool_sync, most=logs.spool_max)
     caps = FloodCaps(session=logs.caps.session, address=logs.caps.address, minute=logs.caps.minute)
     hide = hidden_email(secret) if logs.unknown_emails == "hashed" else None
-    recorder = LoginRecorder(spool, store, caps, hide=hide, on_suppressed=metrics.login_suppressed, on_kept=on_kept)
+    recorder = LoginRecorder(
+        spool,
+        store,
+        caps,
+        hide=hide,
+        on_suppressed=metrics.login_suppressed,
+        on_direct=partial(metrics.store_error, "spool", "direct"),
+        on_kept=on_kept,
+    )
     metrics.login_log_spooled = lambda: spool.waiting
     drain = Drain(spool, store, folder / "rejected.jsonl")
     keeper = LoginKeeper(lambda: retention(config, stores.postgres), clock)

@@ -16,6 +16,7 @@ from gatekeeper.cli import doors, findings, geo_findings, sample
 from gatekeeper.cli.factor_findings import factors
 from gatekeeper.cli.findings import Finding, Level, fault, ok, warn
 from gatekeeper.cli.issuer_findings import issuers
+from gatekeeper.cli.log_findings import login_log
 from gatekeeper.cli.mail_findings import mail, outbox
 from gatekeeper.cli.sample import Sample
 from gatekeeper.config.load import LoadedConfig
@@ -64,6 +65,7 @@ def inspect(loaded: LoadedConfig, own: Sample | None = None, send_to: str | None
         findings.address(config),
         doors.way_in(config),
         findings.secret(config),
+        login_log(config),
         geo_findings.places(config),
         findings.look(config),
         findings.upstreams(config),

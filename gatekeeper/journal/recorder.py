@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable
 
 import orjson
@@ -14,12 +15,14 @@ from gatekeeper.journal.records import ATTEMPT, SUPPRESSED
 from gatekeeper.journal.rows import as_row
 from gatekeeper.journal.spool import Spool
 
+_log = logging.getLogger(__name__)
+
 
 class LoginRecorder:
     """An AttemptLog over the spool. ``direct`` takes what the disk does not; raises StoreUnavailable when both fail.
 
     ``hide`` makes of an e-mail that nobody has what is kept of it; None: it is kept as typed. ``on_kept`` hears of each
-    attempt as it is kept, not of those that are only counted.
+    attempt as it is kept, not of those that are only counted, ``on_direct`` of each that the disk did not take.
     """
 
     def __init__(
@@ -30,6 +33,7 @@ class LoginRecorder:
         *,
         hide: Callable[[str], str] | None = None,
         on_suppressed: Callable[[str], None] = lambda _: None,
+        on_direct: Callable[[], None] = lambda: None,
         on_kept: Callable[[Attempt], None] = lambda _: None,
     ) -> None:
         self._spool = spool
@@ -37,6 +41,7 @@ class LoginRecorder:
         self._caps = caps
         self._hide = hide
         self._on_suppressed = on_suppressed
+        self._on_direct = on_direct
         self._on_kept = on_kept
 
     async def record_attempt(self, attempt: Attempt) -> None:
@@ -50,7 +55,9 @@ class LoginRecorder:
             attempt = dataclasses.replace(attempt, email=self._hide(attempt.email))
         try:
             await self._spool.append(ATTEMPT, orjson.dumps(as_row(attempt)))
-        except StoreUnavailable:
+        except StoreUnavailable as fault:
+            _log.warning("login log: %s; an attempt goes to the database at once", fault)
+            self._on_direct()
             await self._direct.record_attempt(attempt)
         self._on_kept(attempt)
 

@@ -102,7 +102,10 @@ async def test_an_email_is_hidden_only_where_nobody_has_it():
 
 
 async def test_what_the_disk_does_not_take_goes_to_the_database():
-    direct = DirectFake()
-    recorder = LoginRecorder(SpoolFake(full=True), direct, caps(), hide=lambda _: "hidden")
+    direct, told = DirectFake(), []
+    recorder = LoginRecorder(
+        SpoolFake(full=True), direct, caps(), hide=lambda _: "hidden", on_direct=lambda: told.append(1)
+    )
     await recorder.record_attempt(attempt())
     assert [one.email for one in direct.rows] == ["hidden"]
+    assert told == [1]
