@@ -28,9 +28,7 @@ def login_log(config: Config) -> Iterator[Finding]:
     elif _takes_files(logs.archive_to):
         yield ok("login log", f"months leave the database {age} for {logs.archive_to}")
     else:
-        yield fault(
-            "login log", f"{logs.archive_to} cannot be written to, so old months would stay in the database"
-        )
+        yield fault("login log", f"{logs.archive_to} cannot be written to, so old months would stay in the database")
 
 
 def _takes_files(folder: Path) -> bool:

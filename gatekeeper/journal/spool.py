@@ -65,7 +65,8 @@ class Spool:
         await kept
 
     async def adopt(self) -> None:
-        """Take over what dead processes left. Raises OSError."""
+        """Take over what dead processes left, and let go of what the database has. Raises OSError."""
+        self._retire()
         found = await asyncio.get_running_loop().run_in_executor(self._disk, orphans, self._folder)
         self._older.extendleft(reversed(found))
         if found:
@@ -97,6 +98,14 @@ class Spool:
         self._older.clear()
         self._current = None
         self._disk.shutdown()
+
+    def _retire(self) -> None:
+        """Begin another file once all of this one is in the database: nobody's data stays here for longer."""
+        idle = self._writer is None or self._writer.done()
+        if self._current is not None and idle and self._current.end and self._current.drained:
+            self._older.append(self._current)
+            self._current = None
+            self.grown.set()
 
     def _segments(self) -> list[Segment]:
         return [*self._older, *([self._current] if self._current else [])]

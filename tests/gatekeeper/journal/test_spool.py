@@ -141,6 +141,20 @@ async def test_a_full_disk_is_said_to_everyone_who_waits_and_spoils_nothing(spoo
     assert await taken(spool) == [b"before", b"after"]
 
 
+async def test_what_the_database_has_is_soon_gone_from_the_disk(tmp_path):
+    spool = Spool(tmp_path, sync=False, most=MUCH)
+    await spool.append(ATTEMPT, b"ada@example.com")
+    await spool.adopt()
+    assert len(list(tmp_path.iterdir())) == 1, "it is not in the database yet"
+    assert await taken(spool) == [b"ada@example.com"]
+    await spool.adopt()
+    assert await taken(spool) == []
+    assert list(tmp_path.iterdir()) == []
+    await spool.append(ATTEMPT, b"eve")
+    assert await taken(spool) == [b"eve"]
+    await spool.close()
+
+
 async def test_no_more_waits_than_was_allowed(tmp_path):
     spool = Spool(tmp_path, sync=False, most=1000)
     await spool.append(ATTEMPT, b"z" * 2000)
