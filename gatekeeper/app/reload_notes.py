@@ -36,6 +36,7 @@ class ReloadNotes:
         self._audit = audit
         self._clock = clock
         self._under_way: set[asyncio.Task[None]] = set()
+        self._turn = asyncio.Lock()
 
     def note(self, config: Config) -> None:
         """It is in force now. Does not wait for the stores; while PostgreSQL is away the log file alone has it."""
@@ -52,8 +53,9 @@ class ReloadNotes:
 
     async def _write(self, change: Change, step: str) -> None:
         try:
-            if await self._first(step):
-                await self._audit.record_change(change)
+            async with self._turn:  # in the order in which they came into force
+                if await self._first(step):
+                    await self._audit.record_change(change)
         except StoreUnavailable as fault:
             _log.warning("a reload is not in the audit log: %s", fault)
 
