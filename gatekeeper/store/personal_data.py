@@ -25,6 +25,10 @@ _KINDS: Final = {
     " ORDER BY created_at",
     "recovery-code": "SELECT created_at, used_at FROM recovery_codes WHERE user_id = %(user)s",
     "remembered-device": "SELECT user_agent, created_at, expires_at FROM remembered_devices WHERE user_id = %(user)s",
+    "api-key": "SELECT id, name, start, scopes, networks::text[] AS networks, created_at, created_by, expires_at,"
+    " revoked_at, last_used_at, host(last_used_address) AS last_used_address FROM api_keys WHERE user_id = %(user)s"
+    " ORDER BY created_at",
+    "habits": "SELECT profile FROM familiar WHERE user_id = %(user)s",
     "session": "SELECT id, started_at, expires_at, ended_at, end_reason, host(address) AS address, country, user_agent,"
     " amr FROM sessions WHERE user_id = %(user)s ORDER BY started_at",
     "ban": "SELECT since, until, source, reason, lifted_at FROM bans WHERE kind = 'user' AND subject = %(user)s::text"

@@ -38,13 +38,21 @@ def ada(command):
 
 
 def test_an_export_has_everything_of_one_person_and_nothing_of_another(command, ada):
+    command.rows(f"INSERT INTO familiar (user_id, profile) VALUES ('{ada}', '{{}}') RETURNING 1 AS one")
+    command.rows(
+        "INSERT INTO api_keys (id, digest, user_id, name, start, scopes, created_at, created_by, changed_at)"
+        f" VALUES ('k1', 'digest of it', '{ada}', 'backup', 'gk_', '{{}}', now(), '{ada}', now()) RETURNING 1 AS one"
+    )
     answer = command("user", "export", "Ada@example.com")
     facts = [json.loads(line) for line in answer.out.splitlines()]
-    assert [fact["kind"] for fact in facts] == ["account", "password", "change", "login", "login", "login"]
+    assert [fact["kind"] for fact in facts] == [
+        *("account", "password", "api-key", "habits", "change", "login", "login", "login")
+    ]
     assert (facts[0]["id"], facts[0]["name"]) == (ada, "Ada")
-    assert sorted(fact["email"] for fact in facts[3:]) == [" Ada@Example.com", "ADA@example.com", "ada@example.com"]
+    assert sorted(fact["email"] for fact in facts[5:]) == [" Ada@Example.com", "ADA@example.com", "ada@example.com"]
     assert "eve@example.com" not in answer.out
     assert "argon2" not in answer.out
+    assert "digest of it" not in answer.out
 
 
 def test_an_erased_person_is_gone_from_database_and_archives_and_nobody_else_is(command, ada):
