@@ -95,5 +95,6 @@ async def glance(page: Page, name: str) -> None:
     ARTIFACTS.mkdir(exist_ok=True)
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} is too wide"
     if AXE.is_file():
-        assert await serious_faults(page) == [], name
+        faults = await serious_faults(page)
+        assert not faults, f"{name}: {faults}"
     await page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)

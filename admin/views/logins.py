@@ -104,7 +104,7 @@ class LoginViews:
             "journey": _journey(before, attempt),
             "evidence": dict(attempt.evidence or {}),
         }
-        return self._renderer.page(request, visit, "login.html", context, here="logins")
+        return self._renderer.page(request, visit, "attempt.html", context, here="logins")
 
     async def csv(self, request: web.Request, visit: Visit) -> web.StreamResponse:
         """The attempts that fit as a CSV file (RFC 4180), streamed; no cell can start a formula (security 22)."""

@@ -39,3 +39,9 @@ def test_the_script_in_the_wheel_is_built_of_its_source(tmp_path):
     for command in (["npm", "ci", "--no-audit", "--no-fund"], ["npm", "run", "build"]):
         subprocess.run(command, cwd=tmp_path / "frontend", check=True, capture_output=True)
     assert (tmp_path / "static" / "panel.js").read_bytes() == (ADMIN / "static" / "panel.js").read_bytes()
+
+
+def test_no_template_of_the_panel_has_the_name_of_a_pages():
+    """One loader finds both; the other one would be rendered."""
+    pages = ADMIN.parent / "gatekeeper" / "pages" / "templates"
+    assert {file.name for file in pages.iterdir()} & {file.name for file in (ADMIN / "templates").iterdir()} == set()
