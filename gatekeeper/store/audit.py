@@ -17,7 +17,7 @@ from gatekeeper.journal.sealing import Entry, Head, Seal
 from gatekeeper.store.postgres import Postgres
 from gatekeeper.store.redis import Redis
 
-_LOCK: Final = 7022640041  # as migration 0011
+_LOCK: Final = 7022640041  # as migration 0067
 _HEAD: Final = "gate:audit:head"
 _ENTRY: Final = (
     "id, time, actor, action, subject, before::text AS before, after::text AS after,"
