@@ -20,8 +20,9 @@ from gatekeeper.answers import STATUS
 from gatekeeper.config.types import say_duration
 from gatekeeper.inbound import HostList, canonical_target
 from policies.criteria import CountryOf
-from policies.model import Address, Principal, Reason, RequestTarget, StepUp
+from policies.model import Address, KeyGrant, Principal, Reason, RequestTarget, StepUp
 from policies.rules import Access, Outcome, Rule, RuleBook, Step, admits, lacks
+from policies.scopes import parse_scopes
 
 WHOLE_ADDRESS: Final = re.compile(r"(?P<scheme>https?)://(?P<host>[^/?#]+)(?P<rest>[/?].*)?", re.DOTALL)
 _LOOPBACK: Final = IPv4Address("127.0.0.1")
@@ -32,6 +33,7 @@ class Supposed:
     """A request that might come, at ``at`` (Unix seconds). ``url`` is a whole address, or a path at ``public_url``.
 
     ``user`` an e-mail, which is verified; ages in seconds, None: too long ago. ``country`` None: as the database says.
+    With ``scopes`` an API key of that user comes, which has these.
     """
 
     method: str
@@ -44,11 +46,12 @@ class Supposed:
     headers: Sequence[tuple[str, str]] = ()
     mfa_age: float | None = None
     auth_age: float | None = None
+    scopes: Sequence[str] = ()
 
-    def principal(self) -> Principal | None:
+    def principal(self, target: RequestTarget | None) -> Principal | None:
         """Whoever is said to call; the clock stands at 0, so that ages are times before it."""
         given = (self.user, self.mfa_age, self.auth_age)
-        if not self.roles and all(value is None for value in given):
+        if not self.roles and not self.scopes and all(value is None for value in given):
             return None
         logged_in = self.mfa_age if self.auth_age is None else self.auth_age
         return Principal(
@@ -61,7 +64,12 @@ class Supposed:
             acr="1fa" if self.mfa_age is None else "2fa",
             auth_time=-inf if logged_in is None else -logged_in,
             mfa_time=-inf if self.mfa_age is None else -self.mfa_age,
+            key=self._key(target) if self.scopes else None,
         )
+
+    def _key(self, target: RequestTarget | None) -> KeyGrant:
+        scopes = parse_scopes(self.scopes)
+        return KeyGrant("explain", scopes.names, target is not None and scopes.as_owner(self.method, target.path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +159,7 @@ class Explainer:
         """All of it."""
         scheme, host, raw = _split(asked.url, self._public_url)
         target = canonical_target(raw, scheme=scheme, host_field=host)
-        principal = asked.principal()
+        principal = asked.principal(target)
         caller = _name(principal)
         if target is None:
             words = "host or path is malformed or ambiguous, so no rule is asked"
@@ -194,7 +202,11 @@ def _name(principal: Principal | None) -> str:
     if principal is None:
         return "nobody (not signed in)"
     roles = ", ".join(sorted(principal.roles)) or "none"
-    return f"{principal.email} (roles: {roles})"
+    if principal.key is None:
+        return f"{principal.email} (roles: {roles})"
+    scopes = ", ".join(sorted(principal.key.scopes)) or "none"
+    words = "stands for its owner here" if principal.as_owner else f"is no more than its named scopes here: {scopes}"
+    return f"an API key of {principal.email} (roles: {roles}), which {words}"
 
 
 def _decide(steps: Sequence[Step], principal: Principal | None) -> tuple[Reason | None, str]:
@@ -208,6 +220,8 @@ def _decide(steps: Sequence[Step], principal: Principal | None) -> tuple[Reason 
     if reason is not None:
         return reason, f"rule {_place(rule)} decides and admits {_admitted(rule)}"
     missing = None if principal is None else lacks(rule, principal, 0.0)
+    if missing is not None and principal is not None and principal.key is not None:
+        return Reason.RULE_DENIED, f"rule {_place(rule)} decides and asks for more than an API key can show"
     if missing is not None:
         return missing.reason, f"rule {_place(rule)} decides and asks for {_asked(rule, missing)}"
     return None, f"rule {_place(rule)} decides and admits {_admitted(rule)}; to upstream {rule.upstream}"
@@ -240,6 +254,8 @@ def _needed(rule: Rule, principal: Principal | None) -> str:
         return "another rule: this one admits nobody"
     if principal is None:
         return "a sign-in" if rule.access is Access.AUTHENTICATED else f"a sign-in with {_admitted(rule)}"
+    if not principal.as_owner and rule.access is not Access.SUBJECTS:
+        return "a scope of the key for this path"
     if rule.access is Access.SUBJECTS:
         return " or ".join(", ".join(subject.lacks(principal)) for subject in rule.subjects)
     return f"one of the {_admitted(rule)}"

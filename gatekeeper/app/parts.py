@@ -47,7 +47,7 @@ from geo.lookup import PlaceFinder
 from policies.ban_list import BanList
 from policies.rules import RuleBook
 
-KEYS_EVERY = 30.0  # seconds between looks for signing keys that other gates made
+KEYS_EVERY = 5.0  # seconds between looks for signing keys that other gates made
 _USER_LIFE_MARGIN = 86_400.0
 
 

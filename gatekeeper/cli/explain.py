@@ -19,6 +19,7 @@ from geo.lookup import PlaceFinder
 from policies.countries import CODES
 from policies.model import Address, RequestTarget
 from policies.read import METHODS
+from policies.scopes import parse_scope
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -32,6 +33,14 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument(
         "--role", metavar="R", action="append", default=[], help="signed in with this role; may be given again"
+    )
+    parser.add_argument(
+        "--scope",
+        metavar="S",
+        type=_scope,
+        action="append",
+        default=[],
+        help="by an API key of theirs with this scope, a name or a path such as 'GET /reports/**'; may be given again",
     )
     parser.add_argument(
         "--ip", metavar="A", type=arguments.address, help="the address that the request comes from (default: 127.0.0.1)"
@@ -131,7 +140,16 @@ def _supposed(args: argparse.Namespace) -> Supposed:
         headers=args.header,
         mfa_age=args.mfa_age,
         auth_age=args.auth_age,
+        scopes=args.scope,
     )
+
+
+def _scope(text: str) -> str:
+    try:
+        parse_scope(text)
+    except ValueError as fault:
+        raise argparse.ArgumentTypeError(f"{text!r}: {fault}") from None
+    return text
 
 
 def _places(loaded: LoadedConfig) -> PlaceFinder | None:

@@ -33,6 +33,9 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "webhook": ("gatekeeper.cli.webhook", "what waits for webhooks and what was given up: list, retry, drop, test"),
     "audit": ("gatekeeper.cli.audit", "list, verify: who changed what, and whether that is the whole story"),
     "ban": ("gatekeeper.cli.ban", "who may not connect: add, list, lift, history, import, export"),
+    "api-key": ("gatekeeper.cli.api_key", "keys for programs: add, list, rotate, revoke"),
+    "session": ("gatekeeper.cli.session", "who is signed in: list, revoke"),
+    "key": ("gatekeeper.cli.key", "the gate's signing keys: list, rotate, retire"),
     "user": (
         "gatekeeper.cli.user",
         "accounts: add, list, show, passwd, role, lock, unlock, logout, invite, erase",

@@ -92,6 +92,15 @@ class PostgresSessionRecords:
         row = await self._postgres.fetch_one(f"SELECT {SESSION_COLUMNS} FROM sessions s WHERE id = %s", (session,))  # noqa: S608
         return None if row is None else session_record(row)
 
+    async def latest_open(self, count: int, now: float) -> list[tuple[SessionRecord, str]]:
+        """The newest open sessions with their users' e-mails, for ``gatekeeper session``."""
+        rows = await self._postgres.fetch(
+            f"SELECT {SESSION_COLUMNS}, u.email FROM sessions s JOIN users u ON u.id = s.user_id"  # noqa: S608  # columns
+            " WHERE ended_at IS NULL AND expires_at > %s ORDER BY started_at DESC LIMIT %s",
+            (as_datetime(now), count),
+        )
+        return [(session_record(row), row["email"]) for row in rows]
+
     async def ended_and_unexpired(self, now: float) -> AsyncIterator[list[str]]:
         """Ids of ended sessions whose tokens could still be tried, in batches (replay after a failover)."""
         sql = "SELECT id FROM sessions WHERE ended_at IS NOT NULL AND expires_at > %s"

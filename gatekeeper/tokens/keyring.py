@@ -75,11 +75,13 @@ def derive(secret: str, purpose: str, length: int = 32) -> bytes:
     )
 
 
-def generate(algorithm: str, purpose: str, secret: str, now: float) -> SealedKey:
-    """A new key, sealed; in use from ``now`` on."""
+def generate(algorithm: str, purpose: str, secret: str, now: float, *, not_before: float | None = None) -> SealedKey:
+    """A new key, sealed; it signs from ``not_before`` on, which is now unless given."""
     private, kid = _generate(algorithm)
     sealed = _seal(private, kid, secret)
-    return SealedKey(kid, algorithm, purpose, sealed, created_at=now, not_before=now)
+    return SealedKey(
+        kid, algorithm, purpose, sealed, created_at=now, not_before=now if not_before is None else not_before
+    )
 
 
 def _generate(algorithm: str) -> tuple[bytes, str]:

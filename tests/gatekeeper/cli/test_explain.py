@@ -22,6 +22,7 @@ rules:
   - {name: tenants, host: "*.tenants.example.org", path: /shop/**, allow: authenticated, upstream: shop}
   - {name: vault, path: /vault, allow: authenticated, step_up: 10m, upstream: api}
   - {name: two, path: /two, allow: authenticated, mfa: true, upstream: api}
+  - {name: deploy, path: /deploy, allow: {scopes: [deploy]}, upstream: api}
 """
 
 Explain = Callable[..., tuple[int, str]]
@@ -51,6 +52,16 @@ def explain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Explain:
         (("GET", "/reports/a", "--user", "ada@example.org", "--role", "staff"), 0, "admits roles staff"),
         (("GET", "/reports/a", "--role", "user", "--role", "staff"), 0, "admits roles staff"),
         (("GET", "/%72eports/a", "--role", "staff"), 0, "rule staff"),
+        (("GET", "/deploy", "--scope", "deploy"), 0, "allowed: rule deploy (line 13) decides and admits scopes deploy"),
+        (("GET", "/deploy", "--scope", "other"), 1, "denied: 403 rule-denied: rule deploy"),
+        (("GET", "/deploy", "--user", "ada@example.org"), 1, "would need an API key with the scope deploy"),
+        (("GET", "/reports/a", "--role", "staff", "--scope", "GET /reports/**"), 0, "stands for its owner here"),
+        (
+            ("POST", "/reports/a", "--role", "staff", "--scope", "GET /reports/**"),
+            1,
+            "a scope of the key for this path",
+        ),
+        (("GET", "/vault", "--scope", "/**"), 1, "asks for more than an API key can show"),
         (("GET", "/Reports"), 1, "403 no-rule"),
         (("GET", "https://a.tenants.example.org/shop", "--user", "u"), 0, "to upstream shop"),
         (("GET", "/shop", "--user", "u"), 1, "403 no-rule"),
