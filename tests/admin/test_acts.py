@@ -212,3 +212,13 @@ async def test_bans_are_made_shown_and_lifted(gate, admin):
     await admin.submit("/_gate/admin/bans/lift", {"subject": "192.0.2.0/24"})
     assert "Nobody is banned." in await text_of(await admin.get("/_gate/admin/bans"))
     assert [row["after"] is None for row in await _changes(gate, "ban.lift")] == [True]
+
+
+async def test_a_call_with_a_cookie_from_another_site_does_nothing(gate, admin):
+    """security 8"""
+    cookie = {"Cookie": f"gate={admin.cookies['gate']}"}
+    body = {"subject": "192.0.2.1", "why": "x"}
+    for origin in ({}, {"Origin": "http://elsewhere.example"}, {"Origin": gate.url, "Sec-Fetch-Site": "same-site"}):
+        answer = await gate.call("POST", "/_gate/admin/api/bans", json=body, headers={**cookie, **origin})
+        assert (answer.status, answer.headers["X-Gate-Reason"]) == (403, "csrf")
+    assert await gate.rows("SELECT 1 FROM bans") == []
