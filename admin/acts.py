@@ -32,6 +32,7 @@ NOTICES: Final[Mapping[str, str]] = {
     "user-factors": "The second factors are gone and every session has ended; the next login asks for new ones.",
     "ban-added": "The ban is in force on every node within a second.",
     "ban-lifted": "The ban is lifted.",
+    "reload-asked": "The configuration is being read again; this page says in a moment what became of it.",
 }
 
 

@@ -81,6 +81,7 @@ class Panel:
             "users/{user}/{act}": views.users.change,
             "bans": views.bans.add,
             "bans/lift": views.bans.lift,
+            "rules/reload": views.rules.reload,
         }
         routes = [web.post(f"{self._home}/users/invite", acting(views.users.invite))]
         return routes + [
@@ -105,6 +106,7 @@ class Panel:
             ("POST", "users/{user}/{act}", views.users.change),
             ("POST", "bans", views.bans.add),
             ("POST", "bans/lift", views.bans.lift),
+            ("POST", "rules/reload", views.rules.reload),
         ]
         routes = [web.get(f"{api}/{path}", self._looking(view)) for path, view in reads.items()]
         return routes + [

@@ -29,6 +29,7 @@ from gatekeeper.listeners import BACKLOG, allow_quick_restart
 from gatekeeper.observe import logging as lines
 from gatekeeper.observe.access import AccessLog
 from gatekeeper.observe.metrics import Metrics
+from gatekeeper.reload_desk import ReloadDesk, ask_of_parent
 from gatekeeper.server import Forward, Service, make_runner
 from gatekeeper.store.addresses import StoreAddresses
 
@@ -62,6 +63,9 @@ class Gate(Protocol):
     @property
     def metrics(self) -> Metrics: ...
 
+    @property
+    def reloads(self) -> ReloadDesk: ...
+
     def begin_drain(self) -> None: ...
 
     def reload(self, config: Config | None) -> None: ...
@@ -94,6 +98,7 @@ class Worker:
             logs = self._config.logs
             access = AccessLog.standard(prefix=self._config.prefix, form=logs.access, sample=logs.access_sample)
             gate = await build(self._config, self._addresses, access=access)
+            gate.reloads.request = ask_of_parent()
             runner = self._runner(gate)
             await runner.setup()
             doors = self._doors(gate, runner)

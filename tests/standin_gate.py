@@ -17,6 +17,7 @@ from gatekeeper.errors import StartupError
 from gatekeeper.inbound import TrustedProxies
 from gatekeeper.observe.access import AccessLog
 from gatekeeper.observe.metrics import Metrics
+from gatekeeper.reload_desk import ReloadDesk
 from gatekeeper.store.addresses import StoreAddresses
 
 
@@ -28,6 +29,7 @@ class StandIn:
         self._addresses = addresses
         self._draining = False
         self.trusted, self.metrics = TrustedProxies(), Metrics()
+        self.reloads = ReloadDesk()
         self.app, self.internal = web.Application(), web.Application()
         for app in (self.app, self.internal):
             app.router.add_get("/_gate/health/ready", self.ready)

@@ -46,7 +46,9 @@ SPANS: Final = {
 
 
 class OverviewViews:
-    """``P/admin/`` and ``P/admin/api/overview``. ``bans`` counts those in force, ``health`` says what is well."""
+    """``P/admin/`` and ``P/admin/api/overview``. ``bans`` counts those in force, ``health`` says what is well,
+    ``configured`` whether the newest configuration is in force.
+    """
 
     def __init__(
         self,
@@ -56,12 +58,14 @@ class OverviewViews:
         *,
         bans: Callable[[], int],
         health: Health,
+        configured: Callable[[], bool],
     ) -> None:
         self._reader = reader
         self._logins = logins
         self._renderer = renderer
         self._bans = bans
         self._health = health
+        self._configured = configured
 
     async def page(self, request: web.Request, visit: Visit) -> web.Response:
         """All of it, over the ``range`` that is asked for."""
@@ -109,7 +113,7 @@ class OverviewViews:
             "addresses": shares({one.value: one.attempts for one in addresses}),
             "emails": shares({one.value: one.attempts for one in emails}),
             "mail": waiting,
-            "health": health,
+            "health": [*health, ("configuration", self._configured())],
         }
 
     async def _present(self, now: float) -> dict[str, int]:

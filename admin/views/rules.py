@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from ipaddress import ip_address
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from aiohttp import web
 
+from admin.acts import Done, Fields
 from admin.guard import Visit
 from admin.paging import country_of, filled, moment_of
 from admin.render import Renderer
@@ -15,9 +16,10 @@ from gatekeeper.answers import json_answer
 from gatekeeper.config.types import parse_duration
 from gatekeeper.errors import Problem
 from gatekeeper.explain import WHOLE_ADDRESS, Explainer, Explanation, Supposed
-from gatekeeper.identity.user_desk import invalid
+from gatekeeper.identity.user_desk import checked_why, invalid
+from gatekeeper.journal.audit import AuditLog, Change
 from policies.countries import CODES
-from policies.model import Address
+from policies.model import Address, Reason
 from policies.read import METHODS
 
 ASKED: Final = {
@@ -33,12 +35,26 @@ ASKED: Final = {
 }
 
 
+class Reloads(Protocol):
+    """How the configuration stands (``reload_desk.ReloadDesk``)."""
+
+    @property
+    def good(self) -> bool: ...
+
+    @property
+    def at(self) -> float | None: ...
+
+    def ask(self) -> bool: ...
+
+
 class RuleViews:
     """``P/admin/rules`` and ``P/admin/api/rules``."""
 
-    def __init__(self, explainer: Explainer, renderer: Renderer) -> None:
+    def __init__(self, explainer: Explainer, renderer: Renderer, reloads: Reloads, audit: AuditLog) -> None:
         self._explainer = explainer
         self._renderer = renderer
+        self._reloads = reloads
+        self._audit = audit
 
     async def page(self, request: web.Request, visit: Visit) -> web.Response:
         """The tester; with an URL in the query also its answer."""
@@ -54,6 +70,7 @@ class RuleViews:
             "methods": METHODS,
             "found": found,
             "fault": fault.detail if fault else None,
+            "reloads": self._reloads,
             "fault_at": str(fault.extra["errors"][0]["pointer"])[1:] if fault else None,  # type: ignore[index]
         }
         status = fault.status if fault else 200
@@ -65,6 +82,21 @@ class RuleViews:
         if "url" not in asked:
             raise invalid("url", "Say which URL.")
         return json_answer(_shown(self._explainer.explain(_supposed(asked, visit.now))))
+
+    async def reload(self, _request: web.Request, visit: Visit, fields: Fields) -> Done:
+        """Have the configuration read again: checked as a whole, in force on all workers of this node or not at all.
+
+        What becomes of it is an entry ``rules.reload`` of its own. Raises Problem (409) where nobody reads it.
+        """
+        after: dict[str, object] = {"why": checked_why(fields.get("why", ""))}
+        by = visit.by
+        change = Change(
+            visit.now, by.name, "rules.reload-asked", "configuration", None, after, by.address, by.request_id
+        )
+        await self._audit.record_change(change)
+        if not self._reloads.ask():
+            raise Problem(409, Reason.VALIDATION, "This gate has nobody who could read its configuration again.")
+        return Done("reload-asked", "rules")
 
 
 def _supposed(asked: Mapping[str, str], now: float) -> Supposed:

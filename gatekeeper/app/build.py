@@ -38,6 +38,7 @@ from gatekeeper.observe.access import AccessLog
 from gatekeeper.observe.lines import Lines
 from gatekeeper.observe.metrics import CONTENT_TYPE, Metrics
 from gatekeeper.pools import Pools, show_targets
+from gatekeeper.reload_desk import ReloadDesk
 from gatekeeper.store.addresses import StoreAddresses
 from gatekeeper.surfaces.entrance import Handler
 from gatekeeper.surfaces.express import Express
@@ -80,6 +81,11 @@ class Gatekeeper:
 
     trusted: TrustedProxies
     metrics: Metrics
+
+    @property
+    def reloads(self) -> ReloadDesk:
+        """How the configuration stands here, and who reads it again."""
+        return self.reloader.running.reloads
 
     def begin_drain(self) -> None:
         """SIGTERM came: readiness fails from now on."""
@@ -210,6 +216,7 @@ def _life(
             }
             running.upstreams.watch()
             running.metrics.reloaded(good=True, now=running.clock.now())
+            running.reloads.note(good=True, now=running.clock.now())
             yield
             await running.login_log.settle()
             await _end(keepers)

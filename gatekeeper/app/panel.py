@@ -108,13 +108,18 @@ def _views(
     )
     return Views(
         overview=OverviewViews(
-            reader, stores.login_reader, renderer, bans=lambda: len(running.bans.bans), health=health.parts
+            reader,
+            stores.login_reader,
+            renderer,
+            bans=lambda: len(running.bans.bans),
+            health=health.parts,
+            configured=lambda: running.reloads.good,
         ),
         logins=LoginViews(stores.login_reader, renderer),
         sessions=SessionViews(reader, stores.live, desk, renderer, idle_ttl=config.tokens.idle_ttl),
         users=UserViews(reader, stores.login_reader, desk, renderer, form_limit=config.sizes.json_body),
         bans=BanViews(reader, BanDesk(bans, stores.journal, _Finder(logins.accounts)), renderer),
-        rules=RuleViews(explainer, renderer),
+        rules=RuleViews(explainer, renderer, running.reloads, stores.journal),
         activity=ActivityViews(reader, renderer),
         search=SearchView(reader, renderer),
     )

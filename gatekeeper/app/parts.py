@@ -24,6 +24,7 @@ from gatekeeper.journal.attempts import AttemptLog
 from gatekeeper.live import LiveConnections
 from gatekeeper.observe.metrics import Metrics
 from gatekeeper.pools import Pools
+from gatekeeper.reload_desk import ReloadDesk
 from gatekeeper.store.accounts import PostgresAccounts, PostgresKeys, PostgresSetupLinks
 from gatekeeper.store.api_keys import PostgresApiKeys
 from gatekeeper.store.foreign import PostgresForeignRevocations
@@ -180,6 +181,7 @@ class Running:
     login_log: LoginLog
     rates: AttemptRates
     closers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    reloads: ReloadDesk = field(default_factory=ReloadDesk)
 
     @property
     def attempts(self) -> AttemptLog:

@@ -42,11 +42,13 @@ class Reloader:
         edge.health.replace("upstream:", readiness({name: running.upstreams[name] for name in config.upstreams}))
         set_level(config.logs.level)
         running.metrics.reloaded(good=True, now=running.clock.now())
+        running.reloads.note(good=True, now=running.clock.now())
         self.notes.note(config)
 
     def refused(self) -> None:
         """The supervisor has found a configuration that is no good."""
         self.running.metrics.reloaded(good=False, now=self.running.clock.now())
+        self.running.reloads.note(good=False, now=self.running.clock.now())
 
 
 def rule_book(config: Config, places: PlaceFinder) -> RuleBook:

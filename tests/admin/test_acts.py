@@ -93,7 +93,7 @@ async def test_auditors_look_and_change_nothing(gate, admin):
         page = await auditor.get(f"/_gate/admin/{path}")
         assert page.status == 200
         assert 'method="post"' not in await page.text()
-    for path in (f"users/{user}/lock", "users/invite", "sessions/end", "bans", "bans/lift"):
+    for path in (f"users/{user}/lock", "users/invite", "sessions/end", "bans", "bans/lift", "rules/reload"):
         answer = await auditor.submit(f"/_gate/admin/{path}", {"why": "x", "subject": "192.0.2.1", "user": "ada"})
         assert (answer.status, answer.headers["X-Gate-Reason"]) == (403, "rule-denied")
     assert await gate.rows("SELECT 1 FROM bans") == []
@@ -222,3 +222,25 @@ async def test_a_call_with_a_cookie_from_another_site_does_nothing(gate, admin):
         answer = await gate.call("POST", "/_gate/admin/api/bans", json=body, headers={**cookie, **origin})
         assert (answer.status, answer.headers["X-Gate-Reason"]) == (403, "csrf")
     assert await gate.rows("SELECT 1 FROM bans") == []
+
+
+async def test_the_configuration_is_read_again_by_whoever_reads_it_and_that_is_in_the_audit_log(gate, admin):
+    asked = []
+    gate.gatekeeper.reloads.request = lambda: asked.append(1)
+    answer = await admin.submit("/_gate/admin/rules/reload", {"why": "a new rule"})
+    assert (answer.status, answer.headers["Location"]) == (303, "/_gate/admin/rules?done=reload-asked")
+    assert asked == [1]
+    (change,) = await _changes(gate, "rules.reload-asked")
+    assert (change["subject"], change["after"]) == ("configuration", {"why": "a new rule"})
+    assert "is being read again" in await text_of(await admin.get(answer.headers["Location"]))
+
+
+async def test_a_refused_configuration_is_shown(gate, admin):
+    assert "newest configuration of this node is in force" in await text_of(await admin.get("/_gate/admin/rules"))
+    gate.gatekeeper.reload(None)
+    assert "A newer configuration was refused" in await text_of(await admin.get("/_gate/admin/rules"))
+    assert "refused" in await text_of(await admin.get("/_gate/admin/"))
+
+
+async def test_where_nobody_reads_the_configuration_that_is_said(gate, admin):
+    assert (await admin.submit("/_gate/admin/rules/reload", {"why": "x"})).status == 409

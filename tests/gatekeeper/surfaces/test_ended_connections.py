@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 import servers
 from factories import PASSWORD
+from forms import Browser
 from gates import bearer, running_gate
 from sockets import ASKING, CLOSE, RULES, SWITCHING, TEXT, Wire, closing, frame, until
 from upstreams import Upstream
@@ -26,6 +27,7 @@ from policies.model import Reason
 ENDED = (0x80 | CLOSE, closing(4401, b"session-ended"))
 DENIED = (0x80 | CLOSE, closing(4401, b"rule-denied"))
 AWAY = (0x80 | CLOSE, closing(1001, b"going-away"))
+STRANGER = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}
 EVENT = b"data: event\n\n"
 
 
@@ -203,6 +205,31 @@ async def test_a_lost_role_ends_what_needed_it_and_leaves_the_rest(only_hints, t
         await accounts.set_roles(tokens["user"]["id"], ["other"], one.clock.now())
         assert await staff.frame() == DENIED
         assert await echoes(anybody)
+
+
+@pytest.mark.parametrize("how", ["revoked", "not me"])
+async def test_a_key_that_is_revoked_ends_its_tunnels_and_no_others(only_hints, ws_gate, how):
+    tokens = await ws_gate.newcomer()
+    made = []
+    for name in ("first", "second"):
+        answer = await ws_gate.post("api-keys", {"name": name, "scopes": ["/**"]}, headers=bearer(tokens))
+        made.append(await answer.json())
+    async with Wire(ws_gate.url) as first, Wire(ws_gate.url) as second, Wire(ws_gate.url) as signed_in:
+        for wire, key in ((first, made[0]), (second, made[1])):
+            await wire.open("/x", f"X-Api-Key: {key['key']}")
+        await signed_in.open(tokens=tokens)
+        if how == "revoked":
+            answer = await ws_gate.call("DELETE", f"/_gate/auth/api-keys/{made[0]['id']}", headers=bearer(tokens))
+            assert answer.status == 204
+            assert await first.frame() == ENDED
+            assert await echoes(second)
+            assert await echoes(signed_in)
+        else:
+            await ws_gate.login("ada@example.com")
+            await ws_gate.post("login", {"email": "ada@example.com", "password": PASSWORD}, headers=STRANGER)
+            token = ws_gate.console.token("ada@example.com", "not-me")
+            assert (await Browser(ws_gate).submit("/_gate/not-me", {"token": token})).status == 303
+            assert [await wire.frame() for wire in (first, second, signed_in)] == [ENDED] * 3
 
 
 async def test_a_blacklisted_token_ends_its_tunnels_though_its_session_lives(only_hints, ws_gate, redis_url):

@@ -1,0 +1,44 @@
+"""How the configuration stands in one worker, and how somebody has it read again. Shared by worker, reloader and panel.
+
+Reading is the supervisor's business, as on SIGHUP: what is no good changes nothing, and all workers get the same.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+
+@dataclass(slots=True)
+class ReloadDesk:
+    """``good``: the newest configuration that was read is in force, since ``at`` (Unix seconds); else it was refused
+    then, and an older one still is. ``request`` asks for another look; None where nobody is there to take one.
+    """
+
+    good: bool = True
+    at: float | None = None
+    request: Callable[[], None] | None = None
+
+    def note(self, *, good: bool, now: float) -> None:
+        """What became of a configuration."""
+        self.good, self.at = good, now
+
+    def ask(self) -> bool:
+        """Have it read again, soon and by whoever does that; False where nobody does."""
+        if self.request is None:
+            return False
+        self.request()
+        return True
+
+
+def ask_of_parent() -> Callable[[], None]:
+    """SIGHUP to the process that has started this one, as long as that is still the same."""
+    return partial(_hang_up, os.getppid())
+
+
+def _hang_up(parent: int) -> None:
+    if os.getppid() == parent:
+        os.kill(parent, signal.SIGHUP)
