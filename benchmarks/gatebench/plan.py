@@ -23,6 +23,7 @@ from gatebench.processes import CORES, BenchError, run
 from gatebench.profile import profile
 from gatebench.report import Bar, Part
 from gatebench.setup import FASTIFY, Tools, version
+from gatebench.signals import signals
 from gatebench.stage import Bounds, Stage, staged
 from gatebench.streams import streaming
 from gatebench.tunnels import websocket
@@ -51,6 +52,7 @@ PARTS: dict[str, Callable[[Stage], Part]] = {
     "websocket": websocket,
     "logins": logins,
     "journal": journal,
+    "signals": signals,
     "profile": _profile,
 }
 
