@@ -126,7 +126,7 @@ class Supervised:
     def workers(self) -> list[int]:
         """The children that serve, by the process table."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return [int(pid) for pid in children if b"gatekeeper.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        return [int(pid) for pid in children if b"gatekeeper.worker" in _command_line(pid)]
 
     def group(self) -> list[int]:
         """Every living process of its session."""
@@ -168,3 +168,10 @@ def supervised(
         yield one
     finally:
         one.close()
+
+
+def _command_line(pid: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):  # it has ended since it was listed
+        return b""
