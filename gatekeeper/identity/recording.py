@@ -6,6 +6,7 @@ is not. Each attempt is written before it is answered.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -29,6 +30,8 @@ from policies.anomalies import Signal
 from policies.bans import Source
 from policies.familiar import Sighting
 from policies.model import Address, Reason
+
+_log = logging.getLogger("gatekeeper.identity")
 
 _BAN_SOURCE: Final = {Signal.PASSWORD_SPRAY: Source.SPRAY, Signal.OTP_GUESSING: Source.OTP}
 _CODES: Final = frozenset({Reason.OTP_INVALID, Reason.MFA_INVALID})
@@ -170,8 +173,13 @@ class Recording:
         await self._ban(verdict, caller, now)
 
     async def _tell(self, user: UserState, verdict: Verdict, caller: Caller, now: float) -> None:
-        if verdict.action is not None and verdict.action is not Action.LOG:
+        """The attempt stands whether or not its owner can be told."""
+        if verdict.action is None or verdict.action is Action.LOG:
+            return
+        try:
             await self._notices.signed_in(user, in_words(verdict), caller.origin(), now)
+        except StoreUnavailable as fault:
+            _log.warning("the owner could not be told of a sign-in: %s", fault, extra={"user": user.id})
 
     async def _ban(self, verdict: Verdict, caller: Caller, now: float) -> None:
         for one in verdict.findings:

@@ -7,6 +7,9 @@ from factories import PASSWORD
 from gates import running_gate
 from second_factors import code, enrol_totp
 
+from gatekeeper.errors import StoreUnavailable
+from gatekeeper.store.mail_links import PostgresLinks
+
 ADA = "ada@example.com"
 LAPTOP = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
@@ -73,6 +76,18 @@ async def test_what_was_told_once_is_usual_from_then_on(gate_with):
             gate.clock.advance(60)
             await _try(gate, where)
         assert [row["signals"] for row in await _rows(gate)] == [[], ["new_device", "new_address"], []]
+
+
+async def test_a_login_stands_though_its_owner_cannot_be_told(gate_with, monkeypatch):
+    async def away(*_):
+        raise StoreUnavailable("postgres", "away")
+
+    async with gate_with() as gate:
+        await _try(gate, AT_HOME)
+        gate.clock.advance(60)
+        monkeypatch.setattr(PostgresLinks, "add", away)
+        assert (await _try(gate, ELSEWHERE))[0] == 200
+        assert [row["result"] for row in await _rows(gate)] == ["success", "success"]
 
 
 async def test_report_only_finds_and_does_nothing(gate_with):
