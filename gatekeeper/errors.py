@@ -74,3 +74,7 @@ class Problem(GatekeeperError):
         self.reason = reason
         self.detail = detail
         self.extra = extra
+
+
+class Refused(GatekeeperError):
+    """A command cannot be done; ``str()`` says why in one line."""

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from gatekeeper.app.api_keys import key_service
-from gatekeeper.app.telling import told
 from gatekeeper.cli.arguments import duration, network, whoami
-from gatekeeper.cli.stores import attached
+from gatekeeper.cli.stores import Desk, carry_out
 from gatekeeper.cli.tables import print_rows
-from gatekeeper.cli.typed import Refused
-from gatekeeper.clock import SystemClock, as_datetime
+from gatekeeper.clock import as_datetime
 from gatekeeper.config.load import LoadedConfig
-from gatekeeper.errors import Problem
+from gatekeeper.errors import Problem, Refused
 from gatekeeper.identity.accounts import Account
 from gatekeeper.identity.api_keys import LONGEST_NAME, ApiKey, ApiKeys, Author, BadScope, Wanted
 from gatekeeper.identity.emails import InvalidEmail, canonical_email
 from gatekeeper.store.accounts import PostgresAccounts
 from gatekeeper.store.api_keys import PostgresApiKeys
-from gatekeeper.store.live import RedisSessions
-from gatekeeper.store.postgres import Postgres
-from gatekeeper.store.records import PostgresJournal
-from gatekeeper.store.redis import Redis
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,35 +81,17 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(args: argparse.Namespace, loaded: LoadedConfig) -> int:
     """Carry out one command; 0 good. Faults are raised for ``main`` to print."""
-    with attached(loaded) as addresses:
-        asyncio.run(_run(args, loaded, addresses.postgres, addresses.redis))
-    return 0
 
-
-async def _run(args: argparse.Namespace, loaded: LoadedConfig, postgres: str, redis: str) -> None:
-    async with _desk(loaded, postgres, redis) as desk:
+    async def work(desk: Desk) -> None:
+        store = PostgresApiKeys(desk.postgres)
+        service = key_service(desk.config, store, desk.live, desk.journal)
+        mine = _Desk(service, store, PostgresAccounts(desk.postgres), Author(f"cli:{whoami()}"), desk.now)
         try:
-            await args.command(desk, args)
+            await args.command(mine, args)
         except Problem as refusal:
             raise Refused(_without_dot(refusal.detail.replace("You have no such", "there is no such"))) from None
 
-
-@asynccontextmanager
-async def _desk(loaded: LoadedConfig, dsn: str, redis_url: str) -> AsyncIterator[_Desk]:
-    config = loaded.config
-    postgres, redis = Postgres(dsn, size=2), Redis(redis_url, timeout=2.0)
-    try:
-        await postgres.open()
-        await redis.open()
-        live = RedisSessions(redis, user_life=config.tokens.refresh_ttl + 86_400)
-        journal, store = PostgresJournal(postgres), PostgresApiKeys(postgres)
-        async with told(config, postgres, redis, journal):
-            service = key_service(config, store, live, journal)
-            by = Author(f"cli:{whoami()}")
-            yield _Desk(service, store, PostgresAccounts(postgres), by, SystemClock.now())
-    finally:
-        await redis.close()
-        await postgres.close()
+    return carry_out(work, loaded)
 
 
 async def _add(desk: _Desk, args: argparse.Namespace) -> None:

@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import contextlib
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gatekeeper.app.telling import told
 from gatekeeper.bans import lists
 from gatekeeper.bans.desk import Actor, BanDesk, said_time
 from gatekeeper.bans.lists import BadList
 from gatekeeper.cli.arguments import duration, whoami
-from gatekeeper.cli.frame import FAILED, GOOD
-from gatekeeper.cli.stores import attached
+from gatekeeper.cli.frame import FAILED
+from gatekeeper.cli.stores import Desk, carry_out
 from gatekeeper.cli.tables import print_rows
-from gatekeeper.clock import SystemClock
 from gatekeeper.config.load import LoadedConfig
 from gatekeeper.config.model import Config
-from gatekeeper.errors import GatekeeperError, StoreUnavailable
+from gatekeeper.errors import GatekeeperError
 from gatekeeper.identity.emails import canonical_email
 from gatekeeper.store.accounts import PostgresAccounts
 from gatekeeper.store.ban_words import RedisBanWords
 from gatekeeper.store.bans import PostgresBans
-from gatekeeper.store.postgres import Postgres
-from gatekeeper.store.records import PostgresJournal
-from gatekeeper.store.redis import Redis
 from policies.bans import Ban, BanKind
 
 SUBJECT = "an address, a network, a two-letter country, agent:PATTERN, a user's e-mail or user:ID"
@@ -97,36 +89,18 @@ def _terms(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, loaded: LoadedConfig) -> int:
     """Carry out one ban command; 0 good, 1 failed."""
-    with attached(loaded) as addresses:
-        try:
-            asyncio.run(_run(args, loaded.config, addresses.postgres, addresses.redis))
-        except BadList as bad:
-            for fault in bad.faults:
-                print(fault, file=sys.stderr)
-            return FAILED
-    return GOOD
 
+    async def work(desk: Desk) -> None:
+        store = PostgresBans(desk.postgres, RedisBanWords(desk.redis).tell)
+        service = BanDesk(store, desk.journal, _Accounts(PostgresAccounts(desk.postgres)))
+        await args.command(_Desk(service, store, Actor(f"cli:{whoami()}"), desk.now, desk.config), args)
 
-async def _run(args: argparse.Namespace, config: Config, postgres: str, redis: str) -> None:
-    async with _desk(config, postgres, redis) as desk:
-        await args.command(desk, args)
-
-
-@asynccontextmanager
-async def _desk(config: Config, postgres_dsn: str, redis_url: str) -> AsyncIterator[_Desk]:
-    postgres, redis = Postgres(postgres_dsn, size=2, timeout=30.0), Redis(redis_url, timeout=2.0)
-    try:
-        await postgres.open()
-        with contextlib.suppress(StoreUnavailable):  # it only carries the word; gates look by themselves
-            await redis.open()
-        store = PostgresBans(postgres, RedisBanWords(redis).tell)
-        journal = PostgresJournal(postgres)
-        service = BanDesk(store, journal, _Accounts(PostgresAccounts(postgres)))
-        async with told(config, postgres, redis, journal):
-            yield _Desk(service, store, Actor(f"cli:{whoami()}"), SystemClock.now(), config)
-    finally:
-        await redis.close()
-        await postgres.close()
+    try:  # Redis only carries the word; gates look by themselves
+        return carry_out(work, loaded, without_redis=True)
+    except BadList as bad:
+        for fault in bad.faults:
+            print(fault, file=sys.stderr)
+        return FAILED
 
 
 async def _add(desk: _Desk, args: argparse.Namespace) -> None:

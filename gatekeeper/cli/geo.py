@@ -19,7 +19,7 @@ from gatekeeper.app.places import open_places
 from gatekeeper.cli.tables import print_rows
 from gatekeeper.config.load import LoadedConfig
 from gatekeeper.config.model import Config
-from gatekeeper.errors import GatekeeperError
+from gatekeeper.errors import Refused
 from gatekeeper.notify.outbound import Outbound
 from geo.lookup import BUNDLED, Database, DatabaseError
 
@@ -27,10 +27,6 @@ MOST: Final = 1 << 30  # bytes of a database, unpacked
 _PATIENCE: Final = 600.0  # seconds for a download
 _CHUNK: Final = 1 << 16
 _GZIP: Final = b"\x1f\x8b"
-
-
-class Refused(GatekeeperError):
-    """The command cannot be done; ``str()`` says why in one line."""
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

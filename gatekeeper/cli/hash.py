@@ -6,8 +6,9 @@ import argparse
 import asyncio
 
 from gatekeeper.app.mail import passwords_of
-from gatekeeper.cli.typed import Refused, typed_password
+from gatekeeper.cli.typed import typed_password
 from gatekeeper.config.load import LoadedConfig
+from gatekeeper.errors import Refused
 from gatekeeper.identity.passwords import OWASP, Passwords
 
 

@@ -7,28 +7,23 @@ over (security 13). Retiring one is for a key that somebody else may have.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
 from gatekeeper.app.parts import KEYS_EVERY
-from gatekeeper.app.telling import told
 from gatekeeper.bootstrap import secret_of
 from gatekeeper.cli.arguments import duration, whoami
-from gatekeeper.cli.stores import attached
+from gatekeeper.cli.stores import Desk, carry_out
 from gatekeeper.cli.tables import print_rows
-from gatekeeper.cli.typed import Refused
-from gatekeeper.clock import SystemClock, as_datetime
+from gatekeeper.clock import as_datetime
 from gatekeeper.config.load import LoadedConfig
 from gatekeeper.config.model import Config
+from gatekeeper.errors import Refused
 from gatekeeper.journal.audit import Change
 from gatekeeper.store.accounts import PostgresKeys
-from gatekeeper.store.postgres import Postgres
 from gatekeeper.store.records import PostgresJournal
-from gatekeeper.store.redis import Redis
 from gatekeeper.store.signing_keys import PostgresKeyRotation
 from gatekeeper.tokens import assertion
 from gatekeeper.tokens.codec import CLOCK_SKEW
@@ -88,30 +83,13 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(args: argparse.Namespace, loaded: LoadedConfig) -> int:
     """Carry out one command; 0 good. Faults are raised for ``main`` to print."""
-    with attached(loaded) as addresses:
-        asyncio.run(_run(args, loaded, addresses.postgres, addresses.redis))
-    return 0
 
+    async def work(desk: Desk) -> None:
+        keys, rotation = PostgresKeys(desk.postgres), PostgresKeyRotation(desk.postgres)
+        secret = secret_of(desk.config.storage)
+        await args.command(_Desk(keys, rotation, desk.journal, desk.config, secret, desk.now), args)
 
-async def _run(args: argparse.Namespace, loaded: LoadedConfig, postgres: str, redis: str) -> None:
-    async with _desk(loaded, postgres, redis) as desk:
-        await args.command(desk, args)
-
-
-@asynccontextmanager
-async def _desk(loaded: LoadedConfig, dsn: str, redis_url: str) -> AsyncIterator[_Desk]:
-    config = loaded.config
-    postgres, redis = Postgres(dsn, size=2), Redis(redis_url, timeout=2.0)
-    try:
-        await postgres.open()
-        await redis.open()
-        journal, now = PostgresJournal(postgres), SystemClock.now()
-        async with told(config, postgres, redis, journal):
-            rotation = PostgresKeyRotation(postgres)
-            yield _Desk(PostgresKeys(postgres), rotation, journal, config, secret_of(config.storage), now)
-    finally:
-        await redis.close()
-        await postgres.close()
+    return carry_out(work, loaded)
 
 
 async def _list(desk: _Desk, args: argparse.Namespace) -> None:

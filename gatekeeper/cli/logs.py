@@ -20,7 +20,7 @@ from gatekeeper.cli.stores import attached
 from gatekeeper.clock import SystemClock, as_datetime
 from gatekeeper.config.load import LoadedConfig
 from gatekeeper.config.model import Config
-from gatekeeper.errors import GatekeeperError
+from gatekeeper.errors import Refused
 from gatekeeper.identity.emails import InvalidEmail, canonical_email
 from gatekeeper.journal.archive import Archive, read, verify
 from gatekeeper.journal.attempts import Attempt, Result
@@ -39,10 +39,6 @@ from policies.model import Reason
 _AT_ONCE: Final = 1000
 _HELD: Final = "7d"
 Command = Callable[[Config, Postgres, argparse.Namespace], Awaitable[None]]
-
-
-class Refused(GatekeeperError):
-    """The command cannot be done; ``str()`` says why in one line."""
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -16,10 +16,10 @@ from gatekeeper.bootstrap import secret_of
 from gatekeeper.cli.arguments import whoami
 from gatekeeper.cli.logs import database
 from gatekeeper.cli.stores import attached
-from gatekeeper.cli.typed import Refused
 from gatekeeper.clock import SystemClock
 from gatekeeper.config.load import LoadedConfig
 from gatekeeper.config.model import Config
+from gatekeeper.errors import Refused
 from gatekeeper.identity.accounts import Accounts
 from gatekeeper.identity.emails import InvalidEmail, canonical_email
 from gatekeeper.journal.archive import Archive, read, verify

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from gatekeeper.app.telling import told
 from gatekeeper.cli.arguments import whoami
-from gatekeeper.cli.stores import attached
+from gatekeeper.cli.stores import Desk, carry_out
 from gatekeeper.cli.tables import print_rows
-from gatekeeper.cli.typed import Refused
-from gatekeeper.clock import SystemClock, as_datetime
+from gatekeeper.clock import as_datetime
 from gatekeeper.config.load import LoadedConfig
+from gatekeeper.errors import Refused
 from gatekeeper.identity.emails import InvalidEmail, canonical_email
 from gatekeeper.journal.audit import Change
 from gatekeeper.store.accounts import PostgresAccounts
 from gatekeeper.store.live import RedisSessions
-from gatekeeper.store.postgres import Postgres
 from gatekeeper.store.records import PostgresJournal, PostgresSessionRecords
-from gatekeeper.store.redis import Redis
 from gatekeeper.tokens.durable import SessionRecord
 from geo.device import find_device
 
@@ -60,31 +56,13 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(args: argparse.Namespace, loaded: LoadedConfig) -> int:
     """Carry out one command; 0 good. Faults are raised for ``main`` to print."""
-    with attached(loaded) as addresses:
-        asyncio.run(_run(args, loaded, addresses.postgres, addresses.redis))
-    return 0
 
+    async def work(desk: Desk) -> None:
+        records, accounts = PostgresSessionRecords(desk.postgres), PostgresAccounts(desk.postgres)
+        idle_ttl = desk.config.tokens.idle_ttl
+        await args.command(_Desk(desk.live, records, accounts, desk.journal, idle_ttl, desk.now), args)
 
-async def _run(args: argparse.Namespace, loaded: LoadedConfig, postgres: str, redis: str) -> None:
-    async with _desk(loaded, postgres, redis) as desk:
-        await args.command(desk, args)
-
-
-@asynccontextmanager
-async def _desk(loaded: LoadedConfig, dsn: str, redis_url: str) -> AsyncIterator[_Desk]:
-    config = loaded.config
-    postgres, redis = Postgres(dsn, size=2), Redis(redis_url, timeout=2.0)
-    try:
-        await postgres.open()
-        await redis.open()
-        live = RedisSessions(redis, user_life=config.tokens.refresh_ttl + 86_400)
-        journal, records = PostgresJournal(postgres), PostgresSessionRecords(postgres)
-        async with told(config, postgres, redis, journal):
-            accounts, now = PostgresAccounts(postgres), SystemClock.now()
-            yield _Desk(live, records, accounts, journal, config.tokens.idle_ttl, now)
-    finally:
-        await redis.close()
-        await postgres.close()
+    return carry_out(work, loaded)
 
 
 async def _list(desk: _Desk, args: argparse.Namespace) -> None:

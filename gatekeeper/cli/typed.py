@@ -5,12 +5,8 @@ from __future__ import annotations
 import getpass
 import sys
 
-from gatekeeper.errors import GatekeeperError
+from gatekeeper.errors import Refused
 from gatekeeper.identity.passwords import Passwords
-
-
-class Refused(GatekeeperError):
-    """The command cannot be done; ``str()`` says why in one line."""
 
 
 async def typed_password(passwords: Passwords, *, new: bool = True) -> str:

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from gatekeeper.app.mail import passwords_of
-from gatekeeper.app.telling import told
-from gatekeeper.cli import privacy
+from gatekeeper.cli import privacy, stores
 from gatekeeper.cli.arguments import whoami
 from gatekeeper.cli.invite import invite
 from gatekeeper.cli.notices import notices
-from gatekeeper.cli.stores import attached
 from gatekeeper.cli.tables import print_rows
-from gatekeeper.cli.typed import Refused, typed_password
-from gatekeeper.clock import SystemClock, as_datetime
+from gatekeeper.cli.typed import typed_password
+from gatekeeper.clock import as_datetime
 from gatekeeper.config.load import LoadedConfig
 from gatekeeper.config.model import Config
 from gatekeeper.config.types import parse_duration
-from gatekeeper.errors import Conflict
+from gatekeeper.errors import Conflict, Refused
 from gatekeeper.identity.accounts import ROLE, Account, Accounts
 from gatekeeper.identity.emails import InvalidEmail, canonical_email
 from gatekeeper.identity.factors.records import Factors
@@ -31,10 +27,8 @@ from gatekeeper.identity.passwords import OWASP, Passwords
 from gatekeeper.journal.audit import Change
 from gatekeeper.store.accounts import PostgresAccounts
 from gatekeeper.store.factors import PostgresFactors
-from gatekeeper.store.live import RedisSessions
 from gatekeeper.store.postgres import Postgres
 from gatekeeper.store.records import PostgresJournal
-from gatekeeper.store.redis import Redis
 from gatekeeper.tokens.sessions import UserState
 
 
@@ -107,33 +101,18 @@ def _command(
 
 def run(args: argparse.Namespace, loaded: LoadedConfig) -> int:
     """Carry out one user command; 0 good. Faults are raised for ``main`` to print."""
-    with attached(loaded) as addresses:
-        asyncio.run(_run(args, loaded, addresses.postgres, addresses.redis))
-    return 0
 
+    async def work(open_stores: stores.Desk) -> None:
+        postgres, journal, now = open_stores.postgres, open_stores.journal, open_stores.now
+        accounts = Accounts(PostgresAccounts(postgres), open_stores.live)
+        passwords = passwords_of(loaded.config, OWASP)
+        try:
+            desk = Desk(accounts, PostgresFactors(postgres), passwords, journal, now, loaded.config, postgres)
+            await args.command(desk, args)
+        finally:
+            passwords.close()
 
-async def _run(args: argparse.Namespace, loaded: LoadedConfig, postgres: str, redis: str) -> None:
-    async with _desk(loaded, postgres, redis) as desk:
-        await args.command(desk, args)
-
-
-@asynccontextmanager
-async def _desk(loaded: LoadedConfig, postgres_dsn: str, redis_url: str) -> AsyncIterator[Desk]:
-    config = loaded.config
-    postgres, redis = Postgres(postgres_dsn, size=2), Redis(redis_url, timeout=2.0)
-    passwords = passwords_of(config, OWASP)
-    try:
-        await postgres.open()
-        await redis.open()
-        live = RedisSessions(redis, user_life=config.tokens.refresh_ttl + 86_400)
-        accounts = Accounts(PostgresAccounts(postgres), live)
-        journal, now = PostgresJournal(postgres), SystemClock.now()
-        async with told(config, postgres, redis, journal):
-            yield Desk(accounts, PostgresFactors(postgres), passwords, journal, now, config, postgres)
-    finally:
-        passwords.close()
-        await redis.close()
-        await postgres.close()
+    return stores.carry_out(work, loaded)
 
 
 async def _add(desk: Desk, args: argparse.Namespace) -> None:

@@ -13,7 +13,7 @@ from gatekeeper.cli.stores import attached
 from gatekeeper.cli.tables import print_rows
 from gatekeeper.clock import SystemClock
 from gatekeeper.config.load import LoadedConfig
-from gatekeeper.errors import GatekeeperError
+from gatekeeper.errors import Refused
 from gatekeeper.events.event import Event
 from gatekeeper.events.hooks import WORTH
 from gatekeeper.notify.messages import SendingFailed
@@ -21,10 +21,6 @@ from gatekeeper.store.outbox import HookParcel, PostgresOutbox
 from gatekeeper.store.postgres import Postgres
 
 _MOST: Final = 1000
-
-
-class Refused(GatekeeperError):
-    """The command cannot be done; ``str()`` says why in one line."""
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
