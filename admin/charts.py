@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gatekeeper.journal.questions import Count
+from gatekeeper.journal.questions import Share as LogShare
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +90,11 @@ def shares(counts: Mapping[str, int], *, most: int = 6) -> list[Share]:
         ordered = [*ordered[: most - 1], ("others", rest)]
     top = max((attempts for _, attempts in ordered), default=1) or 1
     return [Share(value, attempts, round(100 * attempts / top, 2)) for value, attempts in ordered]
+
+
+def breakdown(found: Iterable[LogShare]) -> list[Share]:
+    """Shares of the login log, in its order and its rest last."""
+    named = [("others" if one.value is None else one.value or "unknown", one) for one in found]
+    named.sort(key=lambda pair: pair[1].value is None)
+    top = max((one.attempts for _, one in named), default=0)
+    return [Share(name, one.attempts, round(100 * one.attempts / top, 2)) for name, one in named]

@@ -118,4 +118,4 @@ class PanelReader(Protocol):
         """Messages that wait, and those that were given up."""
 
 
-BUSY_COLUMNS = frozenset({"address", "email", "browser", "os", "method", "as_org"})
+BUSY_COLUMNS = frozenset({"address", "email", "as_org"})

@@ -26,5 +26,10 @@ INSERT INTO login_counts (grain, bucket, result, reason, country, device, attemp
 SELECT grain, date_trunc(grain, time, 'UTC'), result, coalesce(reason, ''), coalesce(country, ''),
   coalesce(device_kind, ''), count(*)
 FROM login_logs, unnest(ARRAY['minute', 'hour', 'day']) AS grain GROUP BY 1, 2, 3, 4, 5, 6
-ON CONFLICT DO NOTHING
+ON CONFLICT DO NOTHING;
+INSERT INTO login_shares (grain, kind, bucket, result, value, attempts)
+SELECT grain, kind, date_trunc(grain, time, 'UTC'), result, coalesce(value, ''), count(*)
+FROM login_logs, unnest(ARRAY['hour', 'day']) AS grain,
+  LATERAL (VALUES ('method', method), ('browser', browser), ('os', os)) AS part (kind, value)
+GROUP BY 1, 2, 3, 4, 5 ON CONFLICT DO NOTHING
 """

@@ -10,14 +10,14 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from admin.charts import Chart, Share, shares, stacked
+from admin.charts import Chart, Share, breakdown, shares, stacked
 from admin.guard import Visit
 from admin.lists import PanelReader, SessionFilter
 from admin.render import Renderer
 from gatekeeper.answers import json_answer
 from gatekeeper.identity.user_desk import invalid
 from gatekeeper.journal.attempts import Result
-from gatekeeper.journal.questions import Count, CountFilter, Dimension, Grain, LoginFilter, LoginReader
+from gatekeeper.journal.questions import Count, CountFilter, Dimension, Grain, LoginFilter, LoginReader, Shared
 
 Health = Callable[[], Awaitable[Sequence[tuple[str, bool]]]]
 
@@ -92,10 +92,13 @@ class OverviewViews:
         reasons, countries, devices = await asyncio.gather(
             *(self._logins.counts(span.grain, wanted, [kind]) for kind in kinds)
         )
-        browsers, systems, methods, addresses, emails = await asyncio.gather(
-            self._reader.busiest("browser", since, refused=False, count=_TOP),
-            self._reader.busiest("os", since, refused=False, count=_TOP),
-            self._reader.busiest("method", since, refused=False, count=_TOP),
+        browsers, systems, methods = await asyncio.gather(
+            *(
+                self._logins.shares(kind, span.grain, wanted.since, wanted.until, most=_TOP - 1)
+                for kind in (Shared.BROWSER, Shared.OS, Shared.METHOD)
+            )
+        )
+        addresses, emails = await asyncio.gather(
             self._reader.busiest("address", since, refused=True, count=_TOP),
             self._reader.busiest("email", since, refused=True, count=_TOP),
         )
@@ -107,9 +110,9 @@ class OverviewViews:
             "reasons": _by([count for count in reasons if count.values[0]], ""),
             "countries": _by(countries, "unknown"),
             "devices": _by(devices, "unknown"),
-            "browsers": shares({one.value: one.attempts for one in browsers}),
-            "systems": shares({one.value: one.attempts for one in systems}),
-            "methods": shares({one.value: one.attempts for one in methods}),
+            "browsers": breakdown(browsers),
+            "systems": breakdown(systems),
+            "methods": breakdown(methods),
             "addresses": shares({one.value: one.attempts for one in addresses}),
             "emails": shares({one.value: one.attempts for one in emails}),
             "mail": waiting,

@@ -21,14 +21,16 @@ _ROWS = """
 INSERT INTO login_logs (id, time, email, user_id, result, reason, method, factor, address, country, region, city,
     latitude, longitude, accuracy_km, asn, as_org, user_agent, browser, browser_version, os, os_version, device_kind,
     device_id, fingerprint, session, signals, evidence, risk, action, request_id, latency_ms)
-SELECT gen_random_uuid(), moment, 'user' || who || '@example.com',
+SELECT (lpad(to_hex(floor(extract(epoch FROM moment) * 1000)::bigint), 12, '0') || '7' || left(chance, 3) || 'a'
+        || substr(chance, 4, 15))::uuid, moment, 'user' || who || '@example.com',
     CASE WHEN result = 'failure' AND luck < 0.1 THEN NULL ELSE lpad(to_hex(who), 32, '0')::uuid END,
     result, CASE result WHEN 'success' THEN NULL WHEN 'blocked' THEN 'rate-limited' ELSE 'invalid-credentials' END,
     CASE WHEN who %% 9 = 0 THEN 'passkey' ELSE 'password' END, CASE WHEN who %% 4 = 0 THEN 'totp' END,
     ('10.0.0.0'::inet + whence), country, 'Region ' || whence %% 300, 'City ' || whence %% 3000,
     (whence %% 140) - 60, (whence %% 340) - 170, 20, 64500 + whence %% 700, 'Network ' || whence %% 700,
     'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/' || 100 + who %% 40 || '.0 Safari',
-    'Chrome', (100 + who %% 40)::text, 'Linux', NULL,
+    (ARRAY['Chrome', 'Safari', 'Firefox', 'Edge', 'Opera', 'curl'])[1 + floor(power(luck, 3) * 6)::int],
+    (100 + who %% 40)::text, (ARRAY['Windows', 'iOS', 'Android', 'Mac OS X', 'Linux'])[1 + who %% 5], NULL,
     (ARRAY['desktop', 'phone', 'tablet', 'bot'])[1 + floor(power(luck, 2) * 4)::int], md5(who::text), md5(whence::text),
     CASE result WHEN 'success' THEN md5(moment::text || who) END,
     CASE WHEN luck > 0.98 THEN ARRAY[(ARRAY['new_device', 'new_country', 'odd_hour'])[1 + who %% 3]] ELSE '{}' END,
@@ -41,7 +43,7 @@ FROM (
         (%(countries)s)[1 + floor(power(random(), 3) * %(number_of_countries)s)::int] AS country,
         (ARRAY['success', 'success', 'success', 'success', 'failure', 'failure', 'blocked'])
             [1 + floor(random() * 7)::int] AS result,
-        random() AS luck
+        random() AS luck, md5(random()::text) AS chance
     FROM generate_series(%(first)s, %(last)s) AS number
 ) AS attempts
 """
@@ -52,6 +54,13 @@ SELECT grain, date_trunc(grain, time, 'UTC'), result, coalesce(reason, ''), coal
 FROM login_logs, unnest(ARRAY['minute', 'hour', 'day']) AS grain
 WHERE grain <> 'minute' OR time > %s
 GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2
+"""
+_SHARES = """
+INSERT INTO login_shares (grain, kind, bucket, result, value, attempts)
+SELECT grain, kind, date_trunc(grain, time, 'UTC'), result, coalesce(value, ''), count(*)
+FROM login_logs, unnest(ARRAY['hour', 'day']) AS grain,
+    LATERAL (VALUES ('method', method), ('browser', browser), ('os', os)) AS part (kind, value)
+GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3
 """
 _PORTION = 500_000
 
@@ -82,6 +91,7 @@ def fill(dsn: str, rows: int, until: datetime) -> datetime:
         for _, definition in indexes:
             cursor.execute(definition.replace(" ON ONLY ", " ON "))  # the partitions too
         cursor.execute(_COUNTS, (until - timedelta(days=14),))
+        cursor.execute(_SHARES)
         cursor.execute("VACUUM ANALYZE")
         print(f"  with indexes and counts after {perf_counter() - begun:.0f} s", flush=True)
     return since.astimezone(UTC)

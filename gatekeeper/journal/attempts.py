@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from policies.model import Address, Reason
+
+_MADE: Final = uuid.UUID(int=0)  # stands for an id that the attempt makes itself
+_MILLISECONDS: Final = 1 << 48  # of a UUID's time
 
 
 class Result(StrEnum):
@@ -27,7 +31,7 @@ class Attempt:
     ``longitude`` in degrees (WGS 84), ``accuracy_km`` the radius around them; ``device_kind`` such as desktop or
     phone, ``device_id`` what the browser's signed cookie says; ``signals`` by name, ``evidence`` what each rests on,
     ``risk`` from 0 to 100, ``action`` the strictest thing they led to; ``latency_ms`` until the answer was known.
-    ``id`` is the attempt's own: written twice, it is one row all the same.
+    ``id`` is the attempt's own, and says when it was (``made_at``): written twice, it is one row all the same.
     """
 
     time: float
@@ -61,7 +65,28 @@ class Attempt:
     risk: int | None = None
     action: str | None = None
     latency_ms: float | None = None
-    id: uuid.UUID = field(default_factory=uuid.uuid4)
+    id: uuid.UUID = _MADE
+
+    def __post_init__(self) -> None:
+        """An attempt without an id gets one."""
+        if self.id is _MADE:
+            object.__setattr__(self, "id", _id_at(self.time))
+
+
+def made_at(attempt: uuid.UUID) -> float | None:
+    """When an attempt was, in Unix seconds and to the millisecond; None where its id does not say (RFC 9562 5.7).
+
+    An id from elsewhere may name any time until the year 10889.
+    """
+    return (attempt.int >> 80) / 1000 if attempt.version == 7 else None
+
+
+def _id_at(time: float) -> uuid.UUID:
+    """UUID version 7: 48 bits of milliseconds, then 74 bits of chance."""
+    chance = int.from_bytes(os.urandom(10))
+    value = int(time * 1000) % _MILLISECONDS << 80 | chance
+    value = value & ~(0xF000 << 64) | 0x7000 << 64
+    return uuid.UUID(int=value & ~(0xC000 << 48) | 0x8000 << 48)
 
 
 class AttemptLog(Protocol):

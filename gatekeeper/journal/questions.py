@@ -75,6 +75,14 @@ class Dimension(StrEnum):
     DEVICE = "device"
 
 
+class Shared(StrEnum):
+    """What attempts are counted by one at a time (``LoginReader.shares``)."""
+
+    METHOD = "method"
+    BROWSER = "browser"
+    OS = "os"
+
+
 @dataclass(frozen=True, slots=True)
 class Count:
     """A bucket: its start in Unix seconds, the values of the dimensions that were asked for ("" is none or unknown).
@@ -86,6 +94,14 @@ class Count:
     values: tuple[str, ...]
     attempts: int
     suppressed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Attempts with one value of what is ``Shared``: "" where it is unknown, None all values that are not listed."""
+
+    value: str | None
+    attempts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,3 +127,9 @@ class LoginReader(Protocol):
 
     async def counts(self, grain: Grain, wanted: CountFilter, by: Sequence[Dimension] = ()) -> list[Count]:
         """The oldest first; a bucket without attempts is not there."""
+
+    async def shares(self, kind: Shared, grain: Grain, since: float, until: float, *, most: int) -> list[Share]:
+        """The ``most`` frequent values of all attempts with rows, the most frequent first, and the rest as ``None``.
+
+        ``grain`` is HOUR or DAY; whole buckets that begin from ``since`` on and before ``until``, in Unix seconds.
+        """

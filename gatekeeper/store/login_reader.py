@@ -8,13 +8,15 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
 from gatekeeper.clock import as_datetime
-from gatekeeper.journal.attempts import Attempt
-from gatekeeper.journal.questions import Count, CountFilter, Dimension, Grain, LoginFilter, Seen
+from gatekeeper.journal.attempts import Attempt, made_at
+from gatekeeper.journal.questions import Count, CountFilter, Dimension, Grain, LoginFilter, Seen, Share, Shared
 from gatekeeper.journal.rows import from_row
 from gatekeeper.store.login_rows import READ
 from gatekeeper.store.postgres import Postgres
 
 _AT_ONCE: Final = 1000  # rows of an export that are in memory
+_ROUNDED: Final = 0.002  # seconds by which a row's time and the milliseconds in its id may differ
+_LATEST: Final = 253_402_300_000.0  # the end of the year 9999, behind which there is no datetime
 _EQUAL: Final = ("result", "reason", "method", "email", "country", "asn", "device_kind", "session")
 
 #: A row as programs get it (docs/login-log.md); ``journal.rows.public`` makes the same of an Attempt.
@@ -31,6 +33,16 @@ json_build_object(
     'fingerprint', fingerprint, 'session', session, 'signals', signals, 'evidence', evidence, 'risk', risk,
     'action', action, 'request_id', request_id, 'latency_ms', latency_ms
 )::text AS line"""
+
+# A client chooses what its browser is called: there may be very many, so that the rest is summed here.
+_SHARES: Final = """
+WITH sums AS (
+    SELECT value, sum(attempts)::bigint AS attempts, row_number() OVER (ORDER BY sum(attempts) DESC, value) AS place
+    FROM login_shares WHERE grain = %s AND kind = %s AND bucket >= %s AND bucket < %s GROUP BY value
+)
+SELECT CASE WHEN place <= %s THEN value END AS value, sum(attempts)::bigint AS attempts FROM sums
+GROUP BY 1 ORDER BY min(place)
+"""
 
 
 class PostgresLoginReader:
@@ -52,10 +64,17 @@ class PostgresLoginReader:
         return [from_row(row) for row in rows]
 
     async def find(self, attempt: uuid.UUID) -> Attempt | None:
-        """As ``LoginReader`` says."""
+        """As ``LoginReader`` says. An id that does not tell its time is looked for in every month, without an index."""
+        around, moment = "", made_at(attempt)
+        params: list[object] = [attempt]
+        if moment is not None:
+            if moment > _LATEST:
+                return None
+            around = " AND time BETWEEN %s AND %s"
+            params += [as_datetime(moment - _ROUNDED), as_datetime(moment + _ROUNDED)]
         row = await self._postgres.fetch_one(
-            f"SELECT {READ} FROM login_logs WHERE id = %s LIMIT 1",  # noqa: S608  # columns
-            (attempt,),
+            f"SELECT {READ} FROM login_logs WHERE id = %s{around} LIMIT 1",  # noqa: S608  # columns
+            params,
         )
         return from_row(row) if row else None
 
@@ -89,6 +108,11 @@ class PostgresLoginReader:
             Count(row["bucket"].timestamp(), tuple(row[name] for name in by), row["attempts"], row["suppressed"])
             for row in rows
         ]
+
+    async def shares(self, kind: Shared, grain: Grain, since: float, until: float, *, most: int) -> list[Share]:
+        """As ``LoginReader`` says."""
+        rows = await self._postgres.fetch(_SHARES, (grain, kind, as_datetime(since), as_datetime(until), most))
+        return [Share(row["value"], row["attempts"]) for row in rows]
 
     async def lines(self, wanted: LoginFilter) -> AsyncGenerator[list[str], None]:
         """Every row that fits as a line of JSON, the oldest first, some at a time and in constant memory."""

@@ -42,7 +42,7 @@ WITH fresh AS (
     SELECT {_NAMES} FROM {_ROWS}
     WHERE user_id IS NULL OR NOT EXISTS (SELECT FROM login_erasures erased WHERE erased.user_id = row.user_id)
     ON CONFLICT DO NOTHING
-    RETURNING time, result, reason, country, device_kind
+    RETURNING time, result, reason, country, device_kind, method, browser, os
 ), counted AS (
 INSERT INTO login_counts AS counts (grain, bucket, result, reason, country, device, attempts)
 SELECT grain, date_trunc(grain, time, 'UTC'), result, coalesce(reason, ''), coalesce(country, ''),
@@ -51,6 +51,14 @@ FROM fresh, unnest(ARRAY['day', 'hour', 'minute']) AS grain
 GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6
 ON CONFLICT (grain, bucket, result, reason, country, device)
 DO UPDATE SET attempts = counts.attempts + EXCLUDED.attempts
+), shared AS (
+INSERT INTO login_shares AS shares (grain, kind, bucket, result, value, attempts)
+SELECT grain, kind, date_trunc(grain, time, 'UTC'), result, coalesce(value, ''), count(*)
+FROM fresh, unnest(ARRAY['day', 'hour']) AS grain,
+     LATERAL (VALUES ('browser', browser), ('method', method), ('os', os)) AS part (kind, value)
+GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
+ON CONFLICT (grain, kind, bucket, result, value)
+DO UPDATE SET attempts = shares.attempts + EXCLUDED.attempts
 )
 SELECT count(*) AS rows FROM fresh
 """  # noqa: S608  # columns

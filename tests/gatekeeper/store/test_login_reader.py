@@ -11,7 +11,7 @@ from attempts import attempt, full_attempt
 from factories import NOW
 
 from gatekeeper.journal.attempts import Result
-from gatekeeper.journal.questions import Count, CountFilter, Dimension, Grain, LoginFilter, Seen
+from gatekeeper.journal.questions import Count, CountFilter, Dimension, Grain, LoginFilter, Seen, Share, Shared
 from gatekeeper.journal.rows import public
 from gatekeeper.store.login_reader import PostgresLoginReader
 from gatekeeper.store.login_rows import PostgresLoginLog
@@ -92,6 +92,28 @@ async def test_one_attempt_is_found_by_its_id(database, reader):
     await keep(database, full_attempt())
     assert await reader.find(full_attempt().id) == full_attempt()
     assert await reader.find(uuid.UUID(int=1)) is None
+
+
+async def test_an_attempt_is_found_by_the_time_in_its_id_and_no_other_month_is_looked_at(database, reader):
+    one = attempt(time=NOW + 0.9999996)  # PostgreSQL's microseconds make the next millisecond of it
+    await keep(database, one, attempt(time=NOW + 1))
+    found = await reader.find(one.id)
+    assert (found.id, found.time) == (one.id, pytest.approx(one.time, abs=1e-6))
+    await database.execute("UPDATE login_logs SET time = time + interval '5 ms' WHERE id = %s", (one.id,))
+    assert await reader.find(one.id) is None
+    assert await reader.find(uuid.UUID("ffffffff-ffff-7fff-bfff-ffffffffffff")) is None
+
+
+async def test_shares_are_the_most_frequent_values_and_the_rest_as_one(database, reader):
+    browsers = ["Chrome"] * 3 + ["Firefox"] * 2 + [None, "curl"]
+    await keep(database, *(attempt(time=NOW + HOUR * at, browser=name) for at, name in enumerate(browsers)))
+    everything = (Shared.BROWSER, Grain.DAY, NOW - 24 * HOUR, NOW + 24 * HOUR)
+    assert await reader.shares(*everything, most=2) == [Share("Chrome", 3), Share("Firefox", 2), Share(None, 2)]
+    assert await reader.shares(*everything, most=4) == [
+        *(Share("Chrome", 3), Share("Firefox", 2), Share("", 1), Share("curl", 1)),
+    ]
+    assert await reader.shares(Shared.BROWSER, Grain.HOUR, NOW + HOUR, NOW + 3 * HOUR, most=9) == [Share("Chrome", 2)]
+    assert await reader.shares(Shared.METHOD, Grain.HOUR, NOW, NOW + HOUR, most=9) == [Share("password", 1)]
 
 
 async def test_counts_are_by_time_and_by_what_is_asked_for(database, reader):

@@ -105,6 +105,11 @@ class TestWriting:
             for grain in ("day", "hour", "minute")
             for device, attempts in (("", 2), ("desktop", 1))
         ]
+        shares = await rows.fetch("SELECT kind, value, attempts FROM login_shares WHERE grain = 'hour' ORDER BY 1, 2")
+        assert [(row["kind"], row["value"], row["attempts"]) for row in shares] == [
+            *(("browser", "", 2), ("browser", "Chrome", 1), ("method", "password", 3), ("os", "", 2)),
+            ("os", "Windows", 1),
+        ]
 
     async def test_a_row_that_is_there_already_is_not_counted_again(self, rows):
         log, one = PostgresLoginLog(rows), attempt()
