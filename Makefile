@@ -10,7 +10,7 @@ help:
 	@echo 'make test       all tests but the long ones'
 	@echo 'make test-full  all tests'
 	@echo 'make lint       ruff, mypy, import-linter'
-	@echo 'make bench      the gate beside Caddy, Fastify, HAProxy and nginx; ten minutes on a machine with nothing else to do'
+	@echo 'make bench      the gate beside Caddy, Fastify, HAProxy and nginx; a quarter of an hour on a machine with nothing else to do'
 	@echo 'make lock       requirements/ anew from pyproject.toml'
 	@echo 'make catalogue  the translations of the pages, after a change of their texts'
 	@echo 'make clean      remove what the others made, but not data/'
