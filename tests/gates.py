@@ -169,7 +169,8 @@ async def _running(
     url = f"http://{host}:{listener.getsockname()[1]}"
     settings["limits"] = {"default": "10000000/minute", **settings.get("limits", {})}
     settings["logs"] = {"spool_sync": False, "archive_to": str(data_dir / "archive"), **settings.get("logs", {})}
-    storage = {"data_dir": data_dir, "secret": SECRET}
+    patience = {"postgres_timeout": PATIENCE, "redis_timeout": PATIENCE}
+    storage = {"data_dir": data_dir, "secret": SECRET, **patience, **settings.pop("storage", {})}
     config = Config.model_validate({"public_url": url, "storage": storage, **settings})
     prepared = await prepare_stores(config, postgres, clock)
     shown = Shown()

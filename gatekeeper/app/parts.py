@@ -98,10 +98,12 @@ class TokenParts:
 def open_stores(config: Config, postgres_dsn: str, redis_url: str, clock: Clock) -> Stores:
     """The stores, not yet connected."""
     user_life = config.tokens.refresh_ttl + _USER_LIFE_MARGIN
-    postgres = Postgres(postgres_dsn)
+    postgres = Postgres(postgres_dsn, timeout=config.storage.postgres_timeout)
     records, foreign = PostgresSessionRecords(postgres), PostgresForeignRevocations(postgres)
     keys = PostgresApiKeys(postgres)
-    redis = Redis(redis_url, on_new_server=Replay(records, foreign, keys, clock, user_life=user_life))
+    replay = Replay(records, foreign, keys, clock, user_life=user_life)
+    patience = config.storage.redis_timeout
+    redis = Redis(redis_url, timeout=patience, connect_timeout=max(patience, 1.0), on_new_server=replay)
     return Stores(
         postgres=postgres,
         redis=redis,

@@ -67,6 +67,12 @@ class Storage(Section):
     redis: RedisUrl = Field(
         SecretStr(EMBEDDED), description="`embedded`, or redis://, rediss:// or unix:// with password and database."
     )
+    postgres_timeout: Duration = Field(
+        3.0, description="How long one question to PostgreSQL may take, waiting for a connection included; then 503."
+    )
+    redis_timeout: Duration = Field(
+        0.2, description="How long one question to Redis may take; then 503. More for a server that is far away."
+    )
     data_dir: Path = Field(
         Path("data"), description="Folder for the embedded servers' data, the secret and spooled records."
     )

@@ -6,22 +6,17 @@ Redis is gone: the call that asked fails with StoreUnavailable, because login ne
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import time
-from collections.abc import Awaitable
 from hashlib import sha256
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import limits
 from limits.aio.storage import Storage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
-from gatekeeper.errors import Problem, StoreUnavailable
+from gatekeeper.errors import Problem
 from policies.model import Reason
-
-DEADLINE = 1.0  # seconds for one answer of the counter
-_Answer = TypeVar("_Answer")
 
 
 class Rate:
@@ -54,24 +49,17 @@ class LimitsCounter:
 
     async def take(self, limit: Rate, *key: str) -> float | None:
         """Count first, judge after: parallel guesses cannot all pass on one reading."""
-        if await self._within(self._limiter.hit(limit.item, *key)):
+        if await self._limiter.hit(limit.item, *key):
             return None
-        window = await self._within(self._limiter.get_window_stats(limit.item, *key))
+        window = await self._limiter.get_window_stats(limit.item, *key)
         # The library's own window ends are wall-clock times.
         return float(max(window.reset_time - time.time(), 1.0))  # noqa: TID251
 
     async def give_back(self, limit: Rate, *key: str) -> None:
-        await self._within(self._limiter.hit(limit.item, *key, cost=-1))
+        await self._limiter.hit(limit.item, *key, cost=-1)
 
     async def clear(self, limit: Rate, *key: str) -> None:
-        await self._within(self._limiter.clear(limit.item, *key))
-
-    async def _within(self, call: Awaitable[_Answer]) -> _Answer:
-        try:
-            async with asyncio.timeout(DEADLINE):
-                return await call
-        except TimeoutError as fault:
-            raise StoreUnavailable("redis", "the attempt counter did not answer in time") from fault
+        await self._limiter.clear(limit.item, *key)
 
 
 def account_key(secret: bytes, email: str) -> str:

@@ -19,7 +19,7 @@ CALLS = ["/_gate/admin/api/logins", "/_gate/admin/api/sessions", "/_gate/admin/a
 
 
 async def _set_roles(gate, redis_url, email, roles):
-    postgres, redis = Postgres(gate.dsn, timeout=30.0), Redis(redis_url)
+    postgres, redis = Postgres(gate.dsn, timeout=30.0), Redis(redis_url, timeout=30.0)
     accounts = Accounts(PostgresAccounts(postgres), RedisSessions(redis, user_life=86400.0))
     await redis.open()
     try:

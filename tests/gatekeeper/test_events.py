@@ -41,7 +41,7 @@ async def test_a_registration_and_logins_reach_whoever_asked_and_nobody_else(gat
     assert told["login.failure"]["data"]["reason"] == "invalid-credentials"
     (row,) = await gate.rows("SELECT id::text FROM login_logs WHERE result = 'failure'")
     assert told["login.failure"]["id"] == row["id"]
-    redis = Redis(redis_url)
+    redis = Redis(redis_url, timeout=30.0)
     await redis.open()
     seen = [json.loads(one.event)["type"] for one in await RedisActivity(redis).recent(10)]
     await redis.close()

@@ -14,7 +14,7 @@ from gatekeeper.store.redis import Redis
 
 @pytest.fixture
 async def activity(redis_url):
-    redis = Redis(redis_url)
+    redis = Redis(redis_url, timeout=30.0)
     await redis.open()
     yield RedisActivity(redis)
     await redis.close()

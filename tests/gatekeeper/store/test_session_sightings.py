@@ -16,7 +16,7 @@ HOME = Sighting(NOW, ip_address("2001:db8::7"), country="DE", asn=64500, fingerp
 
 @pytest.fixture
 async def redis(redis_url):
-    redis = Redis(redis_url)
+    redis = Redis(redis_url, timeout=30.0)
     await redis.open()
     yield redis
     await redis.close()
