@@ -169,7 +169,7 @@ async def _running(
     url = f"http://{host}:{listener.getsockname()[1]}"
     settings["limits"] = {"default": "10000000/minute", **settings.get("limits", {})}
     settings["logs"] = {"spool_sync": False, "archive_to": str(data_dir / "archive"), **settings.get("logs", {})}
-    patience = {"postgres_timeout": PATIENCE, "redis_timeout": PATIENCE}
+    patience = {"postgres_timeout": f"{PATIENCE:g}s", "redis_timeout": f"{PATIENCE:g}s"}
     storage = {"data_dir": data_dir, "secret": SECRET, **patience, **settings.pop("storage", {})}
     config = Config.model_validate({"public_url": url, "storage": storage, **settings})
     prepared = await prepare_stores(config, postgres, clock)
