@@ -68,6 +68,7 @@ class Panel:
             "users/{user}": views.users.one,
             "bans": views.bans.page,
             "rules": views.rules.page,
+            "rules/named/{rule}": views.rules.one,
             "activity": views.activity.page,
             "search": views.search.go,
         }
@@ -96,6 +97,7 @@ class Panel:
             "sessions": views.sessions.listing,
             "users": views.users.listing,
             "bans": views.bans.listing,
+            "rules": views.rules.listing,
             "rules/explain": views.rules.explain,
             "activity": views.activity.listing,
         }

@@ -218,20 +218,21 @@ def _decide(steps: Sequence[Step], principal: Principal | None) -> tuple[Reason 
         return Reason.NO_RULE, f"rule {_place(rule)} cannot tell whether it matches: {step.detail}"
     reason = admits(rule, principal)
     if reason is not None:
-        return reason, f"rule {_place(rule)} decides and admits {_admitted(rule)}"
+        return reason, f"rule {_place(rule)} decides and admits {admitted(rule)}"
     missing = None if principal is None else lacks(rule, principal, 0.0)
     if missing is not None and principal is not None and principal.key is not None:
         return Reason.RULE_DENIED, f"rule {_place(rule)} decides and asks for more than an API key can show"
     if missing is not None:
         return missing.reason, f"rule {_place(rule)} decides and asks for {_asked(rule, missing)}"
-    return None, f"rule {_place(rule)} decides and admits {_admitted(rule)}; to upstream {rule.upstream}"
+    return None, f"rule {_place(rule)} decides and admits {admitted(rule)}; to upstream {rule.upstream}"
 
 
 def _place(rule: Rule) -> str:
     return rule.name if rule.line is None else f"{rule.name} (line {rule.line})"
 
 
-def _admitted(rule: Rule) -> str:
+def admitted(rule: Rule) -> str:
+    """Whom the rule admits, in words."""
     if rule.access is Access.SUBJECTS:
         return " or ".join(map(str, rule.subjects))
     return f"roles {', '.join(sorted(rule.roles))}" if rule.roles else rule.access.value
@@ -253,12 +254,12 @@ def _needed(rule: Rule, principal: Principal | None) -> str:
     if rule.access is Access.NOBODY:
         return "another rule: this one admits nobody"
     if principal is None:
-        return "a sign-in" if rule.access is Access.AUTHENTICATED else f"a sign-in with {_admitted(rule)}"
+        return "a sign-in" if rule.access is Access.AUTHENTICATED else f"a sign-in with {admitted(rule)}"
     if not principal.as_owner and rule.access is not Access.SUBJECTS:
         return "a scope of the key for this path"
     if rule.access is Access.SUBJECTS:
         return " or ".join(", ".join(subject.lacks(principal)) for subject in rule.subjects)
-    return f"one of the {_admitted(rule)}"
+    return f"one of the {admitted(rule)}"
 
 
 def _fared(step: Step, principal: Principal | None) -> Fared:

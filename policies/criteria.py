@@ -66,6 +66,9 @@ class Criterion(Protocol):
     def miss(self, request: AccessRequest, country_of: CountryOf) -> str:
         """Why it is not met, for an operator."""
 
+    def __str__(self) -> str:
+        """What is asked for, for an operator."""
+
     def covers(self, other: Criterion) -> bool:
         """Whether it is met, or unclear, wherever ``other`` is. Sound, not complete."""
 
@@ -93,6 +96,9 @@ class Query:
     def miss(self, request: AccessRequest, country_of: CountryOf) -> str:
         values = _values(request.target.query or "", self.name, _EITHER)
         return _said(f"parameter {self.name}", self.wanted, values)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.wanted}"
 
     def covers(self, other: Criterion) -> bool:
         return self == other
@@ -128,6 +134,9 @@ class Header:
         values, dropped = self._read(request)
         said = _said(self.name, self.wanted, values)
         return f"{said}, and Connection names it" if dropped else said
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.wanted}"
 
     def _read(self, request: AccessRequest) -> tuple[list[str], bool]:
         wanted, values, dropped = self.canonical, [], False
@@ -177,7 +186,10 @@ class Networks:
         return Answer(any(value & mask == net for mask, net in (self._v4 if client.version == 4 else self._v6)))
 
     def miss(self, request: AccessRequest, country_of: CountryOf) -> str:
-        return f"{request.client} is not in {', '.join(map(str, self.networks))}"
+        return f"{request.client} is not in {self}"
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.networks))
 
     def covers(self, other: Criterion) -> bool:
         return isinstance(other, Networks) and all(
@@ -203,7 +215,10 @@ class Countries:
         country = country_of(request.client)
         if country is None:
             return f"nobody knows the country of {request.client}; a rule with countries: [{UNKNOWN}] would take it"
-        return f"{country} is not {', '.join(sorted(self.codes))}"
+        return f"{country} is not {self}"
+
+    def __str__(self) -> str:
+        return ", ".join(sorted(self.codes))
 
     def covers(self, other: Criterion) -> bool:
         return isinstance(other, Countries) and other.codes <= self.codes
@@ -220,7 +235,10 @@ class Timing:
         return Answer(self.schedule.holds(request.received))
 
     def miss(self, request: AccessRequest, country_of: CountryOf) -> str:
-        return f"now is not {self.schedule}"
+        return f"now is not {self}"
+
+    def __str__(self) -> str:
+        return str(self.schedule)
 
     def covers(self, other: Criterion) -> bool:
         return self == other

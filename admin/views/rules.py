@@ -1,8 +1,8 @@
-"""The rules in force, and the tester: which rule decides about a request, and why each other does not."""
+"""The rules in force with their hits, and the tester: which rule decides about a request, and why no other does."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from typing import Any, Final, Protocol
 
@@ -10,8 +10,11 @@ from aiohttp import web
 
 from admin.acts import Done, Fields
 from admin.guard import Visit
-from admin.paging import country_of, filled, moment_of
+from admin.paging import SHOWN, country_of, filled, moment_of, number_of
 from admin.render import Renderer
+from admin.rule_table import OUTCOMES, RANGES, Listed, RuleTable, Table, range_of
+from admin.rule_words import Words
+from admin.wording import rfc3339
 from gatekeeper.answers import json_answer
 from gatekeeper.config.types import parse_duration
 from gatekeeper.errors import Problem
@@ -50,14 +53,18 @@ class Reloads(Protocol):
 class RuleViews:
     """``P/admin/rules`` and ``P/admin/api/rules``."""
 
-    def __init__(self, explainer: Explainer, renderer: Renderer, reloads: Reloads, audit: AuditLog) -> None:
+    def __init__(
+        self, explainer: Explainer, table: RuleTable, renderer: Renderer, reloads: Reloads, audit: AuditLog
+    ) -> None:
         self._explainer = explainer
+        self._table = table
         self._renderer = renderer
         self._reloads = reloads
         self._audit = audit
 
     async def page(self, request: web.Request, visit: Visit) -> web.Response:
-        """The tester; with an URL in the query also its answer."""
+        """The rules with their hits, and the tester; with an URL in the query also its answer."""
+        table, listed = await self._listed(request, visit)
         fields = {name: request.query.get(name, "")[:254] for name in ASKED}
         found, fault = None, None
         if fields["url"]:
@@ -66,6 +73,8 @@ class RuleViews:
             except Problem as refusal:
                 fault = refusal
         context = {
+            **listed,
+            "table": table,
             "fields": {**fields, "method": fields["method"] or "GET"},
             "methods": METHODS,
             "found": found,
@@ -75,6 +84,30 @@ class RuleViews:
         }
         status = fault.status if fault else 200
         return self._renderer.page(request, visit, "rules.html", context, here="rules", status=status)
+
+    async def one(self, request: web.Request, visit: Visit) -> web.Response:
+        """One rule: everything that it says, and its hits over time."""
+        span = range_of(request.query)
+        found = await self._table.one(request.match_info["rule"], span, visit.now)
+        if found is None:
+            raise Problem(404, Reason.NOT_FOUND, "There is no rule of this name in force.")
+        one, chart, reasons = found
+        context = {"one": one, "chart": chart, "reasons": reasons, "range": span, "ranges": list(RANGES)}
+        return self._renderer.page(request, visit, "rule.html", context, here="rules")
+
+    async def listing(self, request: web.Request, visit: Visit) -> web.Response:
+        """``{"rules": [...], "next", "no_rule"}`` in the order in which they are tried."""
+        table, _ = await self._listed(request, visit)
+        return json_answer(
+            {"rules": [_row(one) for one in table.rules], "next": table.following, "no_rule": table.unmatched}
+        )
+
+    async def _listed(self, request: web.Request, visit: Visit) -> tuple[Table, dict[str, Any]]:
+        span, after = range_of(request.query), number_of(request.query.get("after"))
+        find = filled(request.query, {"find": "Rules with"}).get("find", "")
+        table = await self._table.page(find, span, visit.now, count=SHOWN, after=after or 0)
+        about = {"range": span, "ranges": list(RANGES), "find": find, "first": after is None, "total": table.all}
+        return table, about
 
     async def explain(self, request: web.Request, visit: Visit) -> web.Response:
         """The tester's answer as JSON."""
@@ -139,6 +172,26 @@ def _age(asked: Mapping[str, str], name: str) -> float | None:
         return float(parse_duration(asked[name]))
     except ValueError:
         raise invalid(name, "That is no duration, such as 5m or 12h.") from None
+
+
+def _row(one: Listed) -> dict[str, Any]:
+    tally = one.tally
+    return {
+        "number": one.number,
+        "name": one.rule.name,
+        "report_only": one.rule.report_only,
+        "matches": _said(one.matching),
+        "admits": _said(one.asking),
+        "does": _said(one.doing),
+        "hits": None if tally is None else {name: tally.outcomes[name] for name in dict.fromkeys(OUTCOMES.values())},
+        "over_limit": None if tally is None else tally.over,
+        "reasons": None if tally is None else dict(tally.reasons),
+        "last_hit": None if tally is None or tally.last_at is None else rfc3339(tally.last_at),
+    }
+
+
+def _said(words: Sequence[Words]) -> list[dict[str, str]]:
+    return [{"key": one.key, "value": one.text} for one in words]
 
 
 def _shown(found: Explanation) -> dict[str, Any]:

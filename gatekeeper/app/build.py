@@ -21,6 +21,7 @@ from gatekeeper.app.places import keep_places, open_places
 from gatekeeper.app.rates import AttemptRates
 from gatekeeper.app.reload import Reloader, rule_book
 from gatekeeper.app.reload_notes import reload_notes
+from gatekeeper.app.rule_hits import HitKeeper
 from gatekeeper.app.telling import Telling, build_telling
 from gatekeeper.bootstrap import secret_of
 from gatekeeper.clock import Clock, SystemClock
@@ -179,6 +180,7 @@ def _running(config: Config, stores: Stores, clock: Clock, argon2: Argon2Cost) -
         upstreams=upstreams,
         login_log=login_log(config, stores, metrics, secret, clock, telling.hub.attempted),
         rates=AttemptRates(config),
+        rule_hits=HitKeeper(metrics, stores.rule_hits, clock),
     )
     return running, tokens, telling
 
@@ -210,6 +212,7 @@ def _life(
                 asyncio.create_task(audit_sealer(running).run()),
                 asyncio.create_task(keep_places(running.places)),
                 asyncio.create_task(keep_tidy(post, running)),
+                asyncio.create_task(running.rule_hits.run()),
                 asyncio.create_task(keep_uses(tokens.api_keys.uses, running.stores.api_keys)),
                 *_fresh_keys(tokens, running),
                 *(asyncio.create_task(digests.run()) for digests in post.digests),
@@ -220,6 +223,7 @@ def _life(
             yield
             await running.login_log.settle()
             await _end(keepers)
+            await running.rule_hits.write()
             await write_uses(tokens.api_keys.uses, running.stores.api_keys)
             await hub.flush(_LAST_WORDS)
         finally:

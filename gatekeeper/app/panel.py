@@ -5,6 +5,7 @@ from __future__ import annotations
 from admin.app import Panel, Views
 from admin.guard import Guard
 from admin.render import Renderer
+from admin.rule_table import RuleTable
 from admin.views.activity import ActivityViews
 from admin.views.bans import BanViews
 from admin.views.logins import LoginViews
@@ -119,7 +120,13 @@ def _views(
         sessions=SessionViews(reader, stores.live, desk, renderer, idle_ttl=config.tokens.idle_ttl),
         users=UserViews(reader, stores.login_reader, desk, renderer, form_limit=config.sizes.json_body),
         bans=BanViews(reader, BanDesk(bans, stores.journal, _Finder(logins.accounts)), renderer),
-        rules=RuleViews(explainer, renderer, running.reloads, stores.journal),
+        rules=RuleViews(
+            explainer,
+            RuleTable(lambda: gate.rules, stores.rule_hits, running.rule_hits.write),
+            renderer,
+            running.reloads,
+            stores.journal,
+        ),
         activity=ActivityViews(reader, renderer),
         search=SearchView(reader, renderer),
     )

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from gatekeeper.app.login_log import LoginLog
 from gatekeeper.app.rates import AttemptRates
+from gatekeeper.app.rule_hits import HitKeeper
 from gatekeeper.authenticator import Authenticator
 from gatekeeper.bans.door import Door
 from gatekeeper.bans.follow import BanFollower
@@ -35,6 +36,7 @@ from gatekeeper.store.postgres import Postgres
 from gatekeeper.store.records import PostgresJournal, PostgresSessionRecords
 from gatekeeper.store.redis import Redis
 from gatekeeper.store.replay import Replay
+from gatekeeper.store.rule_hits import PostgresRuleHits
 from gatekeeper.tokens.api_keys import KeyReader, KeyUses
 from gatekeeper.tokens.binding import Bindings
 from gatekeeper.tokens.codec import AccessTokens
@@ -78,6 +80,7 @@ class Stores:
     setup_links: PostgresSetupLinks
     keys: PostgresKeys
     api_keys: PostgresApiKeys
+    rule_hits: PostgresRuleHits
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,7 @@ def open_stores(config: Config, postgres_dsn: str, redis_url: str, clock: Clock)
         setup_links=PostgresSetupLinks(postgres),
         keys=PostgresKeys(postgres),
         api_keys=keys,
+        rule_hits=PostgresRuleHits(postgres),
     )
 
 
@@ -182,6 +186,7 @@ class Running:
     upstreams: Pools
     login_log: LoginLog
     rates: AttemptRates
+    rule_hits: HitKeeper
     closers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     reloads: ReloadDesk = field(default_factory=ReloadDesk)
 

@@ -10,13 +10,14 @@ import asyncio
 import os
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from gatekeeper import __version__
+from gatekeeper.observe.rule_hits import RuleHits
 
 FLUSH_EVERY: Final = 0.5  # seconds
 FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -32,9 +33,12 @@ class _Sums:
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
         self.waiting: dict[_Labels, int] = defaultdict(int)
+        self.followers: list[Callable[[Mapping[_Labels, int]], None]] = []
 
     def flush(self) -> None:
         waiting, self.waiting = self.waiting, defaultdict(int)
+        for follow in self.followers:
+            follow(waiting)
         for labels, count in waiting.items():
             self._counter.labels(*labels).inc(count)
 
@@ -112,6 +116,11 @@ class Metrics:
             "gatekeeper_build_info", "Version.", ["version"], registry=self._registry, multiprocess_mode="livemax"
         )
         build.labels(__version__).set(1)
+
+    def follow_rules(self, hits: RuleHits) -> None:
+        """Have ``hits`` told of all decisions, whenever the sums are handed on."""
+        self._decisions.followers.append(hits.decided)
+        self._reported.followers.append(hits.reported)
 
     def _counter(self, name: str, text: str, *labels: str) -> _Sums:
         sums = _Sums(Counter(f"gatekeeper_{name}", text, labels, registry=self._registry))
