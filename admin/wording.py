@@ -57,6 +57,14 @@ def span(seconds: float) -> str:
     return f"{int(seconds)} s"
 
 
+def brief(number: int) -> str:
+    """A number in little room: ``950``, ``20k``, ``1.5M``."""
+    for size, unit in ((1_000_000_000, "G"), (1_000_000, "M"), (1000, "k")):
+        if number >= size:
+            return f"{number / size:.3g}{unit}"
+    return str(number)
+
+
 def country_name(code: str) -> str:
     """What people call a country of ISO 3166."""
     return str(_ENGLISH.territories.get(code, code))

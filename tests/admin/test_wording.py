@@ -3,7 +3,7 @@
 import pytest
 from factories import NOW
 
-from admin.wording import clock_time, device, distance, rfc3339
+from admin.wording import brief, clock_time, device, distance, rfc3339
 
 
 def test_times_are_utc():
@@ -47,3 +47,10 @@ def test_how_far_off(seconds, words):
 )
 def test_a_device_in_a_few_words(agent, words):
     assert device(agent) == words
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(0, "0"), (999, "999"), (1000, "1k"), (20_000, "20k"), (1_500_000, "1.5M"), (2 * 10**9, "2G")]
+)
+def test_large_numbers_are_said_in_little_room(number, said):
+    assert brief(number) == said

@@ -22,7 +22,7 @@ class _Store:
 
     async def add(self, hits, now):
         if self.away:
-            raise StoreUnavailable("away")
+            raise StoreUnavailable("postgres", "away")
         self.written.append((hits, now))
 
     async def forget(self, before):
