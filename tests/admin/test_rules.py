@@ -3,7 +3,6 @@
 import json
 from contextlib import closing
 
-import pytest
 import pytest_asyncio
 import redis
 from factories import PASSWORD
