@@ -32,6 +32,8 @@ NOTICES: Final[Mapping[str, str]] = {
     "user-factors": "The second factors are gone and every session has ended; the next login asks for new ones.",
     "ban-added": "The ban is in force on every node within a second.",
     "ban-lifted": "The ban is lifted.",
+    "key-rotated": "The new key is published and signs in a while; the others verify until their last token is over.",
+    "key-retired": "The key has ended: what it signed is refused on every node within seconds.",
     "reload-asked": "The configuration is being read again; this page says in a moment what became of it.",
 }
 

@@ -10,6 +10,8 @@ from admin.acts import Act, Acts
 from admin.guard import Guard, Handler, View, Visit
 from admin.views.activity import ActivityViews
 from admin.views.bans import BanViews
+from admin.views.config import ConfigViews
+from admin.views.keys import KeyViews
 from admin.views.logins import LoginViews
 from admin.views.overview import OverviewViews
 from admin.views.rules import RuleViews
@@ -31,6 +33,8 @@ class Views:
     bans: BanViews
     rules: RuleViews
     activity: ActivityViews
+    keys: KeyViews
+    config: ConfigViews
     search: SearchView
 
 
@@ -70,6 +74,8 @@ class Panel:
             "rules": views.rules.page,
             "rules/named/{rule}": views.rules.one,
             "activity": views.activity.page,
+            "keys": views.keys.page,
+            "config": views.config.page,
             "search": views.search.go,
         }
         return [web.get(f"{self._home}/{path}", self._looking(view)) for path, view in pages.items()]
@@ -83,6 +89,8 @@ class Panel:
             "bans": views.bans.add,
             "bans/lift": views.bans.lift,
             "rules/reload": views.rules.reload,
+            "keys/rotate": views.keys.rotate,
+            "keys/retire": views.keys.retire,
         }
         routes = [web.post(f"{self._home}/users/invite", acting(views.users.invite))]
         return routes + [
@@ -100,6 +108,8 @@ class Panel:
             "rules": views.rules.listing,
             "rules/explain": views.rules.explain,
             "activity": views.activity.listing,
+            "keys": views.keys.listing,
+            "config": views.config.listing,
         }
         acts: list[tuple[str, str, Act]] = [
             ("DELETE", "sessions/{session}", views.sessions.end),
@@ -109,6 +119,8 @@ class Panel:
             ("POST", "bans", views.bans.add),
             ("POST", "bans/lift", views.bans.lift),
             ("POST", "rules/reload", views.rules.reload),
+            ("POST", "keys/rotate", views.keys.rotate),
+            ("POST", "keys/retire", views.keys.retire),
         ]
         routes = [web.get(f"{api}/{path}", self._looking(view)) for path, view in reads.items()]
         return routes + [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -16,8 +16,10 @@ from gatekeeper.pages.theme import Theme
 class Renderer:
     """Renders a panel page: the frame needs to know who looks, when, and which page it is."""
 
-    def __init__(self, theme: Theme) -> None:
+    def __init__(self, theme: Theme, attribution: Callable[[], str | None] = lambda: None) -> None:
+        """``attribution`` is what the licences of the databases of places want said."""
         self._theme = theme
+        self._attribution = attribution
         self.home = f"{theme.prefix}/admin"
 
     def page(
@@ -39,6 +41,7 @@ class Renderer:
             "here": here,
             "words": wording,
             "home": self.home,
+            "attribution": self._attribution(),
         }
         english = self._theme.languages.english  # the panel's texts are in no other language
         return self._theme.page(request, template, {**frame, **context}, language=english, status=status)

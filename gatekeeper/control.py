@@ -4,7 +4,7 @@ Used by ``children`` on one side, ``worker`` and ``example_upstream`` on the oth
 process begins with.
 
 Supervisor to child: at first one line, what it needs (``handover.HandOver``, for workers only), later ``drain``,
-``reload`` with a configuration, or ``keep`` where one was found to be no good. Child to supervisor:
+``reload`` with a configuration, or ``keep`` with what is wrong where one was found to be no good. Child to supervisor:
 ``{"ready": true}``, or ``{"failed": "why, in one line"}`` before it ends. End of file means that the other is gone.
 """
 
@@ -16,12 +16,13 @@ import select
 import signal
 import socket
 import threading
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Self
 
 LONGEST_LINE: Final = 64 << 20  # bytes; thousands of rules
 DRAIN: Final = b"drain\n"
-KEEP: Final = b"keep\n"
+KEEP: Final = b"keep "
 RELOAD: Final = b"reload "
 
 
@@ -29,11 +30,18 @@ class Order(Enum):
     """What a child is to do."""
 
     DRAIN = "finish what was begun, then end"
-    KEEP = "a new configuration is no good: the old one stays"
     ABANDONED = "the supervisor is gone: end soon"
 
 
-_ORDERS: Final = {DRAIN: Order.DRAIN, KEEP: Order.KEEP}
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """A new configuration is no good, for these reasons: the old one stays."""
+
+    faults: tuple[str, ...]
+
+    def dump(self) -> bytes:
+        """As the line that a child is sent."""
+        return KEEP + json.dumps(self.faults).encode() + b"\n"
 
 
 class Control:
@@ -55,7 +63,7 @@ class Control:
         line = await self._reader.readline()
         return line if line.endswith(b"\n") else None
 
-    async def order(self) -> Order | bytes:
+    async def order(self) -> Order | Keep | bytes:
         """The next order, or the JSON of a new configuration; returns when there is one."""
         try:
             line = await self._reader.readline()
@@ -63,7 +71,9 @@ class Control:
             line = b""
         if line.startswith(RELOAD):
             return line.removeprefix(RELOAD)
-        return _ORDERS.get(line, Order.ABANDONED)
+        if line.startswith(KEEP) and line.endswith(b"\n"):
+            return Keep(tuple(json.loads(line.removeprefix(KEEP))))
+        return Order.DRAIN if line == DRAIN else Order.ABANDONED
 
     def say_ready(self) -> None:
         """Requests are answered from now on."""

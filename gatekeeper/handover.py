@@ -13,6 +13,7 @@ import orjson
 from pydantic import SecretStr
 
 from gatekeeper.config.model import Config
+from gatekeeper.config.origin import Origin
 from gatekeeper.store.addresses import StoreAddresses
 
 
@@ -21,7 +22,7 @@ class HandOver:
     """Everything a worker needs: the configuration as the supervisor understood it, where the stores are, and the
     descriptors of the sockets to serve. A worker that starts later gets the same, whatever the file says by then.
     ``listeners`` are descriptors with their position in the configuration's ``listen``, ``internal`` those of
-    ``internal_listen``.
+    ``internal_listen``; ``origin`` is where the configuration's values come from.
     """
 
     slot: int
@@ -29,6 +30,7 @@ class HandOver:
     addresses: StoreAddresses
     listeners: tuple[tuple[int, int], ...]
     internal: tuple[int, ...] = ()
+    origin: Origin = Origin()
 
     def dump(self) -> bytes:
         """As one line of JSON, secrets in clear."""
@@ -39,12 +41,14 @@ class HandOver:
             "redis": self.addresses.redis,
             "listeners": self.listeners,
             "internal": self.internal,
+            "origin": self.origin.as_data(),
         }
         return orjson.dumps(fields, default=_revealed, option=orjson.OPT_APPEND_NEWLINE)
 
     def dump_config(self) -> bytes:
-        """The configuration alone, likewise."""
-        return orjson.dumps(self.config.model_dump(by_alias=True), default=_revealed, option=orjson.OPT_APPEND_NEWLINE)
+        """The configuration and its origin alone, likewise."""
+        fields = {"config": self.config.model_dump(by_alias=True), "origin": self.origin.as_data()}
+        return orjson.dumps(fields, default=_revealed, option=orjson.OPT_APPEND_NEWLINE)
 
     @classmethod
     def load(cls, line: bytes) -> Self:
@@ -56,12 +60,14 @@ class HandOver:
             addresses=StoreAddresses(fields["postgres"], fields["redis"]),
             listeners=tuple((descriptor, entry) for descriptor, entry in fields["listeners"]),
             internal=tuple(fields["internal"]),
+            origin=Origin.from_data(fields["origin"]),
         )
 
 
-def load_config(line: bytes) -> Config:
+def load_config(line: bytes) -> tuple[Config, Origin]:
     """The inverse of ``HandOver.dump_config``."""
-    return Config.model_validate(orjson.loads(line))
+    fields = orjson.loads(line)
+    return Config.model_validate(fields["config"]), Origin.from_data(fields["origin"])
 
 
 def _revealed(value: Any) -> str:

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,7 @@ from typing import Any, Final
 from gatekeeper.config.checks import check_rules, contradictions
 from gatekeeper.config.load import LoadedConfig, load
 from gatekeeper.config.model import Config
+from gatekeeper.config.origin import Origin
 from gatekeeper.config.paths import KeyPath, keys, show_path
 from gatekeeper.errors import ConfigError
 
@@ -38,12 +39,13 @@ RELOADED: Final[tuple[KeyPath, ...]] = (
 @dataclass(frozen=True, slots=True)
 class Changed:
     """A good configuration: ``config`` is what is to be in force, ``changed`` the keys in which it differs from what
-    was; ``waiting`` are those that differ in the file and need a restart.
+    was; ``waiting`` are those that differ in the file and need a restart. ``origin`` is that of the file as it is now.
     """
 
     config: Config
     changed: tuple[str, ...]
     waiting: tuple[str, ...]
+    origin: Origin = Origin()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +136,11 @@ class ConfigWatch:
 
     def _read(self) -> Changed | Refused:
         try:
-            wanted = self._load(self._file, self._environ).config
+            wanted = self._load(self._file, self._environ)
         except ConfigError as error:
             return Refused(tuple(str(fault) for fault in error.faults))
-        return merged(self.current, wanted)
+        found = merged(self.current, wanted.config)
+        return replace(found, origin=Origin.of(wanted, found.waiting)) if isinstance(found, Changed) else found
 
 
 def _digest(file: Path | None) -> bytes:
@@ -156,7 +159,7 @@ def in_words(change: Changed | Refused) -> Iterator[str]:
     match change:
         case Refused(faults):
             yield from chain(("the configuration is not reloaded, the old one stays in force",), faults)
-        case Changed(_, changed, waiting):
+        case Changed(_, changed, waiting, _):
             yield f"the configuration is reloaded: {', '.join(changed) if changed else 'nothing has changed'}"
             if waiting:
                 yield f"changed in the file, but only a restart puts it in force: {', '.join(waiting)}"

@@ -8,23 +8,30 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+
+from gatekeeper.config.model import Config
+from gatekeeper.config.origin import Origin
 
 
 @dataclass(slots=True)
 class ReloadDesk:
     """``good``: the newest configuration that was read is in force, since ``at`` (Unix seconds); else it was refused
-    then, and an older one still is. ``request`` asks for another look; None where nobody is there to take one.
+    then, for ``faults``, and an older one still is. ``config`` is the one in force, ``origin`` where it comes from.
+    ``request`` asks for another look; None where nobody is there to take one.
     """
 
     good: bool = True
     at: float | None = None
     request: Callable[[], None] | None = None
+    config: Config = field(default_factory=Config)
+    origin: Origin = Origin()
+    faults: tuple[str, ...] = ()
 
     def note(self, *, good: bool, now: float) -> None:
         """What became of a configuration."""
-        self.good, self.at = good, now
+        self.good, self.at, self.faults = good, now, ()
 
     def ask(self) -> bool:
         """Have it read again, soon and by whoever does that; False where nobody does."""

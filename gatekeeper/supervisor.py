@@ -28,7 +28,8 @@ from gatekeeper.children import Child, Keeper
 from gatekeeper.config.forms import is_loopback, target_place
 from gatekeeper.config.load import LoadedConfig
 from gatekeeper.config.model import Config
-from gatekeeper.control import KEEP, RELOAD
+from gatekeeper.config.origin import Origin
+from gatekeeper.control import RELOAD, Keep
 from gatekeeper.doors import check_files
 from gatekeeper.errors import StartupError
 from gatekeeper.handover import HandOver
@@ -143,12 +144,12 @@ class Running:
         """Every process of ours but the embedded servers."""
         return [*self.workers, *([self.example] if self.example else [])]
 
-    def hand_over(self, slot: int, config: Config, addresses: StoreAddresses) -> HandOver:
+    def hand_over(self, slot: int, config: Config, addresses: StoreAddresses, origin: Origin) -> HandOver:
         """What the worker of a slot needs."""
         bound = self.listeners
         sockets = tuple((one.fileno(), entry) for one, entry in zip(bound.by_slot[slot], bound.entries, strict=True))
         inside = tuple(one.fileno() for one in self.internal.by_slot[slot])
-        return HandOver(slot, config, addresses, sockets, inside)
+        return HandOver(slot, config, addresses, sockets, inside, origin)
 
     def kill(self) -> None:
         """End all of them at once."""
@@ -166,6 +167,7 @@ class Supervisor:
 
     def __init__(self, loaded: LoadedConfig, signals: StopSignals, app: str = APP) -> None:
         self._config = loaded.config
+        self._origin = Origin.of(loaded)
         self._watch = ConfigWatch(loaded, os.environ)
         self._signals = signals
         self._app = app
@@ -230,7 +232,7 @@ class Supervisor:
         def tell() -> None:
             loop.call_soon_threadsafe(told.put_nowait, None)
 
-        keeping = self._keep(running, addresses, self._config)
+        keeping = self._keep(running, addresses)
         tasks = [task for task, _ in keeping]
         ready: Waitable = asyncio.gather(*(future for _, future in keeping))
         stop: Waitable = asyncio.ensure_future(told.get())
@@ -256,9 +258,8 @@ class Supervisor:
                 loop.remove_signal_handler(signal.SIGHUP)
                 signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
-    @staticmethod
     def _keep(
-        running: Running, addresses: StoreAddresses, config: Config
+        self, running: Running, addresses: StoreAddresses
     ) -> list[tuple[asyncio.Task[None], asyncio.Future[None]]]:
         """A task and a future of readiness for each child."""
         loop = asyncio.get_running_loop()
@@ -266,7 +267,7 @@ class Supervisor:
         for slot, keeper in enumerate(running.children):
             hand_over = b""
             if keeper is not running.example:
-                hand_over = running.hand_over(slot, config, addresses).dump()
+                hand_over = running.hand_over(slot, self._config, addresses, self._origin).dump()
             ready: asyncio.Future[None] = loop.create_future()
             keeping.append((asyncio.create_task(keeper.keep(hand_over, ready)), ready))
         return keeping
@@ -281,12 +282,12 @@ class Supervisor:
                 _log.log(level, "%s", line)
             if isinstance(change, Refused):
                 for keeper in running.workers:
-                    keeper.tell(KEEP)
+                    keeper.tell(Keep(change.faults).dump())
                 continue
-            self._config = change.config
+            self._config, self._origin = change.config, change.origin
             lines.set_level(change.config.logs.level)
             for slot, keeper in enumerate(running.workers):
-                hand_over = running.hand_over(slot, change.config, addresses)
+                hand_over = running.hand_over(slot, change.config, addresses, change.origin)
                 keeper.reload(hand_over.dump(), RELOAD + hand_over.dump_config())
 
     async def _look_after(self, servers: Embedded, running: Running) -> None:

@@ -20,7 +20,7 @@ import uvloop
 from aiohttp import web
 
 from gatekeeper.config.model import Config
-from gatekeeper.control import Control, Order, end_with_supervisor, obey_supervisor_only
+from gatekeeper.control import Control, Keep, Order, end_with_supervisor, obey_supervisor_only
 from gatekeeper.doors import Doors
 from gatekeeper.errors import GatekeeperError
 from gatekeeper.handover import HandOver, load_config
@@ -85,6 +85,7 @@ class Worker:
         self._addresses = hand_over.addresses
         self._sockets = [(socket.socket(fileno=descriptor), entry) for descriptor, entry in hand_over.listeners]
         self._internal = [socket.socket(fileno=descriptor) for descriptor in hand_over.internal]
+        self._origin = hand_over.origin
         self._control = control
         self._terminated = asyncio.Event()
 
@@ -98,7 +99,7 @@ class Worker:
             logs = self._config.logs
             access = AccessLog.standard(prefix=self._config.prefix, form=logs.access, sample=logs.access_sample)
             gate = await build(self._config, self._addresses, access=access)
-            gate.reloads.request = ask_of_parent()
+            gate.reloads.request, gate.reloads.origin = ask_of_parent(), self._origin
             runner = self._runner(gate)
             await runner.setup()
             doors = self._doors(gate, runner)
@@ -147,8 +148,9 @@ class Worker:
         """Obey orders until one ends this process."""
         while True:
             match await self._told():
-                case Order.KEEP:
+                case Keep(faults):
                     gate.reload(None)
+                    gate.reloads.faults = faults
                 case Order() as order:
                     return order
                 case line:
@@ -157,11 +159,14 @@ class Worker:
 
     async def _reload(self, gate: Gate, line: bytes) -> None:
         try:
-            gate.reload(await asyncio.to_thread(load_config, line))
+            config, origin = await asyncio.to_thread(load_config, line)
+            gate.reload(config)
+            gate.reloads.origin = origin
         except (GatekeeperError, ValueError) as fault:
+            gate.reloads.faults = (str(fault),)
             _log.error("the new configuration cannot be used, the old one stays in force: %s", fault)
 
-    async def _told(self) -> Order | bytes:
+    async def _told(self) -> Order | Keep | bytes:
         """By the supervisor, by its end, or by a SIGTERM to this process alone."""
         order = asyncio.ensure_future(self._control.order())
         terminated = asyncio.ensure_future(self._terminated.wait())

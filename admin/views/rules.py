@@ -129,7 +129,7 @@ class RuleViews:
         await self._audit.record_change(change)
         if not self._reloads.ask():
             raise Problem(409, Reason.VALIDATION, "This gate has nobody who could read its configuration again.")
-        return Done("reload-asked", "rules")
+        return Done("reload-asked", "config" if fields.get("page") == "config" else "rules")
 
 
 def _supposed(asked: Mapping[str, str], now: float) -> Supposed:

@@ -181,6 +181,7 @@ def _running(config: Config, stores: Stores, clock: Clock, argon2: Argon2Cost) -
         login_log=login_log(config, stores, metrics, secret, clock, telling.hub.attempted),
         rates=AttemptRates(config),
         rule_hits=HitKeeper(metrics, stores.rule_hits, clock),
+        reloads=ReloadDesk(config=config),
     )
     return running, tokens, telling
 

@@ -8,12 +8,15 @@ from admin.render import Renderer
 from admin.rule_table import RuleTable
 from admin.views.activity import ActivityViews
 from admin.views.bans import BanViews
+from admin.views.config import ConfigViews
+from admin.views.keys import KeyViews
 from admin.views.logins import LoginViews
 from admin.views.overview import OverviewViews
 from admin.views.rules import RuleViews
 from admin.views.search import SearchView
 from admin.views.sessions import SessionViews
 from admin.views.users import UserViews
+from gatekeeper.app.keys import key_desk
 from gatekeeper.app.logins import Logins
 from gatekeeper.app.mail import MailServices
 from gatekeeper.app.parts import Running, TokenParts
@@ -96,7 +99,7 @@ def build_panel(
 def _views(
     config: Config, running: Running, logins: Logins, theme: Theme, gate: Gate, health: Health, desk: UserDesk
 ) -> Views:
-    stores, renderer = running.stores, Renderer(theme)
+    stores, renderer = running.stores, Renderer(theme, lambda: running.places.attribution)
     reader = PostgresPanel(stores.postgres)
     bans = PostgresBans(stores.postgres, RedisBanWords(stores.redis).tell)
     explainer = Explainer(
@@ -128,5 +131,7 @@ def _views(
             stores.journal,
         ),
         activity=ActivityViews(reader, renderer),
+        keys=KeyViews(key_desk(config, stores.postgres, stores.journal, running.secret), renderer),
+        config=ConfigViews(running.reloads, running.places, renderer),
         search=SearchView(reader, renderer),
     )

@@ -43,6 +43,7 @@ class Reloader:
         set_level(config.logs.level)
         running.metrics.reloaded(good=True, now=running.clock.now())
         running.reloads.note(good=True, now=running.clock.now())
+        running.reloads.config = config
         self.notes.note(config)
 
     def refused(self) -> None:

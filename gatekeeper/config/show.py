@@ -1,4 +1,6 @@
-"""The configuration in force: secrets masked, each value with its source. Called by ``gatekeeper config show``."""
+"""The configuration in force: secrets masked, each value with its source. Called by ``gatekeeper config show`` and
+``config.listing``.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from typing import Any, Final
 from pydantic import SecretStr
 
 from gatekeeper.config.load import LoadedConfig
-from gatekeeper.config.model import EMBEDDED
+from gatekeeper.config.model import EMBEDDED, Config
 from gatekeeper.config.paths import Key, KeyPath, keys, show_path
 from gatekeeper.config.section import Section
 from gatekeeper.config.template import flow, written_rule
@@ -39,14 +41,14 @@ def mask(secret: str) -> str:
 
 def as_data(loaded: LoadedConfig) -> dict[str, Any]:
     """``{"file", "config", "sources"}``: the values as they are written, and the source of each by key path."""
-    values = _values(loaded)
+    values = masked(loaded.config)
     sources = {show_path(path): loaded.source_of(path) for path, _ in _leaves(loaded, values)}
     return {"file": None if loaded.file is None else str(loaded.file), "config": values, "sources": sources}
 
 
 def as_yaml(loaded: LoadedConfig) -> str:
     """The same as YAML that the gate would read again (less the masked secrets), sources as comments."""
-    values = _values(loaded)
+    values = masked(loaded.config)
     lines: list[tuple[str, str]] = []
     for key in keys(type(loaded.config)):
         lines += _lines(key, values[key.name], (key.name,), loaded)
@@ -54,9 +56,10 @@ def as_yaml(loaded: LoadedConfig) -> str:
     return "".join(f"{line:<{width}}  # {source}\n" if source else f"{line}\n" for line, source in lines)
 
 
-def _values(loaded: LoadedConfig) -> dict[str, Any]:
-    values: dict[str, Any] = loaded.config.model_dump(mode="json", by_alias=True)
-    _mask_within(loaded.config, values)
+def masked(config: Config) -> dict[str, Any]:
+    """The values as they are written, secrets masked."""
+    values: dict[str, Any] = config.model_dump(mode="json", by_alias=True)
+    _mask_within(config, values)
     values["rules"] = [written_rule(rule) for rule in values["rules"]]
     return values
 

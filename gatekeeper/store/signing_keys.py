@@ -1,4 +1,4 @@
-"""Other signing keys in place of those in use. Called by ``gatekeeper key``; gates read ``accounts.PostgresKeys``."""
+"""Other signing keys in place of those in use, for ``key_desk``; gates read ``accounts.PostgresKeys``."""
 
 from __future__ import annotations
 
