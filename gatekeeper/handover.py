@@ -13,7 +13,7 @@ import orjson
 from pydantic import SecretStr
 
 from gatekeeper.config.model import Config
-from gatekeeper.config.origin import Origin
+from gatekeeper.config.origin import UNKNOWN, Origin
 from gatekeeper.store.addresses import StoreAddresses
 
 
@@ -30,7 +30,7 @@ class HandOver:
     addresses: StoreAddresses
     listeners: tuple[tuple[int, int], ...]
     internal: tuple[int, ...] = ()
-    origin: Origin = Origin()
+    origin: Origin = UNKNOWN
 
     def dump(self) -> bytes:
         """As one line of JSON, secrets in clear."""

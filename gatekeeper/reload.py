@@ -19,7 +19,7 @@ from typing import Any, Final
 from gatekeeper.config.checks import check_rules, contradictions
 from gatekeeper.config.load import LoadedConfig, load
 from gatekeeper.config.model import Config
-from gatekeeper.config.origin import Origin
+from gatekeeper.config.origin import UNKNOWN, Origin
 from gatekeeper.config.paths import KeyPath, keys, show_path
 from gatekeeper.errors import ConfigError
 
@@ -45,7 +45,7 @@ class Changed:
     config: Config
     changed: tuple[str, ...]
     waiting: tuple[str, ...]
-    origin: Origin = Origin()
+    origin: Origin = UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from gatekeeper.config.model import Config
-from gatekeeper.config.origin import Origin
+from gatekeeper.config.origin import UNKNOWN, Origin
 
 
 @dataclass(slots=True)
@@ -26,7 +26,7 @@ class ReloadDesk:
     at: float | None = None
     request: Callable[[], None] | None = None
     config: Config = field(default_factory=Config)
-    origin: Origin = Origin()
+    origin: Origin = UNKNOWN
     faults: tuple[str, ...] = ()
 
     def note(self, *, good: bool, now: float) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 from aiohttp import web
@@ -13,7 +14,7 @@ from admin.render import Renderer
 from admin.wording import rfc3339
 from gatekeeper import __version__
 from gatekeeper.answers import json_answer
-from gatekeeper.config.listing import Chapter, chapters
+from gatekeeper.config.listing import chapters
 from gatekeeper.config.model import Config
 from gatekeeper.config.origin import Origin
 from geo.lookup import Database, PlaceFinder
@@ -72,7 +73,9 @@ class ConfigViews:
         show = "all" if request.query.get("show") == "all" else "set"
         found = chapters(self._standing.config, self._standing.origin)
         context = {
-            "chapters": found if show == "all" else _given(found),
+            "chapters": found,
+            "given": [one for chapter in found for one in chapter.settings if one.given or one.waiting],
+            "folder": _folder(self._standing.origin.file),
             "show": show,
             "ranges": _RANGES,
             "standing": self._standing,
@@ -104,12 +107,9 @@ class ConfigViews:
         return [_shown(key, database, today) for key, database in named if database is not None]
 
 
-def _given(found: list[Chapter]) -> list[Chapter]:
-    kept = [
-        replace(chapter, settings=tuple(one for one in chapter.settings if one.given or one.waiting))
-        for chapter in found
-    ]
-    return [chapter for chapter in kept if chapter.settings]
+def _folder(file: str | None) -> str:
+    """What need not be said again of every line of the file."""
+    return "" if file is None else f"{Path(file).parent}/"
 
 
 def _shown(key: str, database: Database, today: date) -> ShownDatabase:

@@ -16,7 +16,7 @@ from gatekeeper.config.origin import Origin
 from gatekeeper.config.paths import Key, KeyPath, keys, show_path
 from gatekeeper.config.section import Section
 from gatekeeper.config.show import MASK, masked
-from gatekeeper.config.template import flow
+from gatekeeper.config.template import defaults_of, flow
 
 _DEFAULT: Final = "default"
 
@@ -44,10 +44,10 @@ class Chapter:
 
 def chapters(config: Config, origin: Origin) -> list[Chapter]:
     """All of it, in the order of the file."""
-    reader, values = _Reader(origin), masked(config)
+    reader, values, defaults = _Reader(origin), masked(config), masked(Config())
     single, sections = list[Setting](), list[Chapter]()
     for key in keys(Config):
-        settings = tuple(reader.settings(key, getattr(config, key.attribute), values[key.name], (key.name,)))
+        settings = tuple(reader.settings(key, values[key.name], defaults[key.name], (key.name,)))
         if key.section or key.named_section or key.listed_section:
             sections.append(Chapter(key.name, key.description, settings))
         else:
@@ -56,38 +56,36 @@ def chapters(config: Config, origin: Origin) -> list[Chapter]:
 
 
 class _Reader:
-    """Walks a configuration with its masked twin."""
+    """Walks masked values beside their defaults."""
 
     def __init__(self, origin: Origin) -> None:
         self._origin = origin
 
-    def settings(self, key: Key, value: Any, shown: Any, path: KeyPath) -> Iterator[Setting]:
+    def settings(self, key: Key, value: Any, default: Any, path: KeyPath) -> Iterator[Setting]:
         """Those at and below a key."""
         if key.section is not None:
-            yield from self._within(key.section, value, shown, path)
+            yield from self._within(key.section, value, default, path)
         elif key.named_section is not None:
             for name, entry in value.items():
-                yield from self._within(key.named_section, entry, shown[name], (*path, name))
+                yield from self._within(key.named_section, entry, defaults_of(key.named_section), (*path, name))
         elif key.listed_section is not None and value:
-            for index, element in enumerate(shown):
-                yield self._setting(key, element, (*path, index), changed=_changed(key, value))
+            for index, element in enumerate(value):
+                yield self._setting(key, element, (*path, index), changed=value != default)
         else:
-            yield self._setting(key, shown, path, changed=_changed(key, value))
+            yield self._setting(key, value, path, changed=value != default)
 
-    def _within(self, section: type[Section], values: Section, shown: Mapping[str, Any], path: KeyPath) -> Any:
+    def _within(
+        self, section: type[Section], values: Mapping[str, Any], defaults: Mapping[str, Any], path: KeyPath
+    ) -> Iterator[Setting]:
         for key in keys(section):
-            yield from self.settings(key, getattr(values, key.attribute), shown[key.name], (*path, key.name))
+            yield from self.settings(key, values[key.name], defaults.get(key.name), (*path, key.name))
 
-    def _setting(self, key: Key, shown: Any, path: KeyPath, *, changed: bool) -> Setting:
+    def _setting(self, key: Key, value: Any, path: KeyPath, *, changed: bool) -> Setting:
         name = show_path(path)
         source = self._origin.sources.get(name, _DEFAULT)
         waiting = any(name == one or name.startswith((f"{one}.", f"{one}[")) for one in self._origin.waiting)
-        value = flow(_hidden(shown, key.name))
-        return Setting(name, value, source, changed or source != _DEFAULT, waiting, key.description)
-
-
-def _changed(key: Key, value: Any) -> bool:
-    return key.field.is_required() or value != key.field.get_default(call_default_factory=True)
+        shown = flow(_hidden(value, key.name)).replace(f'"{MASK}"', MASK)
+        return Setting(name, shown, source, changed or source != _DEFAULT, waiting, key.description)
 
 
 def _hidden(value: Any, name: str) -> Any:

@@ -1,10 +1,10 @@
-"""Where the values of a configuration come from: what the supervisor knows, for workers to show. Part of ``handover``."""
+"""Where the values of a configuration come from: the supervisor knows and workers show it. Part of ``handover``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from gatekeeper.config.load import LoadedConfig
 
@@ -32,3 +32,6 @@ class Origin:
     def from_data(cls, data: Mapping[str, Any]) -> Self:
         """The inverse of ``as_data``."""
         return cls(data["file"], data["sources"], tuple(data["waiting"]))
+
+
+UNKNOWN: Final = Origin()

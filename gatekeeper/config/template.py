@@ -207,12 +207,13 @@ def reference() -> str:
         if key.listed_section is not None:
             parts.append(_RULES)
         around = (key.name, "NAME") if key.named_section is not None else (key.name, 0)
-        parts += [*_table(section, around, _defaults_of(section)), "\nThe default, to be replaced by yours:\n"]
+        parts += [*_table(section, around, defaults_of(section)), "\nThe default, to be replaced by yours:\n"]
         parts.append("```yaml\n" + "\n".join(_entry(key, defaults[key.name], "", comments=False)) + "\n```")
     return "\n".join(parts) + "\n"
 
 
-def _defaults_of(section: type[Section]) -> dict[str, Any]:
+def defaults_of(section: type[Section]) -> dict[str, Any]:
+    """The values of a section in which nothing is set, as they are written; needed keys are missing."""
     return section.model_construct().model_dump(mode="json", by_alias=True, warnings="none")
 
 
@@ -235,7 +236,7 @@ def _rows(section: type[Section], around: KeyPath, defaults: Mapping[str, Any]) 
         default = "needed" if key.field.is_required() else ("not set" if value is None else f"`{flow(value)}`")
         yield f"| `{name}` | {default} | {_line(key.description)}{' *Secret.*' if key.secret else ''} |"
         if key.listed_section:
-            yield from _rows(key.listed_section, (*around, key.name, 0), _defaults_of(key.listed_section))
+            yield from _rows(key.listed_section, (*around, key.name, 0), defaults_of(key.listed_section))
 
 
 def _line(text: str) -> str:
@@ -249,7 +250,7 @@ def schema() -> dict[str, Any]:
     for key in keys(Config):
         section = key.section or key.named_section or key.listed_section
         if section is not None:
-            values = defaults[key.name] if key.section is not None else _defaults_of(section)
+            values = defaults[key.name] if key.section is not None else defaults_of(section)
             _complete(section, made["$defs"], values)
     return {"$schema": GenerateJsonSchema.schema_dialect, **made, "title": "Gatekeeper configuration"}
 
@@ -261,7 +262,7 @@ def _complete(section: type[Section], definitions: dict[str, Any], defaults: Map
         if key.section is not None:
             _complete(key.section, definitions, defaults[key.name])
         if key.listed_section is not None:
-            _complete(key.listed_section, definitions, _defaults_of(key.listed_section))
+            _complete(key.listed_section, definitions, defaults_of(key.listed_section))
         if "default" in properties[key.name]:
             properties[key.name]["default"] = defaults[key.name]
         if key.secret:

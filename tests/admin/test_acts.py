@@ -89,11 +89,19 @@ async def test_an_idle_stay_ends_and_a_page_that_asks_by_itself_does_not_prolong
 async def test_auditors_look_and_change_nothing(gate, admin):
     """security 22"""
     user, auditor = await _user(gate), await _auditor(gate)
-    for path in ("", "logins", "sessions", "users", f"users/{user}", "bans", "rules", "activity"):
+    for path in ("", "logins", "sessions", "users", f"users/{user}", "bans", "rules", "activity", "keys", "config"):
         page = await auditor.get(f"/_gate/admin/{path}")
         assert page.status == 200
         assert 'method="post"' not in await page.text()
-    for path in (f"users/{user}/lock", "users/invite", "sessions/end", "bans", "bans/lift", "rules/reload"):
+    for path in (
+        f"users/{user}/lock",
+        "users/invite",
+        "sessions/end",
+        "bans",
+        "bans/lift",
+        "rules/reload",
+        "keys/rotate",
+    ):
         answer = await auditor.submit(f"/_gate/admin/{path}", {"why": "x", "subject": "192.0.2.1", "user": "ada"})
         assert (answer.status, answer.headers["X-Gate-Reason"]) == (403, "rule-denied")
     assert await gate.rows("SELECT 1 FROM bans") == []

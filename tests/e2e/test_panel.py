@@ -9,7 +9,7 @@ from person import press
 
 pytestmark = pytest.mark.chromium
 ADMIN = "root@example.com"
-PAGES = ["", "logins", "sessions", "users", "users/invite", "bans", "rules", "activity"]
+PAGES = ["", "logins", "sessions", "users", "users/invite", "bans", "rules", "activity", "keys", "config"]
 
 
 @pytest.fixture
