@@ -17,6 +17,7 @@ from admin.views.overview import OverviewViews
 from admin.views.rules import RuleViews
 from admin.views.search import SearchView
 from admin.views.sessions import SessionViews
+from admin.views.trial import TrialViews
 from admin.views.users import UserViews
 from gatekeeper.errors import Problem
 from policies.model import Reason
@@ -32,6 +33,7 @@ class Views:
     users: UserViews
     bans: BanViews
     rules: RuleViews
+    trial: TrialViews
     activity: ActivityViews
     keys: KeyViews
     config: ConfigViews
@@ -73,6 +75,7 @@ class Panel:
             "bans": views.bans.page,
             "rules": views.rules.page,
             "rules/named/{rule}": views.rules.one,
+            "rules/check": views.trial.page,
             "activity": views.activity.page,
             "keys": views.keys.page,
             "config": views.config.page,
@@ -92,7 +95,10 @@ class Panel:
             "keys/rotate": views.keys.rotate,
             "keys/retire": views.keys.retire,
         }
-        routes = [web.post(f"{self._home}/users/invite", acting(views.users.invite))]
+        routes = [
+            web.post(f"{self._home}/users/invite", acting(views.users.invite)),
+            web.post(f"{self._home}/rules/check", self._guard.admitting(views.trial.judge)),
+        ]
         return routes + [
             web.post(f"{self._home}/{path}", acting(self._acts.by_form(act))) for path, act in forms.items()
         ]
@@ -123,6 +129,7 @@ class Panel:
             ("POST", "keys/retire", views.keys.retire),
         ]
         routes = [web.get(f"{api}/{path}", self._looking(view)) for path, view in reads.items()]
+        routes.append(web.post(f"{api}/rules/check", self._guard.admitting(views.trial.call)))
         return routes + [
             web.route(method, f"{api}/{path}", self._guard.acting(self._acts.by_call(act)))
             for method, path, act in acts

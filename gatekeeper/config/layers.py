@@ -19,7 +19,10 @@ EACH: Final = "*"  # stands for every element of a list
 
 @dataclass(slots=True)
 class Layers:
-    """The values of ``file`` (``raw``) and of the environment (``given``), with what was found wrong so far."""
+    """The values of ``file`` (``raw``) and of the environment (``given``), with what was found wrong so far.
+
+    Without ``opens_files`` the files of secrets are left alone.
+    """
 
     file: Path | None
     document: Document
@@ -28,6 +31,7 @@ class Layers:
     faults: list[Fault]
     warnings: list[Fault] = field(default_factory=list)
     secret_files: dict[KeyPath, Path] = field(default_factory=dict)
+    opens_files: bool = True
 
     def fault(self, path: KeyPath, message: str) -> None:
         """Note a mistake, with the place where the value stands."""
@@ -50,7 +54,8 @@ class Layers:
 
     def place_of(self, path: KeyPath) -> str:
         """Where a value of the file stands, as ``config.yaml:12``."""
-        return f"{self.file}:{self.document.line_of(path)}"
+        line = self.document.line_of(path)
+        return f"line {line}" if self.file is None else f"{self.file}:{line}"
 
     def _variable_of(self, path: KeyPath) -> str | None:
         for length in range(len(path), 0, -1):
@@ -85,8 +90,8 @@ class Layers:
     def sources(self) -> Mapping[str, str]:
         """By key path, where each value that is not a default comes from."""
         found = {
-            show_path(path): f"{self.file}:{line}"
-            for path, line in self.document.lines.items()
+            show_path(path): self.place_of(path)
+            for path in self.document.lines
             if path and self._variable_of(path) is None
         }
         for path, given in self.given.items():

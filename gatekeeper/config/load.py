@@ -59,8 +59,21 @@ def load(path: Path | None, environ: Mapping[str, str]) -> LoadedConfig:
     current one. Raises ConfigError with every fault.
     """
     file = path if path is not None else (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
-    layers = _layers(file, environ)
-    base = (Path() if file is None else file.parent).absolute()
+    document = Document(None) if file is None else _read(file)
+    return _loaded(_layers(file, document, environ), (Path() if file is None else file.parent).absolute())
+
+
+def load_text(text: str, folder: Path, environ: Mapping[str, str]) -> LoadedConfig:
+    """The configuration that ``text`` would be as a file in ``folder``, with the environment. Raises ConfigError.
+
+    Whoever sends it may not read this machine's files: those of secrets are not opened, and their values not judged.
+    """
+    layers = _layers(None, parse(text), environ)
+    layers.opens_files = False
+    return _loaded(layers, folder)
+
+
+def _loaded(layers: Layers, base: Path) -> LoadedConfig:
     resolve_secrets(layers, base)
     layers.lay_environment_over()
     partial = _validated(layers)
@@ -71,16 +84,15 @@ def load(path: Path | None, environ: Mapping[str, str]) -> LoadedConfig:
         config=_completed(partial.config, layers, base),
         rules=rules,
         sources=layers.sources(),
-        file=file,
+        file=layers.file,
         warnings=tuple(layers.warnings),
     )
 
 
-def _layers(file: Path | None, environ: Mapping[str, str]) -> Layers:
-    document = Document(None) if file is None else _read(file)
+def _layers(file: Path | None, document: Document, environ: Mapping[str, str]) -> Layers:
     raw = {} if document.value is None else document.value
     if not isinstance(raw, dict):
-        raise ConfigError([Fault("", "must hold `key: value` lines", 1, str(file))])
+        raise ConfigError([Fault("", "must hold `key: value` lines", 1, None if file is None else str(file))])
     faults: list[Fault] = []
     upstreams = raw.get("upstreams")
     given = read_environment(environ, list(upstreams) if isinstance(upstreams, dict) else [], faults)
