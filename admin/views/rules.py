@@ -47,6 +47,9 @@ class Reloads(Protocol):
     @property
     def at(self) -> float | None: ...
 
+    @property
+    def faults(self) -> Sequence[str]: ...
+
     def ask(self) -> bool: ...
 
 

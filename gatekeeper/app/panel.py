@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from admin.app import Panel, Views
 from admin.guard import Guard
 from admin.render import Renderer
@@ -15,6 +18,7 @@ from admin.views.overview import OverviewViews
 from admin.views.rules import RuleViews
 from admin.views.search import SearchView
 from admin.views.sessions import SessionViews
+from admin.views.trial import TrialViews
 from admin.views.users import UserViews
 from gatekeeper.app.keys import key_desk
 from gatekeeper.app.logins import Logins
@@ -35,6 +39,7 @@ from gatekeeper.store.bans import PostgresBans
 from gatekeeper.store.factors import PostgresFactors
 from gatekeeper.store.panel import PostgresPanel
 from gatekeeper.store.presence import RedisPresence
+from gatekeeper.trial import Trials
 
 
 class _Finder:
@@ -132,6 +137,16 @@ def _views(
         ),
         activity=ActivityViews(reader, renderer),
         keys=KeyViews(key_desk(config, stores.postgres, stores.journal, running.secret), renderer),
+        trial=TrialViews(_trials(running), renderer, limit=config.sizes.json_body),
         config=ConfigViews(running.reloads, running.places, renderer),
         search=SearchView(reader, renderer),
     )
+
+
+def _trials(running: Running) -> Trials:
+    desk = running.reloads
+
+    def folder() -> Path:
+        return Path() if desk.origin.file is None else Path(desk.origin.file).parent
+
+    return Trials(lambda: desk.config, folder, os.environ)

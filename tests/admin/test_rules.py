@@ -149,3 +149,31 @@ class TestOfOneGate(OneGate):
         assert (page.status, "nobody knows how often rules decided" in await page.text()) == (200, True)
         _, told = await _call(admin, "rules")
         assert (told["rules"][0]["name"], told["rules"][0]["hits"], told["no_rule"]) == ("health", None, None)
+
+    async def test_a_pasted_configuration_is_judged_and_shown_as_text(self, gate, admin):
+        page = "/_gate/admin/rules/check"
+        text = "# <script>alert(1)</script></textarea>\nrules:\n  - {name: a, path: x<b>, allow: anyone}\n"
+        answer = await admin.submit(page, {"text": text})
+        assert answer.status == 200
+        shown = await answer.text()
+        assert "rules[0].path" in shown
+        assert "<script>alert" not in shown
+        assert "<b>" not in shown
+        assert gate.gatekeeper.reloader.running.reloads.good
+        answer = await admin.submit(page, {"text": "rules:\n  - {name: api, path: /x, allow: nobody}"})
+        seen = await text_of(answer)
+        assert "It holds." in seen
+        assert "Rules changed api" in seen
+        assert (await admin.submit(page, {"text": " "})).status == 422
+        assert (await admin.submit(page, {"text": "#" * (65 << 10)})).status == 413
+
+    async def test_a_program_is_told_the_same(self, gate, admin):
+        cookies = {"Cookie": f"gate={admin.cookies['gate']}", "Sec-Fetch-Site": "same-origin"}
+        path = "/_gate/admin/api/rules/check"
+        answer = await gate.call("POST", path, json={"text": "rules: 7\nlisten: x"}, headers=cookies)
+        told = json.loads(await answer.text())
+        assert (told["good"], {one["key"] for one in told["faults"]}) == (False, {"rules", "listen"})
+        assert (await gate.call("POST", path, json={"more": "x"}, headers=cookies)).status == 422
+        foreign = {**cookies, "Sec-Fetch-Site": "cross-site"}
+        assert (await gate.call("POST", path, json={"text": ""}, headers=foreign)).status == 403
+        assert (await gate.call("POST", path, json={"text": ""})).status == 401
