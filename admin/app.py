@@ -11,6 +11,7 @@ from admin.guard import Guard, Handler, View, Visit
 from admin.views.activity import ActivityViews
 from admin.views.bans import BanViews
 from admin.views.config import ConfigViews
+from admin.views.exports import LoginExports
 from admin.views.keys import KeyViews
 from admin.views.logins import LoginViews
 from admin.views.overview import OverviewViews
@@ -29,6 +30,7 @@ class Views:
 
     overview: OverviewViews
     logins: LoginViews
+    exports: LoginExports
     sessions: SessionViews
     users: UserViews
     bans: BanViews
@@ -64,7 +66,8 @@ class Panel:
         pages: dict[str, View] = {
             "": views.overview.page,
             "logins": views.logins.page,
-            "logins.csv": views.logins.csv,
+            "logins.csv": views.exports.csv,
+            "logins.jsonl": views.exports.json_lines,
             "logins/{attempt}": views.logins.one,
             "sessions": views.sessions.page,
             "sessions/end": views.sessions.confirm_all,

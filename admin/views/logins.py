@@ -1,11 +1,9 @@
-"""Login attempts: a page with filters, one attempt with all that is known, and the same as JSON and CSV."""
+"""Login attempts: a page with filters, one attempt with all that is known, and the same as JSON."""
 
 from __future__ import annotations
 
-import csv
-import io
 import uuid
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from aiohttp import web
@@ -28,7 +26,7 @@ from gatekeeper.errors import Problem
 from gatekeeper.identity.user_desk import invalid
 from gatekeeper.journal.attempts import Attempt, Result
 from gatekeeper.journal.questions import LoginFilter, LoginReader, Seen
-from gatekeeper.journal.rows import as_row, public
+from gatekeeper.journal.rows import public
 from policies.anomalies import Signal
 from policies.model import Reason
 from policies.travel import distance
@@ -48,14 +46,6 @@ FILTERS: Final = {
     "until": "Until",
 }
 RANGES: Final = {"1h": 3600.0, "24h": 86_400.0, "7d": 7 * 86_400.0, "30d": 30 * 86_400.0}
-MOST_ROWS: Final = 100_000  # of one CSV file
-_AT_ONCE: Final = 1000
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets take for the beginning of one
-_COLUMNS: Final = (
-    *("time", "email", "user_id", "result", "reason", "method", "factor", "address", "country", "region", "city"),
-    *("asn", "as_org", "device_kind", "browser", "os", "user_agent", "session", "signals", "risk", "action"),
-    *("request_id", "latency_ms", "id"),
-)
 
 
 class LoginViews:
@@ -106,27 +96,6 @@ class LoginViews:
         }
         return self._renderer.page(request, visit, "attempt.html", context, here="logins")
 
-    async def csv(self, request: web.Request, visit: Visit) -> web.StreamResponse:
-        """The attempts that fit as a CSV file (RFC 4180), streamed; no cell can start a formula (security 22)."""
-        _, wanted = asked(request.query, visit.now)
-        answer = web.StreamResponse()
-        answer.headers.update(
-            {
-                "Content-Type": "text/csv; charset=utf-8; header=present",
-                "Content-Disposition": 'attachment; filename="logins.csv"',
-                "Cache-Control": "no-store",
-                "X-Content-Type-Options": "nosniff",
-            }
-        )
-        portions = self._portions(wanted)
-        first: list[Attempt] = await anext(portions, [])  # an outage is said before anything is sent
-        await answer.prepare(request)
-        await answer.write(_lines([dict(zip(_COLUMNS, _COLUMNS, strict=True)), *map(_flat, first)]))
-        async for portion in portions:
-            await answer.write(_lines(map(_flat, portion)))
-        await answer.write_eof()
-        return answer
-
     async def _page(self, request: web.Request, wanted: LoginFilter) -> tuple[list[Attempt], str | None]:
         rows = await self._reader.page(wanted, count=SHOWN + 1, after=_seen(request.query.get("after")))
         shown = rows[:SHOWN]
@@ -137,12 +106,6 @@ class LoginViews:
             return None
         wanted = LoginFilter(user_id=attempt.user_id, result=Result.SUCCESS, until=attempt.time)
         return next(iter(await self._reader.page(wanted, count=1)), None)
-
-    async def _portions(self, wanted: LoginFilter) -> AsyncGenerator[list[Attempt], None]:
-        after, sent = None, 0
-        while sent < MOST_ROWS and (rows := await self._reader.page(wanted, count=_AT_ONCE, after=after)):
-            after, sent = Seen(rows[-1].time, rows[-1].id), sent + len(rows)
-            yield rows
 
 
 def asked(query: Mapping[str, str], now: float) -> tuple[dict[str, str], LoginFilter]:
@@ -203,21 +166,3 @@ def _journey(before: Attempt | None, attempt: Attempt) -> dict[str, float | None
     ends = (before.latitude, before.longitude, attempt.latitude, attempt.longitude)
     known = [degrees for degrees in ends if degrees is not None]
     return {"seconds": attempt.time - before.time, "km": distance(*known) if len(known) == len(ends) else None}
-
-
-def _flat(attempt: Attempt) -> dict[str, Any]:
-    row = as_row(attempt)
-    return {**row, "signals": " ".join(row["signals"])}
-
-
-def _lines(rows: Any) -> bytes:
-    out = io.StringIO()
-    writer = csv.writer(out)
-    for row in rows:
-        writer.writerow([_cell(row[name]) for name in _COLUMNS])
-    return out.getvalue().encode("utf-8", "replace")
-
-
-def _cell(value: object) -> str:
-    text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -19,13 +19,11 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
-from gatebench.journal_rows import COUNTRIES, fill
+from gatebench.journal_rows import COUNTRIES, filled_year
 from gatebench.processes import BenchError, rss
 from gatebench.report import Goal, Part
 from gatebench.stage import Stage
 
-_ROWS = 10_000_000
-_A_QUICK_ONE = 200_000
 _TRIES = 10
 _PAGE = 50
 _RATE = 5_000
@@ -39,18 +37,8 @@ Read = Callable[[int], Awaitable[Any]]
 
 def journal(stage: Stage) -> Part:
     """Fill, read, export, take in."""
-    from gatekeeper.clock import SystemClock, as_datetime
-    from gatekeeper.store.embedded import embedded_servers
-    from gatekeeper.store.migrate import migrate
-
-    rows = _ROWS if stage.bounds.rounds > 2 else _A_QUICK_ONE  # two are the quick ones
-    folder = stage.place("journal")
-    with embedded_servers(folder, postgres=True, redis=False) as servers:
-        dsn = servers.addresses.postgres or ""
-        asyncio.run(migrate(dsn))
-        until = as_datetime(SystemClock.now())
-        fill(dsn, rows, until)
-        return measured(folder, dsn, rows, until)
+    with filled_year(stage) as filled:
+        return measured(filled.folder, filled.stores.postgres, filled.rows, filled.until)
 
 
 def measured(folder: Path, dsn: str, rows: int, until: datetime) -> Part:
@@ -105,14 +93,14 @@ def _pages(reader: Any, until: datetime) -> dict[str, Read]:
     from gatekeeper.journal.questions import LoginFilter, Seen
     from policies.model import Reason
 
-    now, year = until.timestamp(), 365 * 86_400.0
+    now, span = until.timestamp(), 365 * 86_400.0
 
     def page(**wanted: Any) -> Awaitable[Any]:
         after = wanted.pop("after", None)
         return reader.page(LoginFilter(**wanted), count=_PAGE, after=after)
 
     def deep(number: int) -> Awaitable[Any]:
-        return page(after=Seen(now - year * (number + 0.5) / _TRIES, UUID(int=1 << 127)))
+        return page(after=Seen(now - span * (number + 0.5) / _TRIES, UUID(int=1 << 127)))
 
     return {
         "page, newest": lambda _: page(),

@@ -1,14 +1,21 @@
-"""A year of login attempts in the database, made by the database: for part ``journal``."""
+"""A year of login attempts in the database, made by the database: for parts ``journal`` and ``panel``."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from time import perf_counter
 
 import psycopg2
 
-USERS = 20_000
+from gatebench.gate import Stores, stores
+from gatebench.stage import Stage
+
+USERS = 100_000
 ADDRESSES = 100_000
 COUNTRIES = ("DE", "FR", "US", "GB", "NL", "PL", "IT", "ES", "BR", "IN", "JP", "CN", "SE", "CH", "AT", "CZ", "CA", "AU")
 
@@ -63,6 +70,34 @@ FROM login_logs, unnest(ARRAY['hour', 'day']) AS grain,
 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3
 """
 _PORTION = 500_000
+_ROWS_WANTED = 10_000_000
+_A_QUICK_ONE = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Year:
+    """A filled database that runs: ``rows`` attempts in the year before ``until``."""
+
+    folder: Path
+    stores: Stores
+    rows: int
+    until: datetime
+
+
+@contextlib.contextmanager
+def filled_year(stage: Stage) -> Iterator[Year]:
+    """Servers of the gate's own over a year of attempts, which the first part that asks for it has made."""
+    from gatekeeper.clock import SystemClock, as_datetime
+    from gatekeeper.store.migrate import migrate
+
+    rows = _ROWS_WANTED if stage.bounds.rounds > 2 else _A_QUICK_ONE  # two are the quick ones
+    folder, until = stage.year or (stage.place("year"), as_datetime(SystemClock.now()))
+    with stores(folder) as held:
+        if stage.year is None:
+            asyncio.run(migrate(held.postgres))
+            fill(held.postgres, rows, until)
+            stage.year = (folder, until)
+        yield Year(folder, held, rows, until)
 
 
 def fill(dsn: str, rows: int, until: datetime) -> datetime:

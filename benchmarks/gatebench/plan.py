@@ -18,6 +18,7 @@ from gatebench.growth import growth
 from gatebench.journal import journal
 from gatebench.latency import latency
 from gatebench.logins import logins
+from gatebench.panel import panel
 from gatebench.peers import Tuning
 from gatebench.processes import CORES, BenchError, run
 from gatebench.profile import profile
@@ -52,6 +53,7 @@ PARTS: dict[str, Callable[[Stage], Part]] = {
     "websocket": websocket,
     "logins": logins,
     "journal": journal,
+    "panel": panel,
     "signals": signals,
     "profile": _profile,
 }

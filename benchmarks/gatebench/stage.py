@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from gatebench import peers
@@ -47,6 +48,7 @@ class Stage:
     gate: Gate
     tokens: list[str] = field(repr=False)
     peer_tokens: list[str] = field(repr=False)
+    year: tuple[Path, datetime] | None = None  # a database with a year of attempts before then, once it is made
     _made: int = 0
 
     def place(self, name: str) -> Path:

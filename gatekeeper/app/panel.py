@@ -12,6 +12,7 @@ from admin.rule_table import RuleTable
 from admin.views.activity import ActivityViews
 from admin.views.bans import BanViews
 from admin.views.config import ConfigViews
+from admin.views.exports import LoginExports
 from admin.views.keys import KeyViews
 from admin.views.logins import LoginViews
 from admin.views.overview import OverviewViews
@@ -125,6 +126,7 @@ def _views(
             configured=lambda: running.reloads.good,
         ),
         logins=LoginViews(stores.login_reader, renderer),
+        exports=LoginExports(stores.login_reader),
         sessions=SessionViews(reader, stores.live, desk, renderer, idle_ttl=config.tokens.idle_ttl),
         users=UserViews(reader, stores.login_reader, desk, renderer, form_limit=config.sizes.json_body),
         bans=BanViews(reader, BanDesk(bans, stores.journal, _Finder(logins.accounts)), renderer),

@@ -122,6 +122,11 @@ class LoginReader(Protocol):
     async def page(self, wanted: LoginFilter, *, count: int, after: Seen | None = None) -> list[Attempt]:
         """The newest first."""
 
+    async def portion(
+        self, wanted: LoginFilter, *, count: int, after: Seen | None = None
+    ) -> tuple[list[str], Seen | None]:
+        """Attempts as lines of JSON (docs/login-log.md), the newest first; and the last one, if there may be more."""
+
     async def find(self, attempt: uuid.UUID) -> Attempt | None:
         """One attempt by its id."""
 

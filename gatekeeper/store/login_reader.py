@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import AsyncGenerator, Sequence
-from typing import Final
+from typing import Any, Final
 
 from gatekeeper.clock import as_datetime
 from gatekeeper.journal.attempts import Attempt, made_at
@@ -53,15 +53,25 @@ class PostgresLoginReader:
 
     async def page(self, wanted: LoginFilter, *, count: int, after: Seen | None = None) -> list[Attempt]:
         """As ``LoginReader`` says."""
+        return [from_row(row) for row in await self._newest(READ, wanted, count, after)]
+
+    async def portion(
+        self, wanted: LoginFilter, *, count: int, after: Seen | None = None
+    ) -> tuple[list[str], Seen | None]:
+        """As ``LoginReader`` says."""
+        rows = await self._newest(f"{LINE}, time, id", wanted, count, after)
+        last = Seen(rows[-1]["time"].timestamp(), rows[-1]["id"]) if len(rows) == count else None
+        return [row["line"] for row in rows], last
+
+    async def _newest(self, columns: str, wanted: LoginFilter, count: int, after: Seen | None) -> list[dict[str, Any]]:
         where, params = _where(wanted)
         if after is not None:
             where.append("(time, id) < (%s, %s)")
             params += [as_datetime(after.time), after.id]
-        rows = await self._postgres.fetch(
-            f"SELECT {READ} FROM login_logs{_all_of(where)} ORDER BY time DESC, id DESC LIMIT %s",  # noqa: S608
+        return await self._postgres.fetch(
+            f"SELECT {columns} FROM login_logs{_all_of(where)} ORDER BY time DESC, id DESC LIMIT %s",  # noqa: S608
             [*params, count],
         )
-        return [from_row(row) for row in rows]
 
     async def find(self, attempt: uuid.UUID) -> Attempt | None:
         """As ``LoginReader`` says. An id that does not tell its time is looked for in every month, without an index."""

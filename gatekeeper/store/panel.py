@@ -15,6 +15,14 @@ from gatekeeper.store.records import SESSION_COLUMNS, session_record
 from gatekeeper.tokens.durable import SessionRecord
 from policies.bans import Ban
 
+
+def _account(column: str) -> str:
+    """A text as the id of an account, where it may be one."""
+    return f"CASE WHEN {column} ~ '^[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}$' THEN {column}::uuid END"
+
+
+_PIECE: Final = 3  # letters; shorter parts are looked for in every account
+_HAS_PIECES: Final = "trigrams(u.email || ' ' || lower(coalesce(u.name, ''))) @> trigrams(lower(%s))"
 _SAMPLE: Final = 10_000  # attempts that ``busiest`` looks at
 _USER: Final = """
 u.id, u.email, u.email_verified, u.name, u.roles, u.locked, u.created_at,
@@ -23,10 +31,12 @@ u.id, u.email, u.email_verified, u.name, u.roles, u.locked, u.created_at,
 (SELECT count(*) FROM totp_secrets t WHERE t.user_id = u.id AND confirmed_at IS NOT NULL)
   + (SELECT count(*) FROM passkeys p WHERE p.user_id = u.id) AS second_factors
 """
-_CHANGE: Final = """
-a.id, a.time, a.actor, actor.email AS actor_email, a.action, a.subject, subject.email AS subject_email,
+# What somebody is called is looked up for the rows of a page only; actors and subjects may be other than accounts.
+_CHANGE: Final = f"""
+a.id, a.time, a.actor, (SELECT email FROM users WHERE id = {_account("a.actor")}) AS actor_email, a.action,
+a.subject, (SELECT email FROM users WHERE id = {_account("a.subject")}) AS subject_email,
 a.before, a.after, host(a.address) AS address, a.request_id
-"""
+"""  # noqa: S608  # columns
 
 
 class PostgresPanel:
@@ -40,6 +50,9 @@ class PostgresPanel:
         if wanted.text is not None:
             where.append("(strpos(u.email, lower(%s)) > 0 OR strpos(lower(u.name), lower(%s)) > 0)")
             params += [wanted.text, wanted.text]
+            if len(wanted.text) >= _PIECE:
+                where.append(_HAS_PIECES)
+                params.append(wanted.text)
         if wanted.role is not None:
             where.append("%s = ANY (u.roles)")
             params.append(wanted.role)
@@ -81,8 +94,7 @@ class PostgresPanel:
     async def count_sessions(self, wanted: SessionFilter, now: float) -> int:
         where, params = _sessions_where(wanted, now)
         row = await self._postgres.fetch_one(
-            "SELECT count(*) AS sessions FROM sessions s JOIN users u ON u.id = s.user_id"  # noqa: S608
-            f" WHERE {' AND '.join(where)}",
+            f"SELECT count(*) AS sessions FROM sessions s WHERE {' AND '.join(where)}",  # noqa: S608
             params,
         )
         return int(row["sessions"]) if row else 0
@@ -102,15 +114,13 @@ class PostgresPanel:
             params.append(wanted.action)
         for column, value in (("actor", wanted.actor), ("subject", wanted.subject)):
             if value is not None:
-                where.append(f"(a.{column} = %s OR {column}.email = lower(%s))")
+                where.append(f"a.{column} = ANY (ARRAY[%s, (SELECT id::text FROM users WHERE email = lower(%s))])")  # noqa: S608
                 params += [value, value]
         if after is not None:
             where.append("a.id < %s")
             params.append(after)
         rows = await self._postgres.fetch(
-            f"SELECT {_CHANGE} FROM audit_log a LEFT JOIN users actor ON actor.id::text = a.actor"  # noqa: S608
-            " LEFT JOIN users subject ON subject.id::text = a.subject"
-            f" WHERE {' AND '.join(where)} ORDER BY a.id DESC LIMIT %s",
+            f"SELECT {_CHANGE} FROM audit_log a WHERE {' AND '.join(where)} ORDER BY a.id DESC LIMIT %s",  # noqa: S608
             [*params, count],
         )
         return [ChangeRow(**{**row, "time": row["time"].timestamp()}) for row in rows]
@@ -138,8 +148,11 @@ class PostgresPanel:
 
 def _sessions_where(wanted: SessionFilter, now: float) -> tuple[list[str], list[object]]:
     where, params = ["s.ended_at IS NULL", "s.expires_at > %s"], list[object]([as_datetime(now)])
+    if wanted.email is not None:
+        pieces = f" AND {_HAS_PIECES}" if len(wanted.email) >= _PIECE else ""
+        where.append(f"s.user_id IN (SELECT u.id FROM users u WHERE strpos(u.email, lower(%s)) > 0{pieces})")  # noqa: S608
+        params += [wanted.email] * (2 if pieces else 1)
     conditions: Sequence[tuple[str, object]] = (
-        ("strpos(u.email, lower(%s)) > 0", wanted.email),
         ("s.user_id = %s", None if wanted.user_id is None else uuid.UUID(wanted.user_id)),
         ("s.address <<= %s::inet", wanted.network),
         ("s.country = %s", wanted.country),

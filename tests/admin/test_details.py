@@ -62,6 +62,25 @@ async def test_no_cell_of_the_csv_can_start_a_formula(peopled, admin):
     assert not any(cell.startswith(("=", "+", "-", "@")) for row in rows for cell in row.values())
 
 
+async def test_both_files_have_every_attempt_that_fits_newest_first_and_as_pages_do(peopled, admin):
+    """More than one portion of them, and more than a page."""
+    lines = (await (await admin.get("/_gate/admin/logins.jsonl?result=success")).text()).splitlines()
+    found = [json.loads(line) for line in lines]
+    counted = await peopled.rows("SELECT count(*)::int AS n FROM login_logs WHERE result = 'success'")
+    assert len(found) == counted[0]["n"] > 300
+    assert found[:50] == (await _listed(admin, "?result=success"))["logins"]
+    assert [row["time"] for row in found] == sorted((row["time"] for row in found), reverse=True)
+    text = await (await admin.get("/_gate/admin/logins.csv?result=success")).text()
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["id"] for row in rows] == [row["id"] for row in found]
+    assert rows[-1]["device_kind"] == found[-1]["device"]["kind"]
+    assert {row["signals"] for row in rows} == {"", "new_country"}
+    for name in ("csv", "jsonl"):
+        answer = await admin.get(f"/_gate/admin/logins.{name}?user=nobody@example.com")
+        assert answer.status == 200
+        assert len((await answer.text()).splitlines()) == (name == "csv")
+
+
 async def test_the_search_box_leads_to_what_fits(gate, admin):
     user = (await gate.register("ada@example.com"))["id"]
     session = (await gate.login("ada@example.com"))["session_id"]

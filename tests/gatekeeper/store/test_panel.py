@@ -1,0 +1,260 @@
+"""gatekeeper/store/panel.py: the panel's lists out of a real PostgreSQL."""
+
+from __future__ import annotations
+
+import uuid
+from ipaddress import ip_address, ip_network
+
+import pytest
+from attempts import attempt
+from factories import NOW
+
+from admin.lists import Busy, ChangeFilter, Place, SessionFilter, UserFilter
+from gatekeeper.clock import as_datetime
+from gatekeeper.journal.attempts import Result
+from gatekeeper.store.login_rows import PostgresLoginLog
+from gatekeeper.store.panel import PostgresPanel
+from gatekeeper.store.postgres import Postgres
+
+PEOPLE = (
+    ("ada@example.com", "Ada Lovelace", ["admin"], False),
+    ("bob@example.com", None, [], True),
+    ("eve@example.org", "Éva Ågren", ["staff"], False),
+    ("100%_sure@example.net", "O'Neill", ["staff"], False),
+)
+
+
+def id_of(number: int) -> str:
+    """The id of a person."""
+    return str(uuid.UUID(int=number + 1))
+
+
+@pytest.fixture
+async def database(postgres_dsn):
+    database = Postgres(postgres_dsn, timeout=30.0)
+    for number, (email, name, roles, locked) in enumerate(PEOPLE):
+        moment = as_datetime(NOW - number)
+        await database.execute(
+            "INSERT INTO users (id, email, name, roles, locked, epoch_raised_at, created_at, updated_at)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+            (uuid.UUID(id_of(number)), email, name, roles, locked, moment, moment, moment),
+        )
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def panel(database):
+    return PostgresPanel(database)
+
+
+async def begin(database, sid, owner=0, *, at=NOW - 60, ends=NOW + 3600, ended=None, address="192.0.2.1", country="CH"):
+    """A session's record."""
+    await database.execute(
+        "INSERT INTO sessions (id, user_id, started_at, expires_at, ended_at, address, country)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+        (
+            *(sid, uuid.UUID(id_of(owner)), as_datetime(at), as_datetime(ends)),
+            *(None if ended is None else as_datetime(ended), address, country),
+        ),
+    )
+
+
+class TestUsers:
+    """The list of accounts."""
+
+    @pytest.mark.parametrize(
+        ("wanted", "found"),
+        [
+            (UserFilter(), [0, 1, 2, 3]),
+            (UserFilter(text="example.com"), [0, 1]),
+            (UserFilter(text="AMPLE.O"), [2]),
+            (UserFilter(text="lovelace"), [0]),
+            (UserFilter(text="a love"), [0]),
+            (UserFilter(text="ÅGREN"), [2]),
+            (UserFilter(text="o'n"), [3]),
+            (UserFilter(text="0%_"), [3]),
+            (UserFilter(text="%"), [3]),
+            (UserFilter(text="da"), [0]),
+            (UserFilter(text="com ada"), []),  # the end of an e-mail and the beginning of a name are not one
+            (UserFilter(text="nobody"), []),
+            (UserFilter(role="staff"), [2, 3]),
+            (UserFilter(locked=True), [1]),
+            (UserFilter(text="example", role="staff", locked=False), [2, 3]),
+        ],
+        ids=str,
+    )
+    async def test_those_that_fit_are_listed_newest_first(self, panel, wanted, found):
+        assert [row.id for row in await panel.users(wanted, NOW, count=9)] == [id_of(number) for number in found]
+
+    async def test_a_part_of_three_letters_is_looked_for_in_an_index(self, database):
+        async with database.transaction() as transaction:
+            await transaction.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = off")
+            plan = await transaction.fetch(
+                "EXPLAIN SELECT id FROM users u"
+                " WHERE trigrams(u.email || ' ' || lower(coalesce(u.name, ''))) @> trigrams(lower('Lovelace'))"
+            )
+        assert any("users_by_part" in line for row in plan for line in row.values())
+
+    async def test_a_page_goes_on_behind_the_last_row_also_within_one_moment(self, database, panel):
+        await database.execute("UPDATE users SET created_at = %s", (as_datetime(NOW),))
+        seen, after = [], None
+        while page := await panel.users(UserFilter(), NOW, count=3, after=after):
+            seen += [row.id for row in page]
+            after = Place(page[-1].created_at, page[-1].id)
+        assert seen == [id_of(number) for number in (3, 2, 1, 0)]
+
+    async def test_a_row_has_what_is_open_and_how_the_account_is_held(self, database, panel):
+        await begin(database, "a", at=NOW - 60)
+        await begin(database, "b", at=NOW - 50, ended=NOW - 40)
+        await begin(database, "c", at=NOW - 90, ends=NOW - 1)
+        for confirmed in (None, as_datetime(NOW)):
+            await database.execute("DELETE FROM totp_secrets")
+            await database.execute(
+                "INSERT INTO totp_secrets (user_id, sealed, confirmed_at) VALUES (%s, %s, %s)",
+                (uuid.UUID(id_of(0)), confirmed and b"sealed", confirmed),
+            )
+            (row,) = await panel.users(UserFilter(text="ada@"), NOW, count=2)
+            assert row.second_factors == (confirmed is not None)
+        assert (row.email, row.name, row.roles, row.locked) == ("ada@example.com", "Ada Lovelace", ("admin",), False)
+        assert (row.open_sessions, row.last_login, row.created_at) == (1, NOW - 50, NOW)
+        (other,) = await panel.users(UserFilter(text="bob@"), NOW, count=2)
+        assert (other.open_sessions, other.last_login, other.second_factors) == (0, None, 0)
+
+
+class TestSessions:
+    """The list of sessions, and how many there are."""
+
+    @pytest.fixture(autouse=True)
+    async def begun(self, database):
+        await begin(database, "ada-1", at=NOW - 10)
+        await begin(database, "ada-2", at=NOW - 20, address="198.51.100.7", country="DE")
+        await begin(database, "bob-1", 1, at=NOW - 30, address="2001:db8::7", country=None)
+        await begin(database, "ended", ended=NOW - 1)
+        await begin(database, "over", ends=NOW - 1)
+
+    @pytest.mark.parametrize(
+        ("wanted", "found"),
+        [
+            (SessionFilter(), ["ada-1", "ada-2", "bob-1"]),
+            (SessionFilter(email="ADA@"), ["ada-1", "ada-2"]),
+            (SessionFilter(email="b@"), ["bob-1"]),
+            (SessionFilter(email="lovelace"), []),  # a name is no e-mail
+            (SessionFilter(user_id=id_of(1)), ["bob-1"]),
+            (SessionFilter(network=ip_network("198.51.100.0/24")), ["ada-2"]),
+            (SessionFilter(network=ip_network("2001:db8::/32")), ["bob-1"]),
+            (SessionFilter(country="CH"), ["ada-1"]),
+            (SessionFilter(email="example", country="DE"), ["ada-2"]),
+            (SessionFilter(email="example", country="JP"), []),
+        ],
+        ids=str,
+    )
+    async def test_open_ones_that_fit_are_listed_newest_first_and_counted(self, panel, wanted, found):
+        listed = await panel.sessions(wanted, NOW, count=9)
+        assert [record.id for record, _ in listed] == found
+        assert await panel.count_sessions(wanted, NOW) == len(found)
+
+    async def test_a_page_goes_on_behind_the_last_row(self, panel):
+        ((first, email),) = await panel.sessions(SessionFilter(), NOW, count=1)
+        assert email == "ada@example.com"
+        rest = await panel.sessions(SessionFilter(), NOW, count=9, after=Place(first.started_at, first.id))
+        assert [record.id for record, _ in rest] == ["ada-2", "bob-1"]
+
+    async def test_one_is_found_ended_or_not(self, panel):
+        record, email = await panel.session("ended")
+        assert (record.ended_at, email) == (NOW - 1, "ada@example.com")
+        assert await panel.session("nonsense") is None
+
+
+class TestChanges:
+    """The audit log."""
+
+    @pytest.fixture(autouse=True)
+    async def changed(self, database):
+        for number, (actor, action, subject) in enumerate(
+            (
+                (id_of(0), "user.lock", id_of(1)),
+                (id_of(0), "user.roles", id_of(2)),
+                ("cli:root", "ban.add", "192.0.2.0/24"),
+                (str(uuid.UUID(int=999)), "user.lock", "ADA@example.com"),
+            )
+        ):
+            await database.execute(
+                "INSERT INTO audit_log (time, actor, action, subject, before, after, address)"
+                " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+                (as_datetime(NOW + number), actor, action, subject, {"a": 1}, {"a": 2}, "192.0.2.9"),
+            )
+
+    @pytest.mark.parametrize(
+        ("wanted", "found"),
+        [
+            (ChangeFilter(), [3, 2, 1, 0]),
+            (ChangeFilter(action="user."), [3, 1, 0]),
+            (ChangeFilter(action="user.lock"), [3, 0]),
+            (ChangeFilter(actor="Ada@Example.com"), [1, 0]),
+            (ChangeFilter(actor=id_of(0)), [1, 0]),
+            (ChangeFilter(actor="cli:root"), [2]),
+            (ChangeFilter(subject="bob@example.com"), [0]),
+            (ChangeFilter(subject="192.0.2.0/24"), [2]),
+            (ChangeFilter(actor="ada@example.com", subject="eve@example.org", action="user.roles"), [1]),
+            (ChangeFilter(actor="nobody@example.com"), []),
+        ],
+        ids=str,
+    )
+    async def test_those_that_fit_are_listed_newest_first(self, panel, wanted, found):
+        assert [row.time - NOW for row in await panel.changes(wanted, count=9)] == found
+
+    async def test_accounts_are_named_where_they_are_still_there(self, panel):
+        named = [(row.actor_email, row.subject_email) for row in await panel.changes(ChangeFilter(), count=9)]
+        assert named == [
+            *((None, None), (None, None), ("ada@example.com", "eve@example.org")),
+            ("ada@example.com", "bob@example.com"),
+        ]
+
+    async def test_a_page_goes_on_behind_the_last_row(self, panel):
+        first, _ = await panel.changes(ChangeFilter(), count=2)
+        (after,) = await panel.changes(ChangeFilter(), count=1, after=first.id)
+        assert (after.time - NOW, after.before, after.after, after.address) == (2, {"a": 1}, {"a": 2}, "192.0.2.9")
+
+
+async def test_what_was_refused_most_is_told_by_address_and_by_account(database, panel):
+    log = PostgresLoginLog(database)
+    for number in range(6):
+        await log.record_attempt(attempt(email=f"p{number % 2}", address=ip_address(f"192.0.2.{number // 4}")))
+    await log.record_attempt(attempt(result=Result.SUCCESS, reason=None, email="ada@example.com"))
+    await log.record_attempt(attempt(time=NOW - 3600, email="earlier"))
+    assert await panel.busiest("address", NOW - 60, refused=True, count=9) == [
+        Busy("192.0.2.0", 4),
+        Busy("192.0.2.1", 2),
+    ]
+    assert await panel.busiest("email", NOW - 60, refused=True, count=1) == [Busy("p0", 3)]
+    assert Busy("ada@example.com", 1) in await panel.busiest("email", NOW - 60, refused=False, count=9)
+    with pytest.raises(ValueError, match="not gathered by user_agent"):
+        await panel.busiest("user_agent", NOW, refused=True, count=1)
+
+
+async def test_bans_in_force_are_listed_by_number_the_newest_first(database, panel):
+    for number, (until, lifted) in enumerate(((None, None), (60, None), (-1, None), (60, 0))):
+        await database.execute(
+            "INSERT INTO bans (kind, subject, network, source, actor, since, until, lifted_at, version)"
+            " VALUES ('network', %s, %s, 'manual', 'cli:root', %s, %s, %s, 1)",
+            (
+                *(f"192.0.2.{number}", f"192.0.2.{number}", as_datetime(NOW - 60)),
+                None if until is None else as_datetime(NOW + until),
+                None if lifted is None else as_datetime(NOW),
+            ),
+        )
+    found = await panel.bans(NOW, count=9)
+    assert [ban.subject.text for _, ban in found] == ["192.0.2.1", "192.0.2.0"]
+    assert [ban.subject.text for _, ban in await panel.bans(NOW, count=9, after=found[0][0])] == ["192.0.2.0"]
+
+
+async def test_mail_that_waits_and_mail_that_was_given_up_is_counted(database, panel):
+    assert await panel.waiting_mail() == (0, 0)
+    for given_up in (None, None, as_datetime(NOW)):
+        await database.execute(
+            "INSERT INTO outbox (id, channel, kind, address, created_at, due_at, until, given_up_at)"
+            " VALUES (gen_random_uuid(), 'smtp', 'reset', 'ada@example.com', now(), now(), now(), %s)",
+            (given_up,),
+        )
+    assert await panel.waiting_mail() == (2, 1)
