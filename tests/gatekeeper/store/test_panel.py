@@ -154,6 +154,17 @@ class TestSessions:
         assert [record.id for record, _ in listed] == found
         assert await panel.count_sessions(wanted, NOW) == len(found)
 
+    async def test_a_part_that_very_many_have_in_common_finds_them_all(self, database, panel):
+        await database.execute(
+            "INSERT INTO users (id, email, epoch_raised_at, created_at, updated_at)"
+            " SELECT gen_random_uuid(), 'many' || n || '@example.com', now(), now(), now()"
+            " FROM generate_series(1, 1001) AS n"
+        )
+        for wanted in (SessionFilter(email="example.com"), SessionFilter(email="m", country="CH")):
+            listed = [record.id for record, _ in await panel.sessions(wanted, NOW, count=9)]
+            assert listed == (["ada-1"] if wanted.country else ["ada-1", "ada-2", "bob-1"])
+            assert await panel.count_sessions(wanted, NOW) == len(listed)
+
     async def test_a_page_goes_on_behind_the_last_row(self, panel):
         ((first, email),) = await panel.sessions(SessionFilter(), NOW, count=1)
         assert email == "ada@example.com"
