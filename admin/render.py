@@ -10,6 +10,7 @@ from aiohttp import web
 from admin import wording
 from admin.acts import notice_of
 from admin.guard import Visit
+from gatekeeper.pages.compression import QUICK, gzipped, takes_gzip
 from gatekeeper.pages.theme import Theme
 
 
@@ -44,4 +45,19 @@ class Renderer:
             "attribution": self._attribution(),
         }
         english = self._theme.languages.english  # the panel's texts are in no other language
-        return self._theme.page(request, template, {**frame, **context}, language=english, status=status)
+        answer = self._theme.page(request, template, {**frame, **context}, language=english, status=status)
+        return _smaller(request, answer)
+
+
+def _smaller(request: web.Request, answer: web.Response) -> web.Response:
+    """In gzip, if that is taken. Answers to forms are left: what one shows once, such as the link of an invitation,
+    stands beside what was typed, and the length of both together would tell of it (BREACH).
+    """
+    if request.method != "GET" or not takes_gzip(request.headers):
+        return answer
+    assert isinstance(answer.body, bytes), "a text"  # noqa: S101
+    small = gzipped(answer.body, QUICK)
+    if small is not None:
+        answer.body = small
+        answer.headers["Content-Encoding"] = "gzip"
+    return answer

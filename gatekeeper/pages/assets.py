@@ -12,6 +12,7 @@ from typing import Final
 from aiohttp import web
 
 from gatekeeper.errors import Problem
+from gatekeeper.pages.compression import BEST, gzipped, takes_gzip
 from policies.model import Reason
 
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
@@ -22,11 +23,12 @@ _IMAGE_ALONE: Final = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A static file; ``name`` carries the hash of its content."""
+    """A static file; ``name`` carries the hash of its content, ``small`` is the body in gzip where that is less."""
 
     name: str
     content_type: str
     body: bytes
+    small: bytes | None
 
 
 class Assets:
@@ -55,10 +57,14 @@ class Assets:
             "Cache-Control": _FOR_EVER if asset.name == asked else "no-cache",
             "X-Content-Type-Options": "nosniff",
             "Cross-Origin-Resource-Policy": "same-origin",
+            "Vary": "Accept-Encoding",
         }
         if asset.content_type == "image/svg+xml":
             headers["Content-Security-Policy"] = _IMAGE_ALONE
-        return web.Response(body=asset.body, content_type=asset.content_type, headers=headers)
+        body = asset.body
+        if asset.small is not None and takes_gzip(request.headers):
+            body, headers["Content-Encoding"] = asset.small, "gzip"
+        return web.Response(body=body, content_type=asset.content_type, headers=headers)
 
 
 def _files(package: str) -> Iterable[resources.abc.Traversable]:
@@ -69,7 +75,7 @@ def _asset(name: str, body: bytes) -> Asset:
     stem, _, suffix = name.rpartition(".")
     digest = hashlib.sha256(body).hexdigest()[:12]
     kind = _KINDS.get(suffix) or mimetypes.types_map.get(f".{suffix}", "application/octet-stream")
-    return Asset(f"{stem}.{digest}.{suffix}", kind, body)
+    return Asset(f"{stem}.{digest}.{suffix}", kind, body, gzipped(body, BEST))
 
 
 def _plain_name(hashed: str) -> str:
