@@ -14,6 +14,7 @@ from admin.views.config import ConfigViews
 from admin.views.exports import LoginExports
 from admin.views.keys import KeyViews
 from admin.views.logins import LoginViews
+from admin.views.map import MapViews
 from admin.views.overview import OverviewViews
 from admin.views.rules import RuleViews
 from admin.views.search import SearchView
@@ -31,6 +32,7 @@ class Views:
     overview: OverviewViews
     logins: LoginViews
     exports: LoginExports
+    map: MapViews
     sessions: SessionViews
     users: UserViews
     bans: BanViews
@@ -69,6 +71,7 @@ class Panel:
             "logins.csv": views.exports.csv,
             "logins.jsonl": views.exports.json_lines,
             "logins/{attempt}": views.logins.one,
+            "map": views.map.page,
             "sessions": views.sessions.page,
             "sessions/end": views.sessions.confirm_all,
             "sessions/{session}": views.sessions.one,
@@ -111,6 +114,7 @@ class Panel:
         reads: dict[str, View] = {
             "overview": views.overview.listing,
             "logins": views.logins.listing,
+            "map": views.map.listing,
             "sessions": views.sessions.listing,
             "users": views.users.listing,
             "bans": views.bans.listing,

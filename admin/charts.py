@@ -1,6 +1,6 @@
 """Charts as plain shapes that templates write as SVG: no script, no inline style, readable without either.
 
-Called by ``admin.views.overview``.
+Called by ``admin.views.overview``, ``admin.views.map`` and ``admin.bubbles``.
 """
 
 from __future__ import annotations
@@ -48,6 +48,26 @@ class Share:
     value: str
     attempts: int
     part: float
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A part of a disc or a ring: what, how many, where it begins and how much it is in hundredths of the whole."""
+
+    value: str
+    attempts: int
+    start: float
+    part: float
+
+
+def slices(counts: Mapping[str, int]) -> list[Slice]:
+    """The parts of a whole, in the order of ``counts``; what is nothing is left out."""
+    total, reached, found = sum(counts.values()) or 1, 0, []
+    for value, attempts in counts.items():
+        if attempts:
+            found.append(Slice(value, attempts, round(100 * reached / total, 2), round(100 * attempts / total, 2)))
+            reached += attempts
+    return found
 
 
 def stacked(counts: Iterable[Count], results: Sequence[str], *, since: float, step: float, bars: int) -> Chart:

@@ -12,9 +12,13 @@ from urllib.parse import urlencode
 
 from admin.lists import Place
 from gatekeeper.identity.user_desk import invalid
+from gatekeeper.journal.questions import Area
 
 SHOWN: Final = 50  # rows of a list
+UNKNOWN: Final = "unknown"  # in the place of a country
 _LONGEST: Final = 254  # characters of a filter
+_EDGE: Final = r"(-?\d{1,3}(?:\.\d{1,4})?)"
+_AREA: Final = re.compile(",".join([_EDGE] * 4))
 _PLACE: Final = re.compile(r"(\d{1,12}\.\d{1,6})_([A-Za-z0-9_-]{1,64})")
 
 
@@ -88,12 +92,30 @@ def network_of(text: str | None) -> IPv4Network | IPv6Network | None:
 
 
 def country_of(text: str | None) -> str | None:
-    """Two letters of ISO 3166. Raises Problem (422)."""
+    """Two letters of ISO 3166, or "" for ``unknown``. Raises Problem (422)."""
     if not text:
         return None
+    if text == UNKNOWN:
+        return ""
     if not re.fullmatch(r"[A-Za-z]{2}", text):
-        raise invalid("country", "A country is two letters, such as CH.")
+        raise invalid("country", f"A country is two letters, such as CH, or {UNKNOWN}.")
     return text.upper()
+
+
+def area_of(text: str | None) -> Area | None:
+    """Its south, west, north and east edge in degrees: ``47.1,8.2,47.6,8.9``. Raises Problem (422)."""
+    if not text:
+        return None
+    match = _AREA.fullmatch(text)
+    edges = [float(edge) for edge in match.groups()] if match else []
+    if not edges or edges[0] > edges[2] or edges[1] > edges[3]:
+        raise invalid("area", "An area is its south, west, north and east edge in degrees, such as 47.1,8.2,47.6,8.9.")
+    return Area(*edges)
+
+
+def said_area(area: Area) -> str:
+    """An area as addresses have it."""
+    return ",".join(f"{edge:g}" for edge in (area.south, area.west, area.north, area.east))
 
 
 def moment_of(text: str | None, name: str) -> float | None:

@@ -8,6 +8,7 @@ from typing import Final
 from babel import Locale
 
 from gatekeeper.clock import as_datetime
+from gatekeeper.journal.questions import Area
 from geo.device import find_device
 
 _LONGEST_DEVICE: Final = 60
@@ -68,6 +69,19 @@ def brief(number: int) -> str:
 def country_name(code: str) -> str:
     """What people call a country of ISO 3166."""
     return str(_ENGLISH.territories.get(code, code))
+
+
+def area(part: Area) -> str:
+    """A part of the map: ``47.1 to 47.6° N, 8.2 to 8.9° E``."""
+    return f"{_edges(part.south, part.north, 'N', 'S')}, {_edges(part.west, part.east, 'E', 'W')}"
+
+
+def _edges(low: float, high: float, above: str, below: str) -> str:
+    if low >= 0:
+        return f"{low:g} to {high:g}° {above}"
+    if high <= 0:
+        return f"{-high:g} to {-low:g}° {below}"
+    return f"{-low:g}° {below} to {high:g}° {above}"
 
 
 def facts(value: object) -> str:

@@ -67,6 +67,7 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._reader, self._stamp = _open(path)
+        self._positions: bool | None = None
 
     @property
     def kind(self) -> str:
@@ -93,6 +94,13 @@ class Database:
                 known.update(name for name in _FIELDS if getattr(place, name) is not None)
         return frozenset(known)
 
+    @property
+    def positions(self) -> bool:
+        """Whether it knows where in a country an address is."""
+        if self._positions is None:
+            self._positions = "latitude" in self.covers()
+        return self._positions
+
     def record(self, address: Address) -> Mapping[str, object] | None:
         """What it has of an address."""
         try:
@@ -106,6 +114,7 @@ class Database:
         if _stamp(self.path) == self._stamp:
             return False
         self._reader, self._stamp = _open(self.path)
+        self._positions = None
         return True
 
     def close(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 LOGINS = """
 INSERT INTO login_logs (id, time, email, user_id, result, reason, method, address, country, city, latitude, longitude,
   as_org, user_agent, browser, os, device_kind, signals, evidence, risk, request_id, latency_ms)
@@ -33,3 +35,17 @@ FROM login_logs, unnest(ARRAY['hour', 'day']) AS grain,
   LATERAL (VALUES ('method', method), ('browser', browser), ('os', os)) AS part (kind, value)
 GROUP BY 1, 2, 3, 4, 5 ON CONFLICT DO NOTHING
 """
+PLACES = """
+INSERT INTO login_places (grain, bucket, country, city, latitude, longitude, result, attempts)
+SELECT grain, date_trunc(grain, time, 'UTC'), coalesce(country, ''), coalesce(city, ''),
+  coalesce(round(latitude::numeric, 1)::double precision, 'NaN'),
+  coalesce(round(longitude::numeric, 1)::double precision, 'NaN'), result, count(*)
+FROM login_logs, unnest(ARRAY['hour', 'day']) AS grain GROUP BY 1, 2, 3, 4, 5, 6, 7
+ON CONFLICT DO NOTHING
+"""
+
+
+async def fill(gate: Any) -> None:
+    """The logins, and what is counted of them."""
+    for sql in (LOGINS, COUNTS, PLACES):
+        await gate.rows(f"{sql}; SELECT 1 AS one")

@@ -8,9 +8,11 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from admin import wording
 from admin.guard import Visit
 from admin.paging import (
     SHOWN,
+    area_of,
     chips,
     country_of,
     filled,
@@ -37,6 +39,7 @@ FILTERS: Final = {
     "reason": "Reason",
     "address": "Address",
     "country": "Country",
+    "area": "Part of the map",
     "device": "Device",
     "method": "Method",
     "signal": "Signal",
@@ -62,7 +65,7 @@ class LoginViews:
         context = {
             "logins": rows,
             "filters": filters,
-            "chips": chips(filters, FILTERS),
+            "chips": chips(filters, FILTERS, said(wanted)),
             "following": following,
             "query": query_of(filters),
             "first": "after" not in request.query,
@@ -126,10 +129,16 @@ def asked(query: Mapping[str, str], now: float) -> tuple[dict[str, str], LoginFi
         email=None if by_id else user,
         network=network_of(filters.get("address")),
         country=country_of(filters.get("country")),
+        area=area_of(filters.get("area")),
         device_kind=filters.get("device"),
         session=filters.get("session"),
         signal=filters.get("signal"),
     )
+
+
+def said(wanted: LoginFilter) -> dict[str, str]:
+    """Filters that people know by other words than their addresses."""
+    return {} if wanted.area is None else {"area": wording.area(wanted.area)}
 
 
 def _one_of(kind: Any, text: str | None, name: str) -> Any:

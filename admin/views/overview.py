@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from aiohttp import web
@@ -14,6 +13,7 @@ from admin.charts import Chart, Share, breakdown, shares, stacked
 from admin.guard import Visit
 from admin.lists import PanelReader, SessionFilter
 from admin.render import Renderer
+from admin.spans import SPANS, Span, since_of
 from gatekeeper.answers import json_answer
 from gatekeeper.identity.user_desk import invalid
 from gatekeeper.journal.attempts import Result
@@ -21,28 +21,11 @@ from gatekeeper.journal.questions import Count, CountFilter, Dimension, Grain, L
 
 Health = Callable[[], Awaitable[Sequence[tuple[str, bool]]]]
 
-_HOUR: Final = 3600.0
 _DAY: Final = 86_400.0
 _NOW: Final = 15 * 60.0  # seconds that "now" looks back
 _TOP: Final = 6
 _BRIEF: Final = 8
 _RESULTS: Final = [str(result) for result in Result]
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """How far back a page looks: bars of ``step`` seconds, out of counts by ``grain``."""
-
-    grain: Grain
-    step: float
-    bars: int
-
-
-SPANS: Final = {
-    "24h": Span(Grain.HOUR, _HOUR, 24),
-    "7d": Span(Grain.HOUR, 6 * _HOUR, 28),
-    "30d": Span(Grain.DAY, _DAY, 30),
-}
 
 
 class OverviewViews:
@@ -83,7 +66,7 @@ class OverviewViews:
 
     async def _gathered(self, name: str, now: float) -> dict[str, Any]:
         span = SPANS[name]
-        since = self._since(span, now)
+        since = since_of(span, now)
         wanted = CountFilter(since, now + _DAY)
         present, chart, waiting, health = await asyncio.gather(
             self._present(now), self._chart(span, now), self._reader.waiting_mail(), self._health()
@@ -131,14 +114,10 @@ class OverviewViews:
         return {"sessions": sessions, "bans": self._bans(), **{result: sums[result] for result in _RESULTS}}
 
     async def _chart(self, span: Span, now: float) -> Chart:
-        since = self._since(span, now)
+        since = since_of(span, now)
         wanted = CountFilter(since, since + span.step * span.bars)
         counts = await self._logins.counts(span.grain, wanted, [Dimension.RESULT])
         return stacked(counts, _RESULTS, since=since, step=span.step, bars=span.bars)
-
-    @staticmethod
-    def _since(span: Span, now: float) -> float:
-        return (now // span.step - span.bars + 1) * span.step
 
 
 def _by(counts: Sequence[Count], nothing: str) -> list[Share]:

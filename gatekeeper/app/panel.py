@@ -15,6 +15,7 @@ from admin.views.config import ConfigViews
 from admin.views.exports import LoginExports
 from admin.views.keys import KeyViews
 from admin.views.logins import LoginViews
+from admin.views.map import Geography, MapViews
 from admin.views.overview import OverviewViews
 from admin.views.rules import RuleViews
 from admin.views.search import SearchView
@@ -38,9 +39,15 @@ from gatekeeper.pages.theme import Theme
 from gatekeeper.store.ban_words import RedisBanWords
 from gatekeeper.store.bans import PostgresBans
 from gatekeeper.store.factors import PostgresFactors
+from gatekeeper.store.login_places import PostgresLoginPlaces
 from gatekeeper.store.panel import PostgresPanel
 from gatekeeper.store.presence import RedisPresence
 from gatekeeper.trial import Trials
+from geo.lookup import PlaceFinder
+
+
+def _geography(places: PlaceFinder) -> Geography:
+    return Geography(places.places.positions, places.database_date.isoformat(), places.places.attribution)
 
 
 class _Finder:
@@ -127,6 +134,9 @@ def _views(
         ),
         logins=LoginViews(stores.login_reader, renderer),
         exports=LoginExports(stores.login_reader),
+        map=MapViews(
+            PostgresLoginPlaces(stores.postgres), stores.login_reader, renderer, lambda: _geography(running.places)
+        ),
         sessions=SessionViews(reader, stores.live, desk, renderer, idle_ttl=config.tokens.idle_ttl),
         users=UserViews(reader, stores.login_reader, desk, renderer, form_limit=config.sizes.json_body),
         bans=BanViews(reader, BanDesk(bans, stores.journal, _Finder(logins.accounts)), renderer),

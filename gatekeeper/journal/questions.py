@@ -14,11 +14,27 @@ from policies.model import Reason
 
 
 @dataclass(frozen=True, slots=True)
+class Area:
+    """A part of the map, its edges included; degrees (WGS 84), ``west`` never beyond ``east``."""
+
+    south: float
+    west: float
+    north: float
+    east: float
+
+    def holds(self, latitude: float | None, longitude: float | None) -> bool:
+        """Whether a place is in it; one that is not known is in none."""
+        if latitude is None or longitude is None:
+            return False
+        return self.south <= latitude <= self.north and self.west <= longitude <= self.east
+
+
+@dataclass(frozen=True, slots=True)
 class LoginFilter:
     """Attempts for which all that is set holds; times in Unix seconds, ``since`` included, ``until`` not.
 
-    ``email`` is one as it was typed, ``network`` where the address is in, ``signal`` one of several it may carry,
-    ``risk`` the least.
+    ``email`` is one as it was typed, ``network`` where the address is in, ``country`` "" an unknown one, ``signal`` one
+    of several it may carry, ``risk`` the least.
     """
 
     since: float | None = None
@@ -30,6 +46,7 @@ class LoginFilter:
     email: str | None = None
     network: IPv4Network | IPv6Network | None = None
     country: str | None = None
+    area: Area | None = None
     asn: int | None = None
     device_kind: str | None = None
     session: str | None = None
@@ -38,13 +55,15 @@ class LoginFilter:
 
     def fits(self, attempt: Attempt) -> bool:
         """Whether the database would find it."""
-        for name in ("result", "reason", "method", "user_id", "email", "country", "asn", "device_kind", "session"):
+        for name in ("result", "reason", "method", "user_id", "email", "asn", "device_kind", "session"):
             if (wanted := getattr(self, name)) is not None and getattr(attempt, name) != wanted:
                 return False
         return (
             (self.since is None or attempt.time >= self.since)
             and (self.until is None or attempt.time < self.until)
             and (self.network is None or attempt.address in self.network)
+            and (self.country is None or (attempt.country or "") == self.country)
+            and (self.area is None or self.area.holds(attempt.latitude, attempt.longitude))
             and (self.signal is None or self.signal in attempt.signals)
             and (self.risk is None or (attempt.risk or 0) >= self.risk)
         )

@@ -116,6 +116,7 @@ class PostgresLoginMonths:
             ("DELETE FROM login_counts WHERE grain = 'minute' AND bucket < %s", minutes),
             ("DELETE FROM login_counts WHERE grain = 'hour' AND bucket < %s", hours),
             ("DELETE FROM login_shares WHERE bucket < %s", suppressed),
+            ("DELETE FROM login_places WHERE bucket < %s", suppressed),
             ("DELETE FROM login_suppressed WHERE minute < %s", suppressed),
             ("DELETE FROM login_spools WHERE changed_at < %s", spools),
             ("DELETE FROM login_holds WHERE until < %s", minutes),

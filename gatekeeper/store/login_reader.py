@@ -17,7 +17,7 @@ from gatekeeper.store.postgres import Postgres
 _AT_ONCE: Final = 1000  # rows of an export that are in memory
 _ROUNDED: Final = 0.002  # seconds by which a row's time and the milliseconds in its id may differ
 _LATEST: Final = 253_402_300_000.0  # the end of the year 9999, behind which there is no datetime
-_EQUAL: Final = ("result", "reason", "method", "email", "country", "asn", "device_kind", "session")
+_EQUAL: Final = ("result", "reason", "method", "email", "asn", "device_kind", "session")
 
 #: A row as programs get it (docs/login-log.md); ``journal.rows.public`` makes the same of an Attempt.
 LINE: Final = """
@@ -64,7 +64,7 @@ class PostgresLoginReader:
         return [row["line"] for row in rows], last
 
     async def _newest(self, columns: str, wanted: LoginFilter, count: int, after: Seen | None) -> list[dict[str, Any]]:
-        where, params = _where(wanted)
+        where, params = conditions(wanted)
         if after is not None:
             where.append("(time, id) < (%s, %s)")
             params += [as_datetime(after.time), after.id]
@@ -126,14 +126,14 @@ class PostgresLoginReader:
 
     async def lines(self, wanted: LoginFilter) -> AsyncGenerator[list[str], None]:
         """Every row that fits as a line of JSON, the oldest first, some at a time and in constant memory."""
-        where, params = _where(wanted)
+        where, params = conditions(wanted)
         sql = f"SELECT {LINE} FROM login_logs{_all_of(where)} ORDER BY time, id"  # noqa: S608
         async with contextlib.aclosing(self._postgres.stream(sql, params, batch=_AT_ONCE)) as batches:
             async for rows in batches:
                 yield [row["line"] for row in rows]
 
 
-def _where(wanted: LoginFilter) -> tuple[list[str], list[object]]:
+def conditions(wanted: LoginFilter) -> tuple[list[str], list[object]]:
     """Conditions, and the parameters for them."""
     where: list[str] = []
     params: list[object] = []
@@ -152,6 +152,13 @@ def _where(wanted: LoginFilter) -> tuple[list[str], list[object]]:
         add("address = %s::inet", wanted.network.network_address)
     else:
         add("address <<= %s::inet", wanted.network)
+    if wanted.country == "":
+        where.append("country IS NULL")
+    else:
+        add("country = %s", wanted.country)
+    if (area := wanted.area) is not None:
+        where.append("latitude BETWEEN %s AND %s AND longitude BETWEEN %s AND %s")
+        params += [area.south, area.north, area.west, area.east]
     # Those with signals have an index of their own, and whatever has a risk has signals.
     add("signals <> '{}' AND signals @> ARRAY[%s]", wanted.signal)
     add("signals <> '{}' AND risk >= %s", wanted.risk)

@@ -42,7 +42,16 @@ WITH fresh AS (
     SELECT {_NAMES} FROM {_ROWS}
     WHERE user_id IS NULL OR NOT EXISTS (SELECT FROM login_erasures erased WHERE erased.user_id = row.user_id)
     ON CONFLICT DO NOTHING
-    RETURNING time, result, reason, country, device_kind, method, browser, os
+    RETURNING time, result, reason, country, city, latitude, longitude, device_kind, method, browser, os
+), placed AS (
+INSERT INTO login_places AS places (grain, bucket, country, city, latitude, longitude, result, attempts)
+SELECT grain, date_trunc(grain, time, 'UTC'), coalesce(country, ''), coalesce(city, ''),
+       coalesce(round(latitude::numeric, 1)::double precision, 'NaN'),
+       coalesce(round(longitude::numeric, 1)::double precision, 'NaN'), result, count(*)
+FROM fresh, unnest(ARRAY['day', 'hour']) AS grain
+GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2, 3, 4, 5, 6, 7
+ON CONFLICT (grain, bucket, country, city, latitude, longitude, result)
+DO UPDATE SET attempts = places.attempts + EXCLUDED.attempts
 ), counted AS (
 INSERT INTO login_counts AS counts (grain, bucket, result, reason, country, device, attempts)
 SELECT grain, date_trunc(grain, time, 'UTC'), result, coalesce(reason, ''), coalesce(country, ''),

@@ -105,7 +105,7 @@ class PostgresPanel:
         conditions: Sequence[tuple[str, object]] = (
             ("s.user_id = %s", None if wanted.user_id is None else uuid.UUID(wanted.user_id)),
             ("s.address <<= %s::inet", wanted.network),
-            ("s.country = %s", wanted.country),
+            ("coalesce(s.country, '') = %s", wanted.country),
         )
         for condition, value in conditions:
             if value is not None:

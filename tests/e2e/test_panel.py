@@ -4,12 +4,12 @@ import pytest
 from chromium import NARROW, Person, look
 from factories import PASSWORD
 from gates import running_gate
-from panel_rows import COUNTS, LOGINS
+from panel_rows import fill
 from person import press
 
 pytestmark = pytest.mark.chromium
 ADMIN = "root@example.com"
-PAGES = ["", "logins", "sessions", "users", "users/invite", "bans", "rules", "activity", "keys", "config"]
+PAGES = ["", "logins", "map", "sessions", "users", "users/invite", "bans", "rules", "activity", "keys", "config"]
 
 
 @pytest.fixture
@@ -43,8 +43,7 @@ async def admin(gate, browser):
 async def _peopled(gate):
     for name in ("ada", "bob", "eve"):
         await gate.newcomer(f"{name}@example.com")
-    await gate.rows(f"{LOGINS}; SELECT 1 AS one")
-    await gate.rows(f"{COUNTS}; SELECT 1 AS one")
+    await fill(gate)
 
 
 @pytest.mark.full
