@@ -27,6 +27,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "config": ("gatekeeper.cli.config_commands", "show, schema, template: the configuration and its documentation"),
     "geo": ("gatekeeper.cli.geo", "the databases of places: status, update"),
     "explain": ("gatekeeper.cli.explain", "which rule decides about a request, and why each other does not"),
+    "demo": ("gatekeeper.cli.demo", "a made-up company in an empty database, to see the panel alive"),
     "hash": ("gatekeeper.cli.hash", "the hash of a password, or whether one fits"),
     "logs": ("gatekeeper.cli.logs", "the login log: export, archive, restore"),
     "migrate": ("gatekeeper.cli.migrate", "bring the database up to date"),
