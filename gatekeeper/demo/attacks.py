@@ -16,12 +16,14 @@ _GUESSED: Final = ("admin", "info", "root", "test", "sales", "office", "hr", "su
 
 def attacks(random: Random, now: float, people: Sequence[Person]) -> Iterator[Happening]:
     """All of them; the newest are hours old, so that something is to be done."""
-    for number in range(9):
-        yield from _brute_force(random, now - random.uniform(0.5, DAYS) * DAY if number else now - 2 * 3600, people)
-    for number in range(5):
-        yield from _spray(random, now - random.uniform(1, DAYS) * DAY if number else now - 5 * 3600, people)
-    for number in range(3):
-        yield from _stuffing(random, now - random.uniform(1, DAYS) * DAY if number else now - 26 * 3600, people)
+    for time in _times(random, now, 9, (2 * 3600.0, 6 * 60.0)):
+        yield from _brute_force(random, time, people)
+    for time in _times(random, now, 5, (20 * 3600.0,)):
+        yield from _distributed_brute_force(random, time, people)
+    for time in _times(random, now, 5, (5 * 3600.0, 9 * 60.0)):
+        yield from _spray(random, time, people)
+    for time in _times(random, now, 3, (26 * 3600.0,)):
+        yield from _stuffing(random, time, people)
     for days in (23.0, 12.0, 0.4):
         yield from _code_guessing(random, now - days * DAY, people)
     for days in (26.0, 17.3, 8.8, 2.2, 0.15):
@@ -30,11 +32,25 @@ def attacks(random: Random, now: float, people: Sequence[Person]) -> Iterator[Ha
     yield from _noise(random, now)
 
 
+def _times(random: Random, now: float, count: int, ago: Sequence[float]) -> list[float]:
+    """So many seconds ago, and ``count`` in all."""
+    others = [now - random.uniform(1, DAYS) * DAY for _ in range(count - len(ago))]
+    return [*(now - seconds for seconds in ago), *others]
+
+
 def _brute_force(random: Random, time: float, people: Sequence[Person]) -> Iterator[Happening]:
     """One account, one address, many guesses."""
     victim, line, tool = random.choice(people), _hosting(random), program(random)
     for count in range(random.randrange(15, 60)):
         yield _guess(random, time + 4 * count, victim.email, victim.id, line, tool)
+
+
+def _distributed_brute_force(random: Random, time: float, people: Sequence[Person]) -> Iterator[Happening]:
+    """One account, forty addresses."""
+    victim, tool = random.choice(people), program(random)
+    lines = [_hosting(random) for _ in range(40)]
+    for count in range(60):
+        yield _guess(random, time + 7 * count, victim.email, victim.id, random.choice(lines), tool)
 
 
 def _spray(random: Random, time: float, people: Sequence[Person]) -> Iterator[Happening]:
@@ -46,7 +62,7 @@ def _spray(random: Random, time: float, people: Sequence[Person]) -> Iterator[Ha
 
 def _stuffing(random: Random, time: float, people: Sequence[Person]) -> Iterator[Happening]:
     """A list of stolen pairs through many addresses; most of its e-mails have no account here."""
-    lines, tool = [_hosting(random) for _ in range(30)], program(random)
+    lines, tool = [_hosting(random) for _ in range(60)], program(random)
     for count in range(150):
         known = random.choice(people) if random.random() < 0.15 else None
         email = known.email if known else f"user{random.randrange(10_000)}@example.net"

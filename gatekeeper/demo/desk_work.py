@@ -11,8 +11,9 @@ from typing import Final
 
 from gatekeeper.bans.desk import facts
 from gatekeeper.demo.people import Person
-from gatekeeper.demo.story import Opened, Told
+from gatekeeper.demo.story import Told
 from gatekeeper.demo.world import DAY
+from gatekeeper.journal.attempts import Result
 from gatekeeper.journal.audit import Change
 from policies.bans import Ban, Source, Subject, of_network, parse_subject
 from policies.familiar import Sighting
@@ -108,12 +109,20 @@ def _locks(desk: Admins, told: Told, now: float) -> None:
         before: dict[str, object] = {"roles": [], "locked": False, "epoch": 1}
         after = {**before, "locked": True, "epoch": 2}
         at = desk.change(days, "user.lock", one.user_id, before, after).time
-        _end(told.sessions, one.user_id, at, "locked")
+        until = now
         if days > 4:
-            desk.change(days - 0.8, "user.unlock", one.user_id, after, {**after, "locked": False})
+            until = desk.change(days - 0.8, "user.unlock", one.user_id, after, {**after, "locked": False}).time
+        _shut_out(told, one.user_id, at, until)
 
 
-def _end(sessions: Sequence[Opened], user: str, at: float, reason: str) -> None:
-    for session in sessions:
-        if session.user == user and session.started < at and (session.ended is None or session.ended > at):
-            session.ended, session.reason = at, reason
+def _shut_out(told: Told, user: str, since: float, until: float) -> None:
+    """Sessions end, and for a while none begins."""
+    for session in told.sessions:
+        if session.user == user and session.started < since and (session.ended is None or session.ended > since):
+            session.ended, session.reason = since, "locked"
+    told.sessions = [one for one in told.sessions if one.user != user or not since <= one.started < until]
+    told.attempts = [
+        one
+        for one in told.attempts
+        if one.user_id != user or one.result is not Result.SUCCESS or not since <= one.time < until
+    ]

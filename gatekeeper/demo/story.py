@@ -130,7 +130,7 @@ class Story:
         session.seen_at = max(session.seen_at, session.started)
         if left:
             return
-        if session.started + used < self._now and self._random.random() < 0.55:
+        if session.started + used < self._now and self._random.random() < 0.75:
             session.ended, session.reason = session.seen_at, "logout"
         elif session.seen_at + idle < self._now:
             session.ended, session.reason = session.seen_at + idle, "expired"
