@@ -188,7 +188,9 @@ async def _running(
     jar = aiohttp.DummyCookieJar()
     # A connection a request: one that has met the gate's own endpoints stays with the framework.
     connector = aiohttp.TCPConnector(force_close=express)
-    async with aiohttp.ClientSession(connector=connector, cookie_jar=jar, auto_decompress=False) as client:
+    async with aiohttp.ClientSession(
+        connector=connector, cookie_jar=jar, auto_decompress=False, skip_auto_headers=["Accept-Encoding"]
+    ) as client:
         try:
             yield RunningGate(
                 config.public_url, url, config, clock, gate, client, prepared.setup_token, postgres, shown
