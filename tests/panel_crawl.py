@@ -13,7 +13,7 @@ HOME = "/_gate/admin"
 CORPUS = [line for line in (Path(__file__).parent / "data" / "xss.txt").read_text(encoding="utf-8").split("\n") if line]
 
 _WORDS = frozenset({"check", "end", "invite", "named", "new"})  # parts of paths that are no names of things
-_THINGS = frozenset({"logins", "sessions", "users", "named", "keys", "bans"})
+_THINGS = frozenset({"logins", "sessions", "users", "named"})
 _PLACES = frozenset({"after", "at", "done", "since", "until"})  # say where in a list, not which list
 _LINKS = "() => [...document.querySelectorAll('a[href]')].map(link => link.getAttribute('href'))"
 #: Everything that only text that is no text could have made.
@@ -62,22 +62,23 @@ class Crawl:
 
     async def go(self, *starts: str, most: int = 200) -> None:
         """From these addresses, and where they lead within the panel."""
-        waiting = list(starts)
+        waiting = [(one, "the start") for one in starts]
         while waiting and len(self.seen) < most:
-            address = waiting.pop(0)
+            address, origin = waiting.pop(0)
             kind = kind_of(address)
             if kind in self.seen:
                 continue
             self.seen[kind] = address
             answer = await self._page.goto(address)
             assert answer is not None
-            assert answer.status in self._good, f"{address} answers {answer.status}"
+            assert answer.status in self._good, f"{address}, which {origin} leads to, answers {answer.status}"
             await self._see(kind)
-            waiting += [one for one in map(self._within, await self._page.evaluate(_LINKS)) if one is not None]
+            links = map(self._within, await self._page.evaluate(_LINKS))
+            waiting += [(one, address) for one in links if one is not None]
 
     def _within(self, link: str) -> str | None:
         parts = urlsplit(urljoin(self._page.url, link))
-        if not (parts.path == HOME or parts.path.startswith(f"{HOME}/")) or re.search(r"\.(csv|json)$", parts.path):
+        if not (parts.path == HOME or parts.path.startswith(f"{HOME}/")) or re.search(r"\.(csv|jsonl)$", parts.path):
             return None
         return f"{parts.path}?{parts.query}" if parts.query else parts.path
 

@@ -1,0 +1,109 @@
+"""Somebody walks through the whole panel: every page that a link leads to, and all that can be done (issue 7)."""
+
+import re
+
+import pytest
+from chromium import NARROW, WIDE, Person, glance
+from factories import PASSWORD
+from gates import bearer, running_gate
+from panel_acts import Doer
+from panel_crawl import HOME, Crawl, name_of
+from panel_rows import COUNTS, LOGINS
+from person import press
+
+pytestmark = [pytest.mark.chromium, pytest.mark.timeout(600)]
+ADMIN = "root@example.com"
+HUGE = {"width": 1920, "height": 1080}
+#: Pages that no link leads to, but a form that asks.
+ASKED = [
+    "sessions?user=bob",
+    "sessions/end?user=bob",
+    "users?text=ada",
+    "bans?subject=192.0.2.77",
+    "rules?url=/reports/1&user=ada@example.com",
+    "search?q=ada",
+]
+#: Files, and what leads elsewhere at once.
+NO_PAGES = {"", "logins.csv", "logins.jsonl", "search", "rules/check"}
+
+
+@pytest.fixture
+async def gate(postgres_dsn, redis_url, tmp_path, upstream):
+    settings = {
+        "upstreams": {"api": {"targets": [upstream.address]}},
+        "rules": [
+            {"name": "trial", "path": "/reports/**", "allow": {"roles": ["staff"]}, "report_only": True},
+            {"name": "staff", "path": "/staff/**", "allow": {"roles": ["staff"]}},
+            {"name": "api", "path": "/**", "allow": "authenticated"},
+        ],
+        "mfa": {"require_for_roles": []},
+        "limits": {"login_per_ip": "1000/minute", "register_per_ip": "1000/minute"},
+    }
+    async with running_gate(postgres_dsn, redis_url, tmp_path, host="localhost", **settings) as running:
+        running.gatekeeper.reloads.request = lambda: None  # there is no supervisor here
+        yield running
+
+
+@pytest.fixture
+async def peopled(gate):
+    """A month of logins, and people who are in."""
+    for name in ("ada", "bob", "bobby", "eve"):
+        tokens = await gate.newcomer(f"{name}@example.com")
+        await gate.call("GET", "/reports/1", headers=bearer(tokens))
+    for sql in (LOGINS, COUNTS):
+        await gate.rows(f"{sql}; SELECT 1 AS one")
+    return gate
+
+
+async def _admin(gate, browser, **settings):
+    person = await Person.sits_down(browser, gate.url, **settings)
+    page = await person.page()
+    await page.goto(f"/_gate/setup/{gate.setup_token}")
+    await page.fill("#email", ADMIN)
+    await page.fill("#password", PASSWORD)
+    await press(page, "main button[type=submit]")
+    return person, page
+
+
+def _routes(gate, method):
+    """The panel's own, without those of programs."""
+    resources = {route.resource.canonical for route in gate.gatekeeper.app.router.routes() if route.method == method}
+    return {re.sub(r"\{[^}]*\}", "{}", one.removeprefix(f"{HOME}/")) for one in resources if one.startswith(f"{HOME}/")}
+
+
+def _left_out(routes, walked):
+    patterns = {route: re.escape(route).replace(r"\{\}", "[^/]+") for route in routes if not route.startswith("api/")}
+    paths = {kind.partition("?")[0] for kind in walked}
+    return {route for route, pattern in patterns.items() if not any(re.fullmatch(pattern, path) for path in paths)}
+
+
+async def test_everything_that_the_panel_offers_can_be_done(peopled, browser):
+    person, page = await _admin(peopled, browser)
+    offering = []
+
+    async def see(kind):
+        if await page.locator("main form[method=post]").count():
+            offering.append(crawl.seen[kind])
+
+    crawl = Crawl(page, see)
+    await crawl.go(f"{HOME}/", *(f"{HOME}/{asked}" for asked in ASKED))
+    doer = Doer(page, ADMIN)
+    await doer.everything(offering)
+    assert _left_out(_routes(peopled, "POST"), doer.done) == set()
+    assert _left_out(_routes(peopled, "GET") - NO_PAGES, crawl.seen) == set()
+    assert person.complaints == []
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [NARROW, WIDE, HUGE], ids=lambda size: str(size["width"]))
+async def test_every_page_reads_well_and_shuts_nobody_out(peopled, browser, size, scheme):
+    """At three widths, in both schemes; axe-core is content, nothing is cut off, the console is empty."""
+    person, page = await _admin(peopled, browser, viewport=size, color_scheme=scheme)
+
+    async def see(kind):
+        await glance(page, f"panel-walk-{name_of(kind)}-{size['width']}-{scheme}")
+
+    crawl = Crawl(page, see)
+    await crawl.go(f"{HOME}/", *(f"{HOME}/{asked}" for asked in ASKED))
+    assert person.complaints == []
