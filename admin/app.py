@@ -83,6 +83,7 @@ class Panel:
             "rules/named/{rule}": views.rules.one,
             "rules/check": views.trial.page,
             "activity": views.activity.page,
+            "activity/{change}": views.activity.one,
             "keys": views.keys.page,
             "config": views.config.page,
             "search": views.search.go,
@@ -101,9 +102,16 @@ class Panel:
             "keys/rotate": views.keys.rotate,
             "keys/retire": views.keys.retire,
         }
+<<<<<<< HEAD
         routes = [
             web.post(f"{self._home}/users/invite", acting(views.users.invite)),
             web.post(f"{self._home}/rules/check", self._guard.admitting(views.trial.judge)),
+=======
+        verify = self._guard.admitting(views.activity.verified)  # it changes nothing, so auditors may
+        routes = [
+            web.post(f"{self._home}/users/invite", acting(views.users.invite)),
+            web.post(f"{self._home}/activity/verify", verify),
+>>>>>>> 4699fbb (Activity: differences read as lists of what came and went; a page for each change; the log is verified from the panel (begun))
         ]
         return routes + [
             web.post(f"{self._home}/{path}", acting(self._acts.by_form(act))) for path, act in forms.items()
@@ -121,6 +129,7 @@ class Panel:
             "rules": views.rules.listing,
             "rules/explain": views.rules.explain,
             "activity": views.activity.listing,
+            "activity/{change}": views.activity.one_call,
             "keys": views.keys.listing,
             "config": views.config.listing,
         }
@@ -136,7 +145,11 @@ class Panel:
             ("POST", "keys/retire", views.keys.retire),
         ]
         routes = [web.get(f"{api}/{path}", self._looking(view)) for path, view in reads.items()]
+<<<<<<< HEAD
         routes.append(web.post(f"{api}/rules/check", self._guard.admitting(views.trial.call)))
+=======
+        routes.append(web.post(f"{api}/activity/verify", self._guard.admitting(views.activity.verify)))
+>>>>>>> 4699fbb (Activity: differences read as lists of what came and went; a page for each change; the log is verified from the panel (begun))
         return routes + [
             web.route(method, f"{api}/{path}", self._guard.acting(self._acts.by_call(act)))
             for method, path, act in acts

@@ -57,11 +57,15 @@ class SessionFilter:
 
 @dataclass(frozen=True, slots=True)
 class ChangeFilter:
-    """Changes for which all that is set holds; ``action`` is a name or its beginning, such as ``user.``."""
+    """Changes for which all that is set holds; ``action`` is a name or its beginning, such as ``user.``; times in
+    Unix seconds.
+    """
 
     action: str | None = None
     actor: str | None = None
     subject: str | None = None
+    since: float | None = None
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,9 @@ class PanelReader(Protocol):
         """Those in force, each with its number."""
 
     async def changes(self, wanted: ChangeFilter, *, count: int, after: int | None = None) -> list[ChangeRow]: ...
+
+    async def change(self, number: int) -> ChangeRow | None:
+        """One, by its id."""
 
     async def busiest(self, column: str, since: float, *, refused: bool, count: int) -> list[Busy]:
         """What most attempts since then had in one of ``BUSY_COLUMNS``, among the newest ten thousand."""

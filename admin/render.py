@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from admin import wording
+from admin import diffs, wording
 from admin.acts import notice_of
 from admin.guard import Visit
 from gatekeeper.pages.compression import QUICK, gzipped, takes_gzip
@@ -41,6 +41,7 @@ class Renderer:
             "notice": notice_of(request),
             "here": here,
             "words": wording,
+            "diffs": diffs,
             "home": self.home,
             "attribution": self._attribution(),
         }

@@ -93,17 +93,3 @@ def facts(value: object) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "none"}[value]
     return str(value)
-
-
-def differences(
-    before: Mapping[str, object] | None, after: Mapping[str, object] | None
-) -> list[tuple[str, str | None, str | None]]:
-    """What a change made different: name, before, after; None where there was, or is, nothing."""
-    old, new = before or {}, after or {}
-    lines = []
-    for name in [*old, *(name for name in new if name not in old)]:
-        if name in old and name in new and old[name] == new[name]:
-            continue
-        was = facts(old[name]) if name in old else None
-        lines.append((name.replace("_", " "), was, facts(new[name]) if name in new else None))
-    return lines

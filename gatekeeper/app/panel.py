@@ -22,6 +22,7 @@ from admin.views.search import SearchView
 from admin.views.sessions import SessionViews
 from admin.views.trial import TrialViews
 from admin.views.users import UserViews
+from gatekeeper.app.audit import audit_inspector
 from gatekeeper.app.keys import key_desk
 from gatekeeper.app.logins import Logins
 from gatekeeper.app.mail import MailServices
@@ -147,7 +148,7 @@ def _views(
             running.reloads,
             stores.journal,
         ),
-        activity=ActivityViews(reader, renderer),
+        activity=ActivityViews(reader, audit_inspector(stores.postgres, stores.redis, running.secret), renderer),
         keys=KeyViews(key_desk(config, stores.postgres, stores.journal, running.secret), renderer),
         trial=TrialViews(_trials(running), renderer, limit=config.sizes.json_body),
         config=ConfigViews(running.reloads, running.places, renderer),

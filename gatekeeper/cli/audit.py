@@ -6,13 +6,13 @@ import argparse
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Final
 
 import orjson
 
-from gatekeeper.app.audit import audit_key
+from gatekeeper.app.audit import audit_inspector
 from gatekeeper.bootstrap import secret_of
 from gatekeeper.cli.arguments import duration
 from gatekeeper.cli.frame import FAILED, GOOD
@@ -21,8 +21,8 @@ from gatekeeper.cli.tables import print_rows
 from gatekeeper.clock import SystemClock
 from gatekeeper.config.load import LoadedConfig
 from gatekeeper.errors import StoreUnavailable
-from gatekeeper.journal.sealing import Head, Verified, verify
-from gatekeeper.store.audit import Asked, AuditReader, PostgresSeals, RedisHeads
+from gatekeeper.journal.sealing import Head, Verified
+from gatekeeper.store.audit import Asked, AuditReader
 from gatekeeper.store.postgres import Postgres
 from gatekeeper.store.redis import Redis
 
@@ -107,15 +107,15 @@ def _print(rows: Sequence[dict[str, object]], *, as_json: bool) -> None:
 
 
 def _verify(args: argparse.Namespace, loaded: LoadedConfig) -> int:
-    key = audit_key(secret_of(loaded.config.storage))
+    secret = secret_of(loaded.config.storage)
     with attached(loaded) as addresses:
-        found, remembered = asyncio.run(_verified(args.head, key, addresses.postgres, addresses.redis))
+        found = asyncio.run(_verified(args.head, secret, addresses.postgres, addresses.redis))
     sys.stdout.flush()
     for fault in found.faults[:_FAULTS_SHOWN]:
         print(fault, file=sys.stderr)
     if len(found.faults) > _FAULTS_SHOWN:
         print(f"and {len(found.faults) - _FAULTS_SHOWN} more", file=sys.stderr)
-    if not remembered:
+    if not found.remembered:
         print("Redis remembers no seal, so the newest ones may be missing unseen; give --head", file=sys.stderr)
     print(_said(found))
     return FAILED if found.faults else GOOD
@@ -132,19 +132,15 @@ def _said(found: Verified) -> str:
     return f"{found.entries} entries under {found.seals} seals: {state}; {found.waiting} not sealed yet; {head}"
 
 
-async def _verified(heads: Sequence[Head], key: bytes, dsn: str, url: str) -> tuple[Verified, bool]:
+async def _verified(heads: Sequence[Head], secret: str, dsn: str, url: str) -> Verified:
     redis = Redis(url, timeout=2.0)
     async with _open(dsn) as postgres:
         try:
-            await redis.open()
-            known = await RedisHeads(redis).head()
-        except StoreUnavailable:
-            known = None
+            with suppress(StoreUnavailable):
+                await redis.open()
+            return await audit_inspector(postgres, redis, secret).whole(heads)
         finally:
             await redis.close()
-        seals = PostgresSeals(postgres)
-        every = [*heads, *([] if known is None else [known])]
-        return await verify(seals, key, every, await seals.newest_id()), known is not None
 
 
 @asynccontextmanager

@@ -102,6 +102,12 @@ class SealStore(Protocol):
     async def entries(self, after: int, last: int) -> list[Entry]:
         """Those with ids behind ``after`` up to ``last``, in order."""
 
+    async def newest_id(self) -> int:
+        """The newest entry's id, 0 where there is none."""
+
+    async def covering(self, entry: int) -> Seal | None:
+        """The seal that an entry with this id is, or should be, under; None where it is not sealed yet."""
+
 
 class HeadStore(Protocol):
     """Remembers the newest seal outside the database. Raises StoreUnavailable."""
@@ -167,13 +173,17 @@ class Sealer:
 
 @dataclass(slots=True)
 class Verified:
-    """What was found: ``faults`` in words; seals and entries looked at; the newest seal, and entries ``waiting``."""
+    """What was found: ``faults`` in words; seals and entries looked at; the newest seal, and entries ``waiting``.
+
+    Not ``remembered``: nothing outside the database knows of a seal, so that the newest may be missing unseen.
+    """
 
     faults: list[str]
     seals: int = 0
     entries: int = 0
     newest: Seal | None = None
     waiting: int = 0
+    remembered: bool = True
 
 
 async def verify(store: SealStore, key: bytes, heads: Sequence[Head], newest_id: int) -> Verified:
@@ -201,6 +211,35 @@ async def verify(store: SealStore, key: bytes, heads: Sequence[Head], newest_id:
     behind = 0 if found.newest is None else found.newest.last_id
     found.waiting = len(await store.entries(behind, newest_id))
     return found
+
+
+class Inspector:
+    """Holds the audit log against its seals, for people. Raises StoreUnavailable for PostgreSQL."""
+
+    def __init__(self, store: SealStore, heads: HeadStore, key: bytes) -> None:
+        self._store = store
+        self._heads = heads
+        self._key = key
+
+    async def whole(self, heads: Sequence[Head] = ()) -> Verified:
+        """All of it; the seal that Redis remembers and ``heads`` must still be there."""
+        try:
+            known = await self._heads.head()
+        except StoreUnavailable:
+            known = None
+        every = [*heads, *([] if known is None else [known])]
+        found = await verify(self._store, self._key, every, await self._store.newest_id())
+        found.remembered = bool(every)
+        return found
+
+    async def one(self, entry: int) -> tuple[Seal | None, bool]:
+        """The seal over an entry, and whether seal and entry hold; what is not sealed yet does."""
+        seal = await self._store.covering(entry)
+        if seal is None:
+            return None, True
+        rows = await self._store.entries(entry - 1, entry)
+        genuine = hmac.compare_digest(seal.hash, seal.expected(self._key))
+        return seal, genuine and bool(rows) and seal.digests().get(entry) == rows[0].digest()
 
 
 def _links(seal: Seal, found: Verified, key: bytes) -> bool:

@@ -82,8 +82,12 @@ class PostgresSeals:
         sql = f"SELECT {_ENTRY} FROM audit_log WHERE id > %s AND id <= %s ORDER BY id"  # noqa: S608
         return [_entry(row) for row in await self._postgres.fetch(sql, (after, last))]
 
+    async def covering(self, entry: int) -> Seal | None:
+        sql = f"SELECT {_SEAL} FROM audit_seals WHERE last_id >= %s ORDER BY last_id LIMIT 1"  # noqa: S608
+        row = await self._postgres.fetch_one(sql, (entry,))
+        return _seal(row) if row else None
+
     async def newest_id(self) -> int:
-        """The newest entry's id, 0 where there is none."""
         row = await self._postgres.fetch_one("SELECT coalesce(max(id), 0) AS id FROM audit_log")
         return int(row["id"]) if row else 0
 

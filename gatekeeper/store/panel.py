@@ -151,6 +151,10 @@ class PostgresPanel:
             if value is not None:
                 where.append(f"a.{column} = ANY (ARRAY[%s, (SELECT id::text FROM users WHERE email = lower(%s))])")  # noqa: S608
                 params += [value, value]
+        for condition, moment in (("a.time >= %s", wanted.since), ("a.time < %s", wanted.until)):
+            if moment is not None:
+                where.append(condition)
+                params.append(as_datetime(moment))
         if after is not None:
             where.append("a.id < %s")
             params.append(after)
@@ -158,7 +162,12 @@ class PostgresPanel:
             f"SELECT {_CHANGE} FROM audit_log a WHERE {' AND '.join(where)} ORDER BY a.id DESC LIMIT %s",  # noqa: S608
             [*params, count],
         )
-        return [ChangeRow(**{**row, "time": row["time"].timestamp()}) for row in rows]
+        return [_change_row(row) for row in rows]
+
+    async def change(self, number: int) -> ChangeRow | None:
+        sql = f"SELECT {_CHANGE} FROM audit_log a WHERE a.id = %s"  # noqa: S608  # columns
+        row = await self._postgres.fetch_one(sql, (number,))
+        return None if row is None else _change_row(row)
 
     async def busiest(self, column: str, since: float, *, refused: bool, count: int) -> list[Busy]:
         if column not in BUSY_COLUMNS:
@@ -179,6 +188,10 @@ class PostgresPanel:
             " count(*) FILTER (WHERE given_up_at IS NOT NULL) AS given_up FROM outbox"
         )
         return (row["waiting"], row["given_up"]) if row else (0, 0)
+
+
+def _change_row(row: dict[str, Any]) -> ChangeRow:
+    return ChangeRow(**{**row, "time": row["time"].timestamp()})
 
 
 def _user_row(row: dict[str, Any]) -> UserRow:
