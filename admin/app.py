@@ -13,6 +13,7 @@ from admin.views.bans import BanViews
 from admin.views.config import ConfigViews
 from admin.views.exports import LoginExports
 from admin.views.keys import KeyViews
+from admin.views.live import LiveViews
 from admin.views.logins import LoginViews
 from admin.views.map import MapViews
 from admin.views.overview import OverviewViews
@@ -39,6 +40,7 @@ class Views:
     rules: RuleViews
     trial: TrialViews
     activity: ActivityViews
+    live: LiveViews
     keys: KeyViews
     config: ConfigViews
     search: SearchView
@@ -83,6 +85,7 @@ class Panel:
             "rules/named/{rule}": views.rules.one,
             "rules/check": views.trial.page,
             "activity": views.activity.page,
+            "activity/live": views.live.page,
             "activity/{change}": views.activity.one,
             "keys": views.keys.page,
             "config": views.config.page,
@@ -102,16 +105,11 @@ class Panel:
             "keys/rotate": views.keys.rotate,
             "keys/retire": views.keys.retire,
         }
-<<<<<<< HEAD
+        admitting = self._guard.admitting  # what changes nothing, auditors may have too
         routes = [
             web.post(f"{self._home}/users/invite", acting(views.users.invite)),
-            web.post(f"{self._home}/rules/check", self._guard.admitting(views.trial.judge)),
-=======
-        verify = self._guard.admitting(views.activity.verified)  # it changes nothing, so auditors may
-        routes = [
-            web.post(f"{self._home}/users/invite", acting(views.users.invite)),
-            web.post(f"{self._home}/activity/verify", verify),
->>>>>>> 4699fbb (Activity: differences read as lists of what came and went; a page for each change; the log is verified from the panel (begun))
+            web.post(f"{self._home}/rules/check", admitting(views.trial.judge)),
+            web.post(f"{self._home}/activity/verify", admitting(views.activity.verified)),
         ]
         return routes + [
             web.post(f"{self._home}/{path}", acting(self._acts.by_form(act))) for path, act in forms.items()
@@ -129,6 +127,7 @@ class Panel:
             "rules": views.rules.listing,
             "rules/explain": views.rules.explain,
             "activity": views.activity.listing,
+            "activity/live": views.live.listing,
             "activity/{change}": views.activity.one_call,
             "keys": views.keys.listing,
             "config": views.config.listing,
@@ -144,12 +143,13 @@ class Panel:
             ("POST", "keys/rotate", views.keys.rotate),
             ("POST", "keys/retire", views.keys.retire),
         ]
-        routes = [web.get(f"{api}/{path}", self._looking(view)) for path, view in reads.items()]
-<<<<<<< HEAD
-        routes.append(web.post(f"{api}/rules/check", self._guard.admitting(views.trial.call)))
-=======
-        routes.append(web.post(f"{api}/activity/verify", self._guard.admitting(views.activity.verify)))
->>>>>>> 4699fbb (Activity: differences read as lists of what came and went; a page for each change; the log is verified from the panel (begun))
+        admitting = self._guard.admitting
+        routes = [
+            web.post(f"{api}/rules/check", admitting(views.trial.call)),
+            web.post(f"{api}/activity/verify", admitting(views.activity.verify)),
+            web.get(f"{api}/activity/stream", admitting(views.live.stream, background=True)),
+            *(web.get(f"{api}/{path}", self._looking(view)) for path, view in reads.items()),
+        ]
         return routes + [
             web.route(method, f"{api}/{path}", self._guard.acting(self._acts.by_call(act)))
             for method, path, act in acts

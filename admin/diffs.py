@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -108,7 +109,8 @@ def _of_named(
 
 def _value(value: Any) -> Value:
     if isinstance(value, str) and _TIME.fullmatch(value):
-        return Value(value, datetime.fromisoformat(value).timestamp())
+        with suppress(ValueError):  # it only looks like one
+            return Value(value, datetime.fromisoformat(value).timestamp())
     return Value(facts(value))
 
 

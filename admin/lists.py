@@ -4,6 +4,7 @@ answered by ``gatekeeper.store.panel``.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Protocol
@@ -117,6 +118,9 @@ class PanelReader(Protocol):
 
     async def change(self, number: int) -> ChangeRow | None:
         """One, by its id."""
+
+    async def emails(self, users: Collection[str]) -> Mapping[str, str]:
+        """E-mails of accounts by their ids, of those that there are; what is no id is passed over."""
 
     async def busiest(self, column: str, since: float, *, refused: bool, count: int) -> list[Busy]:
         """What most attempts since then had in one of ``BUSY_COLUMNS``, among the newest ten thousand."""

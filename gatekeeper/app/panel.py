@@ -14,6 +14,7 @@ from admin.views.bans import BanViews
 from admin.views.config import ConfigViews
 from admin.views.exports import LoginExports
 from admin.views.keys import KeyViews
+from admin.views.live import LiveViews
 from admin.views.logins import LoginViews
 from admin.views.map import Geography, MapViews
 from admin.views.overview import OverviewViews
@@ -37,6 +38,7 @@ from gatekeeper.identity.emails import canonical_email
 from gatekeeper.identity.user_desk import UserDesk
 from gatekeeper.inbound import HostList
 from gatekeeper.pages.theme import Theme
+from gatekeeper.store.activity import RedisActivity
 from gatekeeper.store.ban_words import RedisBanWords
 from gatekeeper.store.bans import PostgresBans
 from gatekeeper.store.factors import PostgresFactors
@@ -149,6 +151,7 @@ def _views(
             stores.journal,
         ),
         activity=ActivityViews(reader, audit_inspector(stores.postgres, stores.redis, running.secret), renderer),
+        live=LiveViews(RedisActivity(stores.redis), reader, running.live, renderer),
         keys=KeyViews(key_desk(config, stores.postgres, stores.journal, running.secret), renderer),
         trial=TrialViews(_trials(running), renderer, limit=config.sizes.json_body),
         config=ConfigViews(running.reloads, running.places, renderer),

@@ -1,6 +1,6 @@
 """The live stream of events in Redis: a short stream, which every gate adds to and whoever watches reads.
 
-A receiver of ``events.hub``; the panel reads with ``follow``. Whoever watches is woken by a message and then reads the
+A receiver of ``events.hub``; ``admin.views.live`` reads. Whoever watches is woken by a message and then reads the
 stream from where they were, so that nothing is missed between two looks, nor over a lost connection.
 """
 
@@ -41,6 +41,10 @@ class RedisActivity:
         """Add them. Raises StoreUnavailable."""
         await self._redis.run(_ANNOUNCE, [STREAM], [KEPT, *(event.dump() for event in events)])
 
+    def is_place(self, text: str) -> bool:
+        """Whether a client's word for a place is one."""
+        return ID.fullmatch(text) is not None
+
     async def recent(self, count: int) -> list[Seen]:
         """The newest, oldest first. Raises StoreUnavailable."""
         found = await self._redis.call("XREVRANGE", STREAM, "+", "-", "COUNT", count)
@@ -48,7 +52,7 @@ class RedisActivity:
 
     async def after(self, place: str, count: int = _AT_ONCE) -> list[Seen]:
         """Those that follow one of a ``Seen``; of an unknown place too. Raises StoreUnavailable."""
-        if not ID.fullmatch(place):
+        if not self.is_place(place):
             raise ValueError("a place in the stream is two numbers with a dash between them")
         found = await self._redis.call("XRANGE", STREAM, f"({place}", "+", "COUNT", count)
         return [_seen(entry) for entry in found]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from admin.lists import BUSY_COLUMNS, Busy, ChangeFilter, ChangeRow, Place, SessionFilter, UserFilter, UserRow
@@ -25,6 +26,7 @@ _PIECE: Final = 3  # letters; shorter parts are looked for in every account
 _HAS_PIECES: Final = "trigrams(u.email || ' ' || lower(coalesce(u.name, ''))) @> trigrams(lower(%s))"
 _FEW: Final = 1000  # accounts
 _SAMPLE: Final = 10_000  # attempts that ``busiest`` looks at
+_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _USER: Final = """
 u.id, u.email, u.email_verified, u.name, u.roles, u.locked, u.created_at,
 (SELECT max(started_at) FROM sessions s WHERE s.user_id = u.id) AS last_login,
@@ -168,6 +170,13 @@ class PostgresPanel:
         sql = f"SELECT {_CHANGE} FROM audit_log a WHERE a.id = %s"  # noqa: S608  # columns
         row = await self._postgres.fetch_one(sql, (number,))
         return None if row is None else _change_row(row)
+
+    async def emails(self, users: Collection[str]) -> dict[str, str]:
+        ids = [one for one in users if _UUID.fullmatch(one)]
+        if not ids:
+            return {}
+        rows = await self._postgres.fetch("SELECT id, email FROM users WHERE id = ANY(%s::uuid[])", (ids,))
+        return {str(row["id"]): row["email"] for row in rows}
 
     async def busiest(self, column: str, since: float, *, refused: bool, count: int) -> list[Busy]:
         if column not in BUSY_COLUMNS:

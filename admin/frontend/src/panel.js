@@ -3,6 +3,7 @@
 import "htmx.org/dist/htmx.esm.js";
 
 const EVERY = 5000; // milliseconds between two looks
+const SOON = 1000; // and between two that news leads to
 
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 const clock = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "medium" }); // 2026-03-01 09:30:12
@@ -34,8 +35,32 @@ function tick() {
   }
 }
 
+// A list that names a stream (server-sent events) is asked for anew as soon as there is news. A browser has few
+// connections for one host, so a page that nobody sees holds none.
+let stream, due;
+function listen(address) {
+  if (document.visibilityState !== "visible") {
+    stream?.close();
+    stream = undefined;
+  } else if (!stream || stream.readyState === EventSource.CLOSED) {
+    stream = new EventSource(address);
+    stream.onmessage = () => {
+      due ??= setTimeout(() => {
+        due = undefined;
+        tick();
+      }, SOON);
+    };
+  }
+}
+
 const said = document.querySelector("[data-zone]");
 if (said) said.textContent = `times in ${zone}`;
 localTimes(document);
 new MutationObserver(() => localTimes(document)).observe(document.body, { childList: true, subtree: true });
-if (document.querySelector("[data-live]")) setInterval(tick, EVERY);
+const live = document.querySelector("[data-live]");
+if (live) setInterval(tick, EVERY);
+if (live?.dataset.stream) {
+  const { stream: address } = live.dataset;
+  listen(address);
+  document.addEventListener("visibilitychange", () => listen(address));
+}
