@@ -125,7 +125,8 @@ class LiveViews:
         kind = request.query.get("kind", "")
         kind = kind if kind in KINDS else ""
         events = [event for _, event in reversed(await self._recent(kind))][:_SHOWN]
-        names = await self._names.emails({event["data"].get("actor") or "" for event in events})
+        people = {event["data"].get(part) or "" for event in events for part in ("actor", "subject")}
+        names = await self._names.emails(people)
         shown = [_shown(event, names) for event in events]
         context = {"events": shown, "kind": kind, "kinds": KINDS}
         return self._renderer.page(request, visit, "live.html", context, here="activity")
@@ -203,7 +204,7 @@ def _shown(event: Mapping[str, Any], names: Mapping[str, str]) -> ShownEvent:
     if not name.startswith(_ATTEMPTS):
         actor = data["actor"]
         user = actor if actor in names else None
-        said, path = str(data["subject"]), f"activity?action={name}"
+        said, path = names.get(data["subject"], str(data["subject"])), f"activity?action={name}"
         return ShownEvent(name, time, "", names.get(actor, actor), user, data["address"], None, said, path)
     signal = name.startswith("signal.")
     attempt = data["attempt"] if signal else data["id"]

@@ -51,7 +51,7 @@ async def test_every_event_is_on_the_page_and_each_kind_by_itself(gate, admin):
     await _told(gate, 4)
     answer = await admin.get("/_gate/admin/activity/live")
     seen = await text_of(answer)
-    assert "user.lock root@example.com" in seen
+    assert "user.lock root@example.com 127.0.0.1 ada@example.com" in seen
     assert "login.failure ada@example.com 127.0.0.1 invalid-credentials" in seen
     changes = await text_of(await admin.get("/_gate/admin/activity/live?kind=change"))
     assert ("user.lock" in changes, "login.failure" in changes) == (True, False)
