@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +21,9 @@ UNKNOWN: Final = "unknown"  # in the place of a country
 _LONGEST: Final = 254  # characters of a filter
 _EDGE: Final = r"(-?\d{1,3}(?:\.\d{1,4})?)"
 _AREA: Final = re.compile(",".join([_EDGE] * 4))
-_PLACE: Final = re.compile(r"(\d{1,12}\.\d{1,6})_([A-Za-z0-9_-]{1,64})")
+_EARLIEST: Final = -62_135_596_800.0  # Unix seconds between which there are datetimes: the years 1
+_LATEST: Final = 253_402_300_799.0  # to 9999
+_PLACE: Final = re.compile(r"([0-9]{1,12}\.[0-9]{1,6})_([A-Za-z0-9_-]{1,64})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +66,20 @@ def place_of(text: str | None) -> Place | None:
     if not text:
         return None
     match = _PLACE.fullmatch(text)
-    if match is None:
+    if match is None or float(match[1]) > _LATEST:
         raise invalid("after", "This page does not exist; begin with the first one.")
     return Place(float(match[1]), match[2])
+
+
+def place_by_uuid(text: str | None) -> Place | None:
+    """The same for a list of what UUIDs name. Raises Problem (422)."""
+    place = place_of(text)
+    if place is not None:
+        try:
+            uuid.UUID(place.id)
+        except ValueError:
+            raise invalid("after", "This page does not exist; begin with the first one.") from None
+    return place
 
 
 def said_place(at: float, key: str) -> str:
@@ -124,6 +139,9 @@ def moment_of(text: str | None, name: str) -> float | None:
         return None
     try:
         when = datetime.fromisoformat(text)
-    except ValueError:
-        raise invalid(name, "That is no time such as 2026-03-01T22:30.") from None
-    return (when if when.tzinfo is not None else when.replace(tzinfo=UTC)).timestamp()
+        seconds = (when if when.tzinfo is not None else when.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        seconds = math.inf
+    if not _EARLIEST <= seconds <= _LATEST:
+        raise invalid(name, "That is no time such as 2026-03-01T22:30.")
+    return seconds

@@ -18,7 +18,7 @@ from admin.paging import (
     filled,
     moment_of,
     network_of,
-    place_of,
+    place_by_uuid,
     query_of,
     said_place,
 )
@@ -159,13 +159,8 @@ def _is_id(text: str | None) -> bool:
 
 
 def _seen(text: str | None) -> Seen | None:
-    place = place_of(text)
-    if place is None:
-        return None
-    try:
-        return Seen(place.at, uuid.UUID(place.id))
-    except ValueError:
-        raise invalid("after", "This page does not exist; begin with the first one.") from None
+    place = place_by_uuid(text)
+    return None if place is None else Seen(place.at, uuid.UUID(place.id))
 
 
 def _journey(before: Attempt | None, attempt: Attempt) -> dict[str, float | None] | None:

@@ -10,7 +10,7 @@ from aiohttp import web
 from admin.acts import Done, Fields
 from admin.guard import Visit
 from admin.lists import ChangeFilter, PanelReader, UserFilter, UserRow
-from admin.paging import SHOWN, chips, filled, place_of, query_of, said_place
+from admin.paging import SHOWN, chips, filled, place_by_uuid, query_of, said_place
 from admin.render import Renderer
 from admin.wording import rfc3339
 from gatekeeper.answers import json_answer
@@ -138,7 +138,7 @@ class UserViews:
         wanted = UserFilter(
             text=filters.get("text"), role=filters.get("role"), locked=None if state is None else _STATES[state]
         )
-        after = place_of(request.query.get("after"))
+        after = place_by_uuid(request.query.get("after"))
         rows = await self._reader.users(wanted, visit.now, count=SHOWN + 1, after=after)
         shown = rows[:SHOWN]
         following = said_place(shown[-1].created_at, shown[-1].id) if len(rows) > SHOWN else None

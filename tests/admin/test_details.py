@@ -101,3 +101,11 @@ async def test_the_tester_says_what_the_gate_would_do(admin):
     bad = await admin.get("/_gate/admin/rules?url=nonsense")
     assert bad.status == 422
     assert "neither http(s)" in await text_of(bad)
+
+
+@pytest.mark.parametrize("name", ["logins", "sessions", "users", "bans", "activity"])
+async def test_a_page_that_does_not_exist_is_refused(admin, name):
+    for after in ("odd", "1.5_odd!odd", "999999999999.0_a", "-1", "1" * 30):
+        answer = await admin.get(f"/_gate/admin/{name}?after={after}")
+        assert answer.status == 422
+    assert (await admin.get("/_gate/admin/users?after=1.5_a")).status == 422
