@@ -47,6 +47,7 @@ class PasswordLogin:
     async def _log_in(self, email: str, password: str, caller: Caller, now: float) -> TokenPair:
         account = await self._find(email)
         user = account.state.id if account else None
+        self._recording.knows(Tried(email, user, "password"))
         try:
             attempt = await self._guard.admit(user, email, caller, now)
         except Problem as refusal:

@@ -53,9 +53,15 @@ class OtpLogin:
         Raises Problem (401 otp-invalid, otp-expired; mfa-required where the code was the first step; 429) or
         StoreUnavailable.
         """
+        async with self._recording.attempt(Tried("", None, METHOD), caller, now):
+            return await self._verify(challenge, code, caller, now)
+
+    async def _verify(self, challenge: str, code: str, caller: Caller, now: float) -> TokenPair:
         address = ("login", "address", rate_key(caller.address))
         await take_or_refuse(self._counter, self._per_address, *address)
         found = await self._challenges.find(challenge)
+        if found is not None:
+            self._recording.knows(Tried(self._codes.email_of(found), found.user, METHOD))
         if found is not None and found.purpose is Purpose.MFA:
             pair = await self._finish(found, code, caller, now)
         else:

@@ -21,6 +21,7 @@ from policies.model import Reason
 if TYPE_CHECKING:  # fido2 comes with an extra
     from gatekeeper.identity.factors.passkeys import Passkeys
 
+METHOD: Final = "passkey"
 LIFE: Final = 300.0  # seconds to show the passkey
 
 
@@ -58,6 +59,10 @@ class PasskeyLogin:
 
     async def log_in(self, challenge: str, response: Mapping[str, Any], caller: Caller, now: float) -> TokenPair:
         """A new session of two factors. Raises Problem (401 invalid-credentials, 429), StoreUnavailable."""
+        async with self._recording.attempt(Tried("", None, METHOD), caller, now):
+            return await self._log_in(challenge, response, caller, now)
+
+    async def _log_in(self, challenge: str, response: Mapping[str, Any], caller: Caller, now: float) -> TokenPair:
         address = ("login", "address", rate_key(caller.address))
         await take_or_refuse(self._counter, self._per_address, *address)
         shown = await self._shown(challenge, response, now)
@@ -67,7 +72,8 @@ class PasskeyLogin:
             raise Problem(401, Reason.INVALID_CREDENTIALS, "That passkey is not known here.")
         await self._counter.give_back(self._per_address, *address)
         user, amr = shown
-        first = FirstStep(user, user.email, "passkey", amr, two_factors=True)
+        self._recording.knows(Tried(user.email, user.id, METHOD))
+        first = FirstStep(user, user.email, METHOD, amr, two_factors=True)
         return await self._second.admit(first, caller, now)
 
     async def _shown(
@@ -84,4 +90,4 @@ class PasskeyLogin:
 
     async def _record(self, caller: Caller, now: float) -> None:
         """One row for what was refused; whose it might have been is not known."""
-        await self._recording.failed(Tried("", None, "passkey"), Reason.INVALID_CREDENTIALS, caller, now)
+        await self._recording.failed(Tried("", None, METHOD), Reason.INVALID_CREDENTIALS, caller, now)

@@ -35,9 +35,8 @@ _log = logging.getLogger("gatekeeper.identity")
 
 _BAN_SOURCE: Final = {Signal.PASSWORD_SPRAY: Source.SPRAY, Signal.OTP_GUESSING: Source.OTP}
 _CODES: Final = frozenset({Reason.OTP_INVALID, Reason.MFA_INVALID})
+_BROKEN_OFF: Final = frozenset({429, 503})  # answers that say nothing of what was shown
 _NO_FAILURES: Final = frozenset({Reason.MFA_REQUIRED, Reason.EMAIL_UNVERIFIED})  # the first proof was right
-
-_written: ContextVar[bool] = ContextVar("written", default=False)  # whether the attempt under way has a row
 
 IN_WORDS: Final = {
     Signal.NEW_DEVICE: "a browser that the account was not used with before",
@@ -81,6 +80,17 @@ class Tried:
     factor: Method | None = None
 
 
+@dataclass(slots=True)
+class _UnderWay:
+    """An attempt that has begun: what is known of it by now, and whether it has a row."""
+
+    tried: Tried
+    written: bool = False
+
+
+_under_way: ContextVar[_UnderWay | None] = ContextVar("under_way", default=None)
+
+
 class Recording:
     """The service. ``key_of`` makes of an e-mail that nobody has what is counted under."""
 
@@ -107,18 +117,31 @@ class Recording:
     @asynccontextmanager
     async def attempt(self, tried: Tried, caller: Caller, now: float) -> AsyncIterator[None]:
         """Around an attempt, from the first look to its answer: one that is broken off without a row, by an outage or
-        because there is too much to do, gets one all the same. Raises what the block raises, or StoreUnavailable.
+        because there is too much to do, gets one all the same. Within another it is a part of that one. Raises what
+        the block raises, or StoreUnavailable.
         """
-        before = _written.set(False)
+        if _under_way.get() is not None:
+            self.knows(tried)
+            yield
+            return
+        attempt = _UnderWay(tried)
+        before = _under_way.set(attempt)
         try:
             yield
         except (StoreUnavailable, Problem) as fault:
-            if not _written.get():
-                reason = fault.reason if isinstance(fault, Problem) else Reason.STORE_UNAVAILABLE
-                await self.failed(tried, reason, caller, now, result=Result.BLOCKED, verdict=NOTHING)
+            reason = fault.reason if isinstance(fault, Problem) else Reason.STORE_UNAVAILABLE
+            broken_off = isinstance(fault, StoreUnavailable) or fault.status in _BROKEN_OFF
+            if broken_off and not attempt.written:
+                await self.failed(attempt.tried, reason, caller, now, result=Result.BLOCKED, verdict=NOTHING)
             raise
         finally:
-            _written.reset(before)
+            _under_way.reset(before)
+
+    @staticmethod
+    def knows(tried: Tried) -> None:
+        """More is known by now of the attempt under way, if there is one."""
+        if attempt := _under_way.get():
+            attempt.tried = tried
 
     async def judge(self, user: str, caller: Caller, now: float) -> Verdict:
         """What is odd about somebody who has shown a right first proof. Raises for no store."""
@@ -142,8 +165,7 @@ class Recording:
             failure = Failure(str(attempt.id), now, seen.place, account, seen.fingerprint, reason in _CODES)
             verdict = await self._signals.judge_failure(failure, seen)
         verdict = verdict or NOTHING
-        await self._log.record_attempt(_with(attempt, verdict))
-        _written.set(True)
+        await self._write(_with(attempt, verdict))
         await self._ban(verdict, caller, now)
 
     async def turned_away(self, tried: Tried, user: UserState, verdict: Verdict, caller: Caller, now: float) -> None:
@@ -158,8 +180,7 @@ class Recording:
     ) -> None:
         """Write down that somebody was let in; their owner is told if it was odd. Raises StoreUnavailable."""
         attempt = self._attempt(tried, Result.SUCCESS, None, caller, now, session=session)
-        await self._log.record_attempt(_with(attempt, verdict))
-        _written.set(True)
+        await self._write(_with(attempt, verdict))
         await self._signals.learn(user.id, self.seen(user.id, caller, now))
         await self._tell(user, verdict, caller, now)
 
@@ -169,8 +190,13 @@ class Recording:
         """Write down that a session goes on oddly, or (``reason``) does not. Raises StoreUnavailable."""
         result = Result.SUCCESS if reason is None else Result.BLOCKED
         attempt = self._attempt(tried, result, reason, caller, now, session=session)
-        await self._log.record_attempt(_with(attempt, verdict))
+        await self._write(_with(attempt, verdict))
         await self._ban(verdict, caller, now)
+
+    async def _write(self, attempt: Attempt) -> None:
+        await self._log.record_attempt(attempt)
+        if under_way := _under_way.get():
+            under_way.written = True
 
     async def _tell(self, user: UserState, verdict: Verdict, caller: Caller, now: float) -> None:
         """The attempt stands whether or not its owner can be told."""

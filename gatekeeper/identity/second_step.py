@@ -108,6 +108,10 @@ class SecondStep:
 
     async def finish(self, challenge: str, shown: FactorShown, caller: Caller, now: float) -> TokenPair:
         """The session that ``admit`` promised. Raises Problem (401 mfa-invalid, 403 banned, 429), StoreUnavailable."""
+        async with self._recording.attempt(Tried("", None, str(shown.method), shown.method), caller, now):
+            return await self._finish(challenge, shown, caller, now)
+
+    async def _finish(self, challenge: str, shown: FactorShown, caller: Caller, now: float) -> TokenPair:
         found = await self._challenges.find(challenge)
         account = None
         if found is not None and found.purpose is Purpose.MFA and found.user is not None:
@@ -117,6 +121,7 @@ class SecondStep:
         user = account.state
         first = FirstStep(user, found.facts.get("email", ""), found.facts.get("method", ""), found.amr)
         factor = shown.method
+        self._recording.knows(_tried(first, factor))
         await self._refuse_banned(first, caller, now)
         try:
             current = not user.locked and found.facts.get("epoch") == str(user.epoch)
