@@ -33,6 +33,7 @@ from gatekeeper.control import RELOAD, Keep
 from gatekeeper.doors import check_files
 from gatekeeper.errors import StartupError
 from gatekeeper.handover import HandOver
+from gatekeeper.listed import read_listed
 from gatekeeper.listeners import ListenAddress, Listeners, bind_one
 from gatekeeper.observe import folder
 from gatekeeper.observe import logging as lines
@@ -201,6 +202,7 @@ class Supervisor:
         """
         config = self._config
         check_files(config)
+        read_listed(config)
         listeners = stack.enter_context(closing(Listeners.bind([one.address for one in config.listeners], count)))
         inside = [config.internal_listen] if config.internal_listen else []
         internal = stack.enter_context(closing(Listeners.bind(inside, count, key="internal_listen")))

@@ -7,13 +7,14 @@ not known is never suspicious by itself, and the first login of an account raise
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import prod
 from typing import Any, Final
 
 from policies.familiar import HOURS, Familiar, Sighting
+from policies.listed import Listed
 from policies.travel import Limits, impossible
 
 Evidence = Mapping[str, Any]
@@ -87,7 +88,7 @@ class Lately:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where the signals begin. ``listed`` are numbers of autonomous systems: Tor exits, hosting."""
+    """Where the signals begin. ``listed`` are networks that often hide who is there: Tor exits, hosting."""
 
     travel: Limits = field(default_factory=Limits)
     dormant: float = 90 * 86_400.0  # seconds
@@ -98,7 +99,7 @@ class Settings:
     brute_force: int = 8
     otp_guessing: int = 4
     hours_known: int = 40  # logins that an habit needs
-    listed: Collection[int] = frozenset()
+    listed: Listed = field(default_factory=Listed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +203,9 @@ def odd_hour(login: Login) -> Evidence | None:
 
 def listed_network(login: Login) -> Evidence | None:
     """A network of the operator's list, such as Tor exits and hosting."""
-    asn = login.seen.asn
-    return {"asn": asn, "as_org": login.seen.as_org} if asn is not None and asn in login.settings.listed else None
+    seen = login.seen
+    entry = login.settings.listed.naming(seen.address, seen.asn)
+    return None if entry is None else {"listed": entry, "asn": seen.asn, "as_org": seen.as_org}
 
 
 def password_spray(login: Login) -> Evidence | None:

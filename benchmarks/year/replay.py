@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from gatekeeper.config.signals import DEFAULTS, Action
 from policies.anomalies import Finding, Lately, Login, Settings, Signal, of_failure, of_login, of_use
 from policies.familiar import Familiar, Sighting
+from policies.listed import Listed
 from year.attacks import planted
 from year.people import DAY, START, Happening, Person
 from year.world import HOSTING_ASN, Network, new_device
@@ -85,7 +86,7 @@ def replay(
     settings: Settings | None = None,
 ) -> Outcome:
     """What the signals say, and what of it anybody would hear of: an alarm is a signal whose action is not ``log``."""
-    settings = settings or Settings(listed=frozenset({HOSTING_ASN}))
+    settings = settings or Settings(listed=Listed([HOSTING_ASN]))
     outcome, lately = Outcome(), _Lately(settings.window)
     familiar: dict[int, Familiar] = defaultdict(Familiar)
     last: dict[tuple[int, str | None], Sighting] = {}

@@ -34,6 +34,7 @@ from gatekeeper.identity.openapi import document
 from gatekeeper.identity.passwords import OWASP, Argon2Cost
 from gatekeeper.inbound import TrustedProxies
 from gatekeeper.issuers import keep_fresh
+from gatekeeper.listed import read_listed, watch_listed
 from gatekeeper.live import LiveConnections
 from gatekeeper.observe.access import AccessLog
 from gatekeeper.observe.lines import Lines
@@ -44,6 +45,7 @@ from gatekeeper.store.addresses import StoreAddresses
 from gatekeeper.surfaces.entrance import Handler
 from gatekeeper.surfaces.express import Express
 from policies.ban_list import BanList
+from policies.listed import Listed
 
 _ASK_AGAIN = 0.2  # seconds
 _LAST_WORDS = 2.0  # seconds for the events that wait when a worker ends
@@ -162,6 +164,7 @@ async def build(
 
 def _running(config: Config, stores: Stores, clock: Clock, argon2: Argon2Cost) -> tuple[Running, TokenParts, Telling]:
     metrics, secret = Metrics(), secret_of(config.storage)
+    listed = Listed(read_listed(config))
     upstreams, places = Pools(config, secret), open_places(config.geo)
     bans = BanList(config.bans.allow, places.country)
     tokens = token_parts(config, stores, secret, metrics, bans, places)
@@ -181,6 +184,8 @@ def _running(config: Config, stores: Stores, clock: Clock, argon2: Argon2Cost) -
         login_log=login_log(config, stores, metrics, secret, clock, telling.hub.attempted),
         rates=AttemptRates(config),
         rule_hits=HitKeeper(metrics, stores.rule_hits, clock),
+        listed=listed,
+        watched=watch_listed(config, listed, metrics),
         reloads=ReloadDesk(config=config),
     )
     return running, tokens, telling
@@ -216,6 +221,7 @@ def _life(
                 asyncio.create_task(running.rule_hits.run()),
                 asyncio.create_task(keep_uses(tokens.api_keys.uses, running.stores.api_keys)),
                 *_fresh_keys(tokens, running),
+                *(asyncio.create_task(watched.run()) for watched in running.watched),
                 *(asyncio.create_task(digests.run()) for digests in post.digests),
             }
             running.upstreams.watch()

@@ -29,6 +29,7 @@ from gatekeeper.identity.api_keys import ApiKey
 from gatekeeper.identity.setup import ROLE as ADMIN
 from gatekeeper.journal.audit import Change
 from gatekeeper.journal.rows import as_row
+from gatekeeper.listed import read_listed
 from gatekeeper.observe.rule_hits import Ruling
 from gatekeeper.store.accounts import PostgresAccounts
 from gatekeeper.store.activity import RedisActivity
@@ -50,6 +51,7 @@ from gatekeeper.tokens.sealing import Sealer
 from gatekeeper.tokens.sessions import Session, UserState
 from geo.fingerprint import fingerprint, traits_of
 from policies.familiar import Familiar
+from policies.listed import Listed
 
 _PORTION: Final = 1000  # rows a statement
 _NEWEST: Final = 120  # events of the live stream
@@ -102,7 +104,7 @@ class Filler:
             raise Refused("the database has users or logins already; the demo fills an empty one only")
         config, random, now = self._loaded.config, self._random, self._now
         company = people(random, now)
-        story = Story(config, random, now, self._fingerprint())
+        story = Story(config, random, now, self._fingerprint(), Listed(read_listed(config)))
         since = now - DAYS * DAY
         happenings = [one for person in company for one in person.happenings(since, now)]
         told = await story.tell([*happenings, *attacks(random, now, company)])

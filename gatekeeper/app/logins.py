@@ -114,7 +114,7 @@ def _desk(config: Config, running: Running) -> SignalDesk:
     return SignalDesk(
         PostgresProfiles(stores.postgres),
         RedisFailures(stores.redis, section.window),
-        section.settings(),
+        section.settings(running.listed),
         section.actions(),
         report_only=section.report_only,
         on_signal=running.metrics.signal,

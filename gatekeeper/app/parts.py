@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from aiohttp import web
 
@@ -46,8 +47,10 @@ from gatekeeper.tokens.foreign import ForeignTokens
 from gatekeeper.tokens.keyring import KeyRing, derive, unseal
 from gatekeeper.tokens.refresh import RefreshTokens
 from gatekeeper.tokens.sessions import Sessions
+from gatekeeper.watch import WatchedFiles
 from geo.lookup import PlaceFinder
 from policies.ban_list import BanList
+from policies.listed import Listed
 from policies.rules import RuleBook
 
 KEYS_EVERY = 5.0  # seconds between looks for signing keys that other gates made
@@ -187,6 +190,8 @@ class Running:
     login_log: LoginLog
     rates: AttemptRates
     rule_hits: HitKeeper
+    listed: Listed
+    watched: list[WatchedFiles[Any]]
     closers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     reloads: ReloadDesk = field(default_factory=ReloadDesk)
 

@@ -67,6 +67,7 @@ def inspect(loaded: LoadedConfig, own: Sample | None = None, send_to: str | None
         findings.secret(config),
         login_log(config),
         geo_findings.places(config),
+        geo_findings.listed(config),
         findings.look(config),
         findings.upstreams(config),
         factors(config),

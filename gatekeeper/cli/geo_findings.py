@@ -8,6 +8,7 @@ from gatekeeper.app.places import open_places
 from gatekeeper.cli.findings import Finding, fault, ok, warn
 from gatekeeper.config.model import Config
 from gatekeeper.errors import StartupError
+from gatekeeper.listed import LISTED, read_listed
 from geo.lookup import PlaceFinder
 
 NO_POSITIONS = "knows no positions: impossible travel is not evaluated, and maps show the middle of countries"
@@ -24,6 +25,19 @@ def places(config: Config) -> Iterator[Finding]:
         yield from _known(config, finder)
     finally:
         finder.close()
+
+
+def listed(config: Config) -> Iterator[Finding]:
+    """The networks that listed_network is about."""
+    try:
+        entries = read_listed(config)
+    except StartupError as problem:
+        yield fault("listed networks", str(problem))
+        return
+    if entries:
+        yield ok("listed networks", f"{len(entries)} of {LISTED}")
+    if any(isinstance(entry, int) for entry in entries) and config.geo.asn_database is None:
+        yield warn("listed networks", f"{LISTED} has numbers of systems, which only geo.asn_database can tell")
 
 
 def _known(config: Config, finder: PlaceFinder) -> Iterator[Finding]:

@@ -21,7 +21,7 @@ from gatekeeper.config.layers import Layers
 from gatekeeper.config.listening import Tls
 from gatekeeper.config.messages import Mail
 from gatekeeper.config.model import Config, Timeouts
-from gatekeeper.config.networks import NetworkFile
+from gatekeeper.config.networks import ListedFile, NetworkFile
 from gatekeeper.config.paths import KeyPath, show_path
 from gatekeeper.config.secret_files import resolve_secrets
 from gatekeeper.config.upstreams import Upstream
@@ -192,6 +192,11 @@ def _completed(config: Config, layers: Layers, base: Path) -> Config:
         NetworkFile(whole(("trusted_proxies",), entry.path)) if isinstance(entry, NetworkFile) else entry
         for entry in config.trusted_proxies
     ]
+    listed = [
+        ListedFile(whole(("anomalies", "listed_networks"), entry.path)) if isinstance(entry, ListedFile) else entry
+        for entry in config.anomalies.listed_networks
+    ]
+    updates["anomalies"] = config.anomalies.model_copy(update={"listed_networks": listed})
     updates["tls"] = _completed_tls(config.tls, whole)
     if config.mail.templates is not None or config.mail.smtp.ca is not None:
         updates["mail"] = _completed_mail(config.mail, whole)

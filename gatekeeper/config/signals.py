@@ -8,9 +8,11 @@ from typing import Any, Final
 
 from pydantic import Field
 
+from gatekeeper.config.networks import ListedOrFile
 from gatekeeper.config.section import Section
 from gatekeeper.config.types import Duration
 from policies.anomalies import Settings, Signal
+from policies.listed import Listed
 from policies.travel import Limits
 
 
@@ -111,16 +113,18 @@ class Anomalies(Section):
     stuffing_addresses: int = Field(5, ge=2, le=100, description="addresses from which they must do so.")
     brute_force_failures: int = Field(8, ge=2, le=100, description="Failures on one account.")
     otp_failures: int = Field(4, ge=2, le=100, description="Wrong codes on one account.")
-    listed_networks: list[int] = Field(
-        [], description="Numbers of autonomous systems (Tor exits, hosting) that listed_network is about."
+    listed_networks: list[ListedOrFile] = Field(
+        [],
+        description="What listed_network is about, such as Tor exits and hosting: numbers of autonomous systems,"
+        " addresses, networks, or file:PATH with one of these a line, read again when it changes.",
     )
 
     def actions(self) -> dict[Signal, Action]:
         """By signal."""
         return {signal: getattr(self, signal) for signal in Signal}
 
-    def settings(self) -> Settings:
-        """As ``policies.anomalies`` takes them."""
+    def settings(self, listed: Listed) -> Settings:
+        """As ``policies.anomalies`` takes them; ``listed`` is what ``listed_networks`` comes to."""
         return Settings(
             travel=Limits(self.travel.speed, self.travel.tolerance),
             dormant=self.dormant_after,
@@ -130,5 +134,5 @@ class Anomalies(Section):
             stuffing=(self.stuffing_accounts, self.stuffing_addresses),
             brute_force=self.brute_force_failures,
             otp_guessing=self.otp_failures,
-            listed=frozenset(self.listed_networks),
+            listed=listed,
         )

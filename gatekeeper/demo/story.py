@@ -23,6 +23,7 @@ from geo.device import find_device
 from policies.anomalies import Signal
 from policies.bans import Ban, Source, of_offender
 from policies.familiar import Familiar, Sighting
+from policies.listed import Listed
 from policies.model import Reason
 
 _GUESSES: Final = 10  # of an account within the window; more are refused unseen
@@ -63,7 +64,7 @@ class Told:
 class Story:
     """Tells one. ``now`` is its end, in Unix seconds."""
 
-    def __init__(self, config: Config, random: Random, now: float, fingerprint: Fingerprint) -> None:
+    def __init__(self, config: Config, random: Random, now: float, fingerprint: Fingerprint, listed: Listed) -> None:
         anomalies = config.anomalies
         self._random = random
         self._now = now
@@ -73,7 +74,7 @@ class Story:
         self._desk = SignalDesk(
             self._profiles,
             self._failures,
-            anomalies.settings(),
+            anomalies.settings(listed),
             anomalies.actions(),
             report_only=anomalies.report_only,
         )

@@ -1,10 +1,11 @@
 """A whole gate: odd logins are found, written down, and what the configuration says follows."""
 
+import asyncio
 from contextlib import asynccontextmanager
 
 import pytest
 from factories import PASSWORD
-from gates import running_gate
+from gates import PATIENCE, running_gate
 from second_factors import code, enrol_totp
 
 from gatekeeper.errors import StoreUnavailable
@@ -182,3 +183,18 @@ async def test_step_up_asks_for_the_second_factor_whatever_is_remembered_of_the_
         assert (await gate.post("totp/verify", body, headers=ELSEWHERE)).status == 200
         gate.clock.advance(60)
         assert (await _try(gate, {**ELSEWHERE, "Cookie": cookie}))[0] == 200  # it is known by now
+
+
+async def test_a_list_of_networks_in_a_file_is_read_again_when_it_changes(gate_with, tmp_path):
+    exits = tmp_path / "exits.txt"
+    exits.write_text("203.0.113.0/24\n")
+    async with gate_with(listed_networks=[f"file:{exits}"]) as gate:
+        await _try(gate, AT_HOME)
+        assert (await _rows(gate))[-1]["signals"] == []
+        exits.write_text("203.0.113.0/24\n192.0.2.1  # an exit\n")
+        async with asyncio.timeout(PATIENCE):
+            while not (await _rows(gate))[-1]["signals"]:
+                gate.clock.advance(1)
+                await _try(gate, AT_HOME)
+        found = (await _rows(gate))[-1]
+        assert (found["signals"], found["evidence"]["listed_network"]["listed"]) == (["listed_network"], "192.0.2.1")

@@ -22,6 +22,7 @@ from policies.anomalies import (
     risk,
 )
 from policies.familiar import Familiar, Sighting
+from policies.listed import Listed
 
 NOW = 1_800_000_000.0
 HOUR, DAY = 3600.0, 86_400.0
@@ -48,7 +49,7 @@ def test_the_same_again_is_not_odd() -> None:
 
 def test_the_first_login_of_an_account_raises_nothing() -> None:
     stranger = sighting(address="12.0.0.1", asn=1, **TOKYO)
-    assert signals(stranger, Familiar(), listed=frozenset({1})) == {}
+    assert signals(stranger, Familiar(), listed=Listed([1])) == {}
 
 
 def test_what_is_not_known_is_never_suspicious() -> None:
@@ -127,8 +128,8 @@ def test_an_hour_is_odd_only_for_whoever_has_habits() -> None:
 
 
 def test_a_listed_network_is_told_for_good_and_bad_attempts() -> None:
-    assert signals(sighting(), listed=frozenset({3320}))["listed_network"]["asn"] == 3320
-    login = Login(sighting(), Familiar(), Lately(), Settings(listed=frozenset({3320})))
+    assert signals(sighting(), listed=Listed([3320]))["listed_network"]["asn"] == 3320
+    login = Login(sighting(), Familiar(), Lately(), Settings(listed=Listed([3320])))
     assert [one.signal for one in of_failure(login)] == [Signal.LISTED_NETWORK]
 
 

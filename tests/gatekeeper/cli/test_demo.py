@@ -11,6 +11,7 @@ from gatekeeper.config.model import Config
 from gatekeeper.demo.attacks import attacks
 from gatekeeper.demo.people import people
 from gatekeeper.demo.story import Story
+from policies.listed import Listed
 
 FOUND = {"brute_force", "credential_stuffing", "impossible_travel", "new_country", "otp_guessing", "password_spray"}
 
@@ -66,7 +67,7 @@ async def test_a_seed_tells_one_story_without_real_people():
     async def told(seed):
         random = Random(seed)
         company = people(random, NOW)
-        story = Story(Config(), random, NOW, lambda headers: headers["User-Agent"])
+        story = Story(Config(), random, NOW, lambda headers: headers["User-Agent"], Listed())
         return company, await story.tell(attacks(random, NOW, company))
 
     (company, first), (_, second), (_, other) = await told(1), await told(1), await told(2)

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from gatekeeper.config.networks import LARGEST, BadNetworks, NetworkFile, all_networks, files_of, parse_networks
+from gatekeeper.config.networks import (
+    LARGEST,
+    BadNetworks,
+    NetworkFile,
+    all_listed,
+    all_networks,
+    files_of,
+    parse_listed,
+    parse_networks,
+)
 
 LIST = """\ufeff# edge nodes, as published
 173.245.48.0/20
@@ -53,3 +62,28 @@ def test_a_file_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
 def test_anything_else_is_no_entry(value: object) -> None:
     with pytest.raises(ValueError, match="network"):
         parse_networks(value)
+
+
+def test_a_list_of_systems_and_networks_may_stand_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "exits.txt").write_text("185.220.100.7  # an exit\nAS64500\n2001:db8::/32\n")
+    entries = [
+        parse_listed(entry) for entry in (64501, "AS64502", "64503", "192.0.2.0/24", f"file:{tmp_path}/exits.txt")
+    ]
+    found = all_listed(entries)
+    networks = [ip_network(text) for text in ("192.0.2.0/24", "185.220.100.7", "2001:db8::/32")]
+    assert found == [64501, 64502, 64503, networks[0], networks[1], 64500, networks[2]]
+    assert files_of(entries) == [tmp_path / "exits.txt"]
+
+
+@pytest.mark.parametrize(
+    "entry", [0, -1, True, 1.5, 1 << 32, "AS0", "AS99999999999", "ASX", "10.0.0.1/8", "file:", None]
+)
+def test_what_is_no_system_and_no_network_is_refused(entry: object) -> None:
+    with pytest.raises(ValueError, match=r"needed|number from|is written"):
+        parse_listed(entry)
+
+
+def test_a_bad_line_in_a_list_of_systems_is_said_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "exits.txt").write_text("AS64500\nAS0\n")
+    with pytest.raises(BadNetworks, match=r"exits\.txt:2: "):
+        all_listed([parse_listed(f"file:{tmp_path}/exits.txt")])
