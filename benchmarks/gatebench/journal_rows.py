@@ -33,8 +33,9 @@ SELECT (lpad(to_hex(floor(extract(epoch FROM moment) * 1000)::bigint), 12, '0') 
     CASE WHEN result = 'failure' AND luck < 0.1 THEN NULL ELSE lpad(to_hex(who), 32, '0')::uuid END,
     result, CASE result WHEN 'success' THEN NULL WHEN 'blocked' THEN 'rate-limited' ELSE 'invalid-credentials' END,
     CASE WHEN who %% 9 = 0 THEN 'passkey' ELSE 'password' END, CASE WHEN who %% 4 = 0 THEN 'totp' END,
-    ('10.0.0.0'::inet + whence), country, 'Region ' || whence %% 300, 'City ' || whence %% 3000,
-    (whence %% 140) - 60, (whence %% 340) - 170, 20, 64500 + whence %% 700, 'Network ' || whence %% 700,
+    ('10.0.0.0'::inet + whence), (%(countries)s)[1 + town %% %(number_of_countries)s],
+    'Region ' || town %% 300, 'City ' || town, town * 37 %% 1300 / 10.0 - 60, town * 73 %% 3400 / 10.0 - 170, 20,
+    64500 + whence %% 700, 'Network ' || whence %% 700,
     'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/' || 100 + who %% 40 || '.0 Safari',
     (ARRAY['Chrome', 'Safari', 'Firefox', 'Edge', 'Opera', 'curl'])[1 + floor(power(luck, 3) * 6)::int],
     (100 + who %% 40)::text, (ARRAY['Windows', 'iOS', 'Android', 'Mac OS X', 'Linux'])[1 + who %% 5], NULL,
@@ -47,12 +48,11 @@ SELECT (lpad(to_hex(floor(extract(epoch FROM moment) * 1000)::bigint), 12, '0') 
 FROM (
     SELECT %(since)s::timestamptz + number * %(apart)s * interval '1 second' AS moment,
         floor(power(random(), 2) * %(users)s)::int AS who, floor(power(random(), 3) * %(addresses)s)::int AS whence,
-        (%(countries)s)[1 + floor(power(random(), 3) * %(number_of_countries)s)::int] AS country,
         (ARRAY['success', 'success', 'success', 'success', 'failure', 'failure', 'blocked'])
             [1 + floor(random() * 7)::int] AS result,
         random() AS luck, md5(random()::text) AS chance
     FROM generate_series(%(first)s, %(last)s) AS number
-) AS attempts
+) AS attempts, LATERAL (SELECT whence / 34 AS town) AS places
 """
 _COUNTS = """
 INSERT INTO login_counts (grain, bucket, result, reason, country, device, attempts)
@@ -68,6 +68,13 @@ SELECT grain, kind, date_trunc(grain, time, 'UTC'), result, coalesce(value, ''),
 FROM login_logs, unnest(ARRAY['hour', 'day']) AS grain,
     LATERAL (VALUES ('method', method), ('browser', browser), ('os', os)) AS part (kind, value)
 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3
+"""
+_PLACES = """
+INSERT INTO login_places (grain, bucket, country, city, latitude, longitude, result, attempts)
+SELECT grain, date_trunc(grain, time, 'UTC'), country, city, round(latitude::numeric, 1), round(longitude::numeric, 1),
+    result, count(*)
+FROM login_logs, unnest(ARRAY['day', 'hour']) AS grain
+GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2
 """
 _PORTION = 500_000
 _ROWS_WANTED = 10_000_000
@@ -127,6 +134,7 @@ def fill(dsn: str, rows: int, until: datetime) -> datetime:
             cursor.execute(definition.replace(" ON ONLY ", " ON "))  # the partitions too
         cursor.execute(_COUNTS, (until - timedelta(days=14),))
         cursor.execute(_SHARES)
+        cursor.execute(_PLACES)
         cursor.execute("VACUUM ANALYZE")
         print(f"  with indexes and counts after {perf_counter() - begun:.0f} s", flush=True)
     return since.astimezone(UTC)

@@ -20,7 +20,7 @@ from gatebench.gate import ACCOUNT, Gate, gate
 from gatebench.journal_rows import COUNTRIES, Year, filled_year
 from gatebench.panel_rows import SESSIONS, alive, make_admin, people
 from gatebench.peers import bearer
-from gatebench.processes import BenchError, cpu_seconds, watched_memory
+from gatebench.processes import BenchError, cpu_seconds, rss
 from gatebench.report import Goal, Part
 from gatebench.stage import Stage
 
@@ -67,16 +67,19 @@ class Visitor:
         page = self.get(path)
         return page.size + sum(self.get(asset).size for asset in set(_ASSET.findall(page.text)))
 
-    def download(self, path: str) -> tuple[int, float]:
-        """Lines and seconds of a file."""
+    def download(self, path: str, worker: int) -> dict[str, float]:
+        """Rows and seconds of a file, and MiB that the worker grew by between its first and its last tenth."""
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
-        begun, lines = perf_counter(), 0
+        begun, lines, sizes = perf_counter(), 0, []
         connection.request("GET", path, headers=self._headers)
         answer = connection.getresponse()
-        while portion := answer.read(1 << 16):
+        while portion := answer.read(_MIB):
             lines += portion.count(b"\n")
+            sizes.append(rss(worker))
         connection.close()
-        return lines, perf_counter() - begun
+        tenth = max(1, len(sizes) // 10)
+        grown = (max(sizes[-tenth:]) - max(sizes[:tenth])) / _MIB
+        return {"rows": lines, "seconds": perf_counter() - begun, "grown_mib": grown}
 
 
 def panel(stage: Stage) -> Part:
@@ -104,7 +107,8 @@ def measured(running: Gate, visitor: Visitor, filled: Year) -> Part:
         times[name], sizes[name] = got, visitor.first_load(paths[0]) / 1000
         part.row(name, f"{got[0]:.0f}", f"{median(got):.0f}", f"{max(got):.0f}", f"{sizes[name]:.0f}")
     live = _kept_open(running, visitor, filled)
-    files = {kind: _downloaded(running, visitor, filled.until, kind) for kind in ("csv", "jsonl")}
+    since = {"since": f"{filled.until - timedelta(days=_DOWNLOADED):%Y-%m-%dT%H:%M}Z"}
+    files = {kind: visitor.download(_address(f"logins.{kind}", since), running.workers[0]) for kind in ("csv", "jsonl")}
     part.notes = [
         f"{_TRIES} answers each, every one with other values where there are any; the first finds nothing warm."
     ]
@@ -114,7 +118,7 @@ def measured(running: Gate, visitor: Visitor, filled: Year) -> Part:
     )
     part.notes += [
         f"{kind} of a month: {one['rows']:,} rows in {one['seconds']:.0f} s; the worker grew by"
-        f" {one['grown_mib']:.1f} MiB."
+        f" {one['grown_mib']:.1f} MiB between the first and the last tenth."
         for kind, one in files.items()
     ]
     part.data = {"ms": times, "kb": sizes, "live_percent": live, "files": files}
@@ -151,6 +155,9 @@ def pages(visitor: Visitor, until: datetime) -> dict[str, list[str]]:
             "logins", *({"method": "passkey", "device": one} for one in ("phone", "bot"))
         ),
         "an attempt": [attempts[n % len(attempts)] for n in numbers],
+        **{f"map, {span}": many("map", {"range": span}) for span in ("24h", "7d", "30d")},
+        "map of a country's failures": many("map", *({"country": one, "result": "failure"} for one in COUNTRIES)),
+        "map of an account": many("map", *({"user": f"user{n * 911}@example.com"} for n in numbers)),
         "sessions": many("sessions"),
         "sessions of an e-mail": many("sessions", *({"user": f"user{n * 911}@example.com"} for n in numbers)),
         "sessions by a part of an e-mail": many("sessions", {"user": "r9999"}, {"user": "nobody"}, {"user": "user"}),
@@ -167,6 +174,8 @@ def pages(visitor: Visitor, until: datetime) -> dict[str, list[str]]:
         "search": many("search", *({"q": f"user{n * 911}@example.com"} for n in numbers), {"q": "nobody at all"}),
         "bans": many("bans"),
         "rules": many("rules", {}, {"url": "/x", "user": "user1@example.com"}),
+        "signing keys": many("keys"),
+        "configuration": many("config"),
         "activity": many("activity"),
         "activity of a person": many("activity", *({"actor": f"user{n * 5}@example.com"} for n in numbers)),
         "activity by action": many("activity", {"action": "user."}, {"action": "ban.add"}, {"action": "nothing"}),
@@ -187,10 +196,3 @@ def _kept_open(running: Gate, visitor: Visitor, filled: Year) -> dict[str, float
         visitor.get("/_gate/admin/", live=True)
     spent = cpu_seconds(running.workers) - before[0], cpu_seconds(held) - before[1]
     return dict(zip(("gate", "stores"), (100 * one / (_LOOKS * _EVERY) for one in spent), strict=True))
-
-
-def _downloaded(running: Gate, visitor: Visitor, until: datetime, kind: str) -> dict[str, Any]:
-    since = until - timedelta(days=_DOWNLOADED)
-    with watched_memory(running.workers[:1]) as memory:
-        lines, seconds = visitor.download(_address(f"logins.{kind}", {"since": f"{since:%Y-%m-%dT%H:%M}Z"}))
-    return {"rows": lines, "seconds": seconds, "grown_mib": (memory.peak - memory.before) / _MIB}
