@@ -97,4 +97,4 @@ async def readable(page: Page) -> str:
 
 def name_of(kind: str) -> str:
     """For a file."""
-    return re.sub(r"[^a-z0-9]+", "-", kind.lower()).strip("-") or "overview"
+    return re.sub(r"[^a-z0-9]+", "-", kind.lower().replace("{}", "one")).strip("-") or "overview"

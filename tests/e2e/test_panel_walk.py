@@ -98,12 +98,83 @@ async def test_everything_that_the_panel_offers_can_be_done(peopled, browser):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [NARROW, WIDE, HUGE], ids=lambda size: str(size["width"]))
 async def test_every_page_reads_well_and_shuts_nobody_out(peopled, browser, size, scheme):
-    """At three widths, in both schemes; axe-core is content, nothing is cut off, the console is empty."""
+    """At three widths, in both schemes; axe-core is content, nothing is cut off or moves, the console is empty."""
     person, page = await _admin(peopled, browser, viewport=size, color_scheme=scheme)
 
     async def see(kind):
         await glance(page, f"panel-walk-{name_of(kind)}-{size['width']}-{scheme}")
+        assert await page.evaluate("document.getAnimations().length") == 0, f"{kind} moves"
 
     crawl = Crawl(page, see)
     await crawl.go(f"{HOME}/", *(f"{HOME}/{asked}" for asked in ASKED))
+    assert person.complaints == []
+
+
+#: What has the focus: its words, and whether somebody who looks can tell (an outline, and within sight).
+FOCUS = """() => {
+  const one = document.activeElement;
+  if (one === document.body) return { words: "", seen: true }; // behind the last one, before the first
+  const place = one.getBoundingClientRect();
+  const words = one.innerText || one.getAttribute("aria-label") || one.labels?.[0]?.innerText || one.name || "";
+  const style = getComputedStyle(one);
+  return { words: words.trim(), seen: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0
+    && place.bottom > 0 && place.top < innerHeight };
+}"""
+
+
+async def _tab_to(page, words, *, most=120):
+    """Presses Tab until what has the focus begins with these words; on the way every stop can be seen."""
+    for _ in range(most):
+        await page.keyboard.press("Tab")
+        focus = await page.evaluate(FOCUS)
+        assert focus["seen"], f"nobody sees that {focus['words']!r} has the focus"
+        if focus["words"].startswith(words):
+            return
+    raise AssertionError(f"Tab never comes to {words}")
+
+
+async def _enter(page):
+    async with page.expect_navigation():
+        await page.keyboard.press("Enter")
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("size", [NARROW, WIDE], ids=lambda size: str(size["width"]))
+async def test_an_admin_needs_no_mouse(peopled, browser, size):
+    """Signs in, finds somebody, locks them, bans an address and reads about it."""
+    person, page = await _admin(peopled, browser, viewport=size)
+    await page.context.clear_cookies()
+    await page.goto(f"{HOME}/")
+    await _tab_to(page, "E-mail")
+    await page.keyboard.type(ADMIN)
+    await _tab_to(page, "Password")
+    await page.keyboard.type(PASSWORD)
+    await _enter(page)
+    if size is NARROW:
+        await _tab_to(page, "Menu")
+        await page.keyboard.press("Enter")
+    await _tab_to(page, "Users")
+    await _enter(page)
+    await _tab_to(page, "Skip to content")
+    await page.keyboard.press("Enter")
+    await _tab_to(page, "eve@example.com")
+    await _enter(page)
+    await _tab_to(page, "Lock…")
+    await page.keyboard.press("Enter")
+    await _tab_to(page, "Why")
+    await page.keyboard.type("gone")
+    await _enter(page)
+    assert "is locked" in await page.inner_text("main [role=status]")
+    await _tab_to(page, "Jump to")
+    await page.keyboard.type("192.0.2.9")
+    await _enter(page)
+    await page.goto(f"{HOME}/bans")
+    await _tab_to(page, "Add a ban…")
+    await page.keyboard.press("Enter")
+    await _tab_to(page, "Whom")
+    await page.keyboard.type("192.0.2.9")
+    await _tab_to(page, "Why")
+    await page.keyboard.type("noise")
+    await _enter(page)
+    assert "in force" in await page.inner_text("main [role=status]")
     assert person.complaints == []
