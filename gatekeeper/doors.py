@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from gatekeeper.config.listening import Tls
+from gatekeeper.config.listening import Listener, Tls
 from gatekeeper.config.model import Config
 from gatekeeper.config.networks import BadNetworks, all_networks, files_of
 from gatekeeper.config.types import Network
@@ -56,35 +57,53 @@ def networks(config: Config) -> list[Network]:
         raise StartupError(f"{TRUSTED}: {bad}") from None
 
 
-class Doors:
-    """Every listener of a worker. ``sockets`` are bound, each with its position in ``listen``."""
+Serve = Callable[[Arrival], asyncio.BaseProtocol]
 
-    def __init__(
-        self,
-        config: Config,
-        sockets: Sequence[tuple[socket.socket, int]],
-        serve: Callable[[Arrival], asyncio.BaseProtocol],
-        trusted: TrustedProxies,
-        metrics: Metrics,
-    ) -> None:
-        self._sockets = [one for one, _ in sockets]
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A bound socket with what makes the protocol of its connections; in clear they have the scheme ``clear``."""
+
+    socket: socket.socket
+    listener: Listener
+    clear: str | None
+    serve: Serve
+
+
+def public_ways(config: Config, sockets: Sequence[tuple[socket.socket, int]], serve: Serve) -> list[Way]:
+    """Those of ``listen``; each socket comes with its position there."""
+    # Without TLS here a proxy ends it; with it, what comes in clear is what it seems.
+    clear = "http" if any(one.tls for one in config.listeners) else None
+    return [Way(one, config.listeners[entry], clear, serve) for one, entry in sockets]
+
+
+def panel_ways(config: Config, sockets: Sequence[socket.socket], serve: Serve) -> list[Way]:
+    """Those of ``admin.listen``."""
+    listener = config.panel_listener
+    return [] if listener is None else [Way(one, listener, None, serve) for one in sockets]
+
+
+class Doors:
+    """Every listener of a worker but the internal one."""
+
+    def __init__(self, config: Config, ways: Sequence[Way], trusted: TrustedProxies, metrics: Metrics) -> None:
+        self._sockets = [way.socket for way in ways]
         self._certificates = open_certificates(config.tls)
         self._crowd = Crowd(trusted, per_address=config.sizes.connections_per_ip, most=config.sizes.connections)
         self._acceptors = [
-            Acceptor(one, self._manner(config, entry), serve, self._crowd, trusted, metrics.connection_refused)
-            for one, entry in sockets
+            Acceptor(way.socket, self._manner(config, way), way.serve, self._crowd, trusted, metrics.connection_refused)
+            for way in ways
         ]
         self._metrics = metrics
         self._watched = [*self._watch_certificates(), *self._watch_trusted(config, trusted)]
         self._tasks: set[asyncio.Task[None]] = set()
         metrics.connections = lambda: self._crowd.size
 
-    def _manner(self, config: Config, entry: int) -> Manner:
-        one, any_tls = config.listeners[entry], any(other.tls for other in config.listeners)
+    def _manner(self, config: Config, way: Way) -> Manner:
+        one = way.listener
         return Manner(
             handshake=config.timeouts.handshake,
-            # Without TLS here a proxy ends it; with it, what comes in clear is what it seems.
-            scheme="https" if one.tls else "http" if any_tls else None,
+            scheme="https" if one.tls else way.clear,
             tls=self._certificates.context if one.tls and self._certificates is not None else None,
             proxy_protocol=one.proxy_protocol,
         )

@@ -22,7 +22,7 @@ class HandOver:
     """Everything a worker needs: the configuration as the supervisor understood it, where the stores are, and the
     descriptors of the sockets to serve. A worker that starts later gets the same, whatever the file says by then.
     ``listeners`` are descriptors with their position in the configuration's ``listen``, ``internal`` those of
-    ``internal_listen``; ``origin`` is where the configuration's values come from.
+    ``internal_listen``, ``panel`` those of ``admin.listen``; ``origin`` is where the configuration's values come from.
     """
 
     slot: int
@@ -31,6 +31,7 @@ class HandOver:
     listeners: tuple[tuple[int, int], ...]
     internal: tuple[int, ...] = ()
     origin: Origin = UNKNOWN
+    panel: tuple[int, ...] = ()
 
     def dump(self) -> bytes:
         """As one line of JSON, secrets in clear."""
@@ -42,6 +43,7 @@ class HandOver:
             "listeners": self.listeners,
             "internal": self.internal,
             "origin": self.origin.as_data(),
+            "panel": self.panel,
         }
         return orjson.dumps(fields, default=_revealed, option=orjson.OPT_APPEND_NEWLINE)
 
@@ -61,6 +63,7 @@ class HandOver:
             listeners=tuple((descriptor, entry) for descriptor, entry in fields["listeners"]),
             internal=tuple(fields["internal"]),
             origin=Origin.from_data(fields["origin"]),
+            panel=tuple(fields["panel"]),
         )
 
 

@@ -136,6 +136,7 @@ class Running:
 
     listeners: Listeners
     internal: Listeners
+    panel: Listeners
     workers: list[Keeper]
     example: Keeper | None
     restarts: dict[str, deque[float]] = field(default_factory=dict)
@@ -150,7 +151,8 @@ class Running:
         bound = self.listeners
         sockets = tuple((one.fileno(), entry) for one, entry in zip(bound.by_slot[slot], bound.entries, strict=True))
         inside = tuple(one.fileno() for one in self.internal.by_slot[slot])
-        return HandOver(slot, config, addresses, sockets, inside, origin)
+        panel = tuple(one.fileno() for one in self.panel.by_slot[slot])
+        return HandOver(slot, config, addresses, sockets, inside, origin, panel)
 
     def kill(self) -> None:
         """End all of them at once."""
@@ -206,13 +208,15 @@ class Supervisor:
         listeners = stack.enter_context(closing(Listeners.bind([one.address for one in config.listeners], count)))
         inside = [config.internal_listen] if config.internal_listen else []
         internal = stack.enter_context(closing(Listeners.bind(inside, count, key="internal_listen")))
+        own = [] if config.panel_listener is None else [config.panel_listener.address]
+        panel = stack.enter_context(closing(Listeners.bind(own, count, key="admin.listen")))
         example = stack.enter_context(bind_one(example_address(config))) if example_upstream else None
         metrics = stack.enter_context(folder.metrics_folder())
-        running = Running(listeners, internal, [], None)
+        running = Running(listeners, internal, panel, [], None)
         stack.callback(running.close)
 
         def worker(slot: int) -> Child:
-            sockets = [*listeners.by_slot[slot], *internal.by_slot[slot]]
+            sockets = [*listeners.by_slot[slot], *internal.by_slot[slot], *panel.by_slot[slot]]
             return Child.spawn("gatekeeper.worker", ["--app", self._app], sockets, {folder.VARIABLE: str(metrics)})
 
         def upstream(listener: socket.socket) -> Child:
@@ -315,7 +319,7 @@ class Supervisor:
         _log.info("stopping")
         for keeper in running.workers:
             keeper.drain()
-        for bound in (running.listeners, running.internal):
+        for bound in (running.listeners, running.internal, running.panel):
             bound.close()  # the workers' copies are the last: with them the ports are free
         count, limit = len(running.workers), self._config.timeouts.drain + DRAIN_MARGIN
         workers: Waitable = asyncio.ensure_future(asyncio.wait(tasks[:count]))
@@ -359,10 +363,10 @@ def example_address(config: Config) -> ListenAddress:
 
 def announce(config: Config, setup_token: str | None) -> None:
     """Say on standard output that the gate is ready, where, and what to try."""
-    url, own = config.public_url, f"{config.public_url}{config.prefix}"
-    said = [f"Ready: {url}", f"Panel: {own}/admin"]
+    url, own, panel = config.public_url, f"{config.public_url}{config.prefix}", f"{config.panel_url}{config.prefix}"
+    said = [f"Ready: {url}", f"Panel: {panel}/admin"]
     if setup_token is not None:
-        said.append(f"First admin (once, 1 h): {own}/setup/{setup_token}")
+        said.append(f"First admin (once, 1 h): {panel}/setup/{setup_token}")
     account = """'{"email":"ada@example.com","password":"correct horse battery 9"}'"""
     calls = [
         f"curl -H 'Content-Type: application/json' -d {account} {own}/auth/{call}" for call in ("register", "login")

@@ -13,7 +13,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Sequence
 from typing import Final, Protocol, cast
 
 import uvloop
@@ -21,10 +21,10 @@ from aiohttp import web
 
 from gatekeeper.config.model import Config
 from gatekeeper.control import Control, Keep, Order, end_with_supervisor, obey_supervisor_only
-from gatekeeper.doors import Doors
+from gatekeeper.doors import Doors, Serve, panel_ways, public_ways
 from gatekeeper.errors import GatekeeperError
 from gatekeeper.handover import HandOver, load_config
-from gatekeeper.inbound import Arrival, TrustedProxies
+from gatekeeper.inbound import TrustedProxies
 from gatekeeper.listeners import BACKLOG, allow_quick_restart
 from gatekeeper.observe import logging as lines
 from gatekeeper.observe.access import AccessLog
@@ -37,6 +37,7 @@ NOTICE: Final = 0.5  # seconds in which readiness fails already while connection
 SETTLE: Final = 2.0  # seconds for TLS handshakes that had begun
 LATE: Final = 0.1  # seconds for the first request of the last connections to arrive
 ABANDONED: Final = 5.0  # seconds that requests may still take once the supervisor, and the stores with it, are gone
+PANEL_DRAIN: Final = 1.5  # seconds for answers under way on the panel's own listener
 _MARGIN: Final = 2.0  # seconds beyond the deadline for closing what is left
 
 _log = logging.getLogger("gatekeeper.worker")
@@ -50,6 +51,9 @@ class Gate(Protocol):
 
     @property
     def internal(self) -> web.Application: ...
+
+    @property
+    def panel(self) -> web.Application | None: ...
 
     @property
     def forward(self) -> Forward | None: ...
@@ -85,6 +89,7 @@ class Worker:
         self._addresses = hand_over.addresses
         self._sockets = [(socket.socket(fileno=descriptor), entry) for descriptor, entry in hand_over.listeners]
         self._internal = [socket.socket(fileno=descriptor) for descriptor in hand_over.internal]
+        self._panel = [socket.socket(fileno=descriptor) for descriptor in hand_over.panel]
         self._origin = hand_over.origin
         self._control = control
         self._terminated = asyncio.Event()
@@ -92,7 +97,7 @@ class Worker:
     async def run(self, build: Factory) -> int:
         """Start, serve, drain; the exit status."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._terminated.set)
-        runner: web.AppRunner | None = None
+        runners: list[web.AppRunner] = []
         inside: web.AppRunner | None = None
         doors: Doors | None = None
         try:
@@ -100,21 +105,22 @@ class Worker:
             access = AccessLog.standard(prefix=self._config.prefix, form=logs.access, sample=logs.access_sample)
             gate = await build(self._config, self._addresses, access=access)
             gate.reloads.request, gate.reloads.origin = ask_of_parent(), self._origin
-            runner = self._runner(gate)
-            await runner.setup()
-            doors = self._doors(gate, runner)
+            runners = self._runners(gate)
+            for runner in runners:
+                await runner.setup()
+            doors = self._doors(gate, runners)
             inside = await self._serve_inside(gate)
         except (GatekeeperError, OSError) as fault:
             if doors is not None:
                 doors.stop()
                 await doors.close()
-            for started in filter(None, (inside, runner)):
+            for started in filter(None, (inside, *reversed(runners))):
                 await started.cleanup()
             self._control.say_failed(str(fault))
             return 1
         _spare_the_collector()
         self._control.say_ready()
-        await self._drain(gate, runner, doors, await self._until_told_to_stop(gate, doors))
+        await self._drain(gate, runners, doors, await self._until_told_to_stop(gate, doors))
         await inside.cleanup()
         return 0
 
@@ -127,15 +133,16 @@ class Worker:
             await web.SockSite(runner, one, backlog=BACKLOG).start()
         return runner
 
-    def _doors(self, gate: Gate, runner: web.AppRunner) -> Doors:
-        if runner.server is None:
-            raise RuntimeError("the runner has not been set up")
-        serve = cast("Callable[[Arrival], asyncio.BaseProtocol]", runner.server)
-        return Doors(self._config, self._sockets, serve, gate.trusted, gate.metrics).open()
+    def _doors(self, gate: Gate, runners: Sequence[web.AppRunner]) -> Doors:
+        config, serves = self._config, [_server_of(runner) for runner in runners]
+        ways = public_ways(config, self._sockets, serves[0])
+        ways += panel_ways(config, self._panel, serves[-1])
+        return Doors(config, ways, gate.trusted, gate.metrics).open()
 
-    def _runner(self, gate: Gate) -> web.AppRunner:
+    def _runners(self, gate: Gate) -> list[web.AppRunner]:
+        """For the public listeners, and for the panel's own where it has one."""
         config = self._config
-        return make_runner(
+        runner = make_runner(
             gate.app,
             timeouts=config.timeouts,
             sizes=config.sizes,
@@ -143,6 +150,10 @@ class Worker:
             forward=gate.forward,
             express=gate.express,
         )
+        if gate.panel is None:
+            return [runner]
+        brief = config.timeouts.model_copy(update={"drain": min(config.timeouts.drain, PANEL_DRAIN)})
+        return [runner, make_runner(gate.panel, timeouts=brief, sizes=config.sizes, prefix=config.prefix)]
 
     async def _until_told_to_stop(self, gate: Gate, doors: Doors) -> Order:
         """Obey orders until one ends this process."""
@@ -176,7 +187,7 @@ class Worker:
             task.cancel()
         return told
 
-    async def _drain(self, gate: Gate, runner: web.AppRunner, doors: Doors, order: Order) -> None:
+    async def _drain(self, gate: Gate, runners: Sequence[web.AppRunner], doors: Doors, order: Order) -> None:
         """Fail readiness, stop accepting, let requests finish, close what is idle and at last what is not."""
         gate.begin_drain()
         limit = self._config.timeouts.drain
@@ -191,9 +202,16 @@ class Worker:
         await doors.close(SETTLE)
         try:
             async with asyncio.timeout(limit + _MARGIN):
-                await runner.cleanup()
+                for runner in reversed(runners):  # the public one's end is that of the stores
+                    await runner.cleanup()
         except TimeoutError:
             _log.warning("requests were still in flight after %g s and have been cut off", limit)
+
+
+def _server_of(runner: web.AppRunner) -> Serve:
+    if runner.server is None:
+        raise RuntimeError("the runner has not been set up")
+    return cast("Serve", runner.server)
 
 
 def _spare_the_collector() -> None:

@@ -23,6 +23,7 @@ from gatekeeper.store.addresses import StoreAddresses
 
 class StandIn:
     express = None
+    panel = None
 
     def __init__(self, folder: Path, addresses: StoreAddresses) -> None:
         self._folder = folder

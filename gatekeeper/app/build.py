@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from gatekeeper.answers import json_answer
 from gatekeeper.app.api_keys import keep_uses, write_uses
+from gatekeeper.app.applications import internal_application, panel_application, public_application
 from gatekeeper.app.audit import audit_sealer
 from gatekeeper.app.bans import ban_parts
-from gatekeeper.app.edge import Edge, build_edge
+from gatekeeper.app.edge import build_edge
 from gatekeeper.app.login_log import LoginLog, login_log
 from gatekeeper.app.mail import Post, build_post, keep_tidy, passwords_of
 from gatekeeper.app.parts import Running, Stores, TokenParts, keep_keys, load_keys, open_stores, token_parts
@@ -29,8 +29,6 @@ from gatekeeper.config.model import Config
 from gatekeeper.errors import GatekeeperError, StoreUnavailable
 from gatekeeper.events.hub import Hub
 from gatekeeper.health import Health
-from gatekeeper.identity.metadata import Metadata
-from gatekeeper.identity.openapi import document
 from gatekeeper.identity.passwords import OWASP, Argon2Cost
 from gatekeeper.inbound import TrustedProxies
 from gatekeeper.issuers import keep_fresh
@@ -38,7 +36,7 @@ from gatekeeper.listed import read_listed, watch_listed
 from gatekeeper.live import LiveConnections
 from gatekeeper.observe.access import AccessLog
 from gatekeeper.observe.lines import Lines
-from gatekeeper.observe.metrics import CONTENT_TYPE, Metrics
+from gatekeeper.observe.metrics import Metrics
 from gatekeeper.pools import Pools, show_targets
 from gatekeeper.reload_desk import ReloadDesk
 from gatekeeper.store.addresses import StoreAddresses
@@ -56,13 +54,14 @@ class Gatekeeper:
     """One worker's gate and the hold on its life.
 
     ``app`` answers what is under the prefix, ``forward`` everything else, ``express`` the plain requests of both kinds
-    that need no framework, ``internal`` the internal listener.
+    that need no framework, ``internal`` the internal listener, ``panel`` that of the panel, where it has one.
     """
 
     app: web.Application
     forward: Handler
     express: Express
     internal: web.Application
+    panel: web.Application | None
     health: Health
     live: LiveConnections
     reloader: Reloader
@@ -95,38 +94,6 @@ class Gatekeeper:
         self.health.draining = True
 
 
-def _application(config: Config, edge: Edge) -> web.Application:
-    prefix = config.prefix
-    app = web.Application(middlewares=[edge.entrance.middleware], client_max_size=config.sizes.json_body)
-    edge.theme.setup(app)
-    for calls in (edge.identity, edge.mail, edge.second, edge.factors, edge.api_keys, edge.tokens):
-        app.add_routes(calls.routes(prefix))
-    app.add_routes(edge.pages.routes(prefix))
-    app.add_routes(edge.panel.routes())
-    app.add_routes(edge.health.routes(prefix))
-    edge.cors.setup(app)
-    openapi = document(prefix, config.public_url)
-
-    async def openapi_json(_request: web.Request) -> web.Response:
-        return json_answer(openapi)
-
-    app.router.add_get(f"{prefix}/openapi.json", openapi_json)
-    app.add_routes(edge.verify.routes(prefix))
-    app.add_routes(Metadata(config.public_url, prefix).routes())
-    return app
-
-
-def _internal(config: Config, edge: Edge, metrics: Metrics) -> web.Application:
-    """Health and metrics for those inside, without login."""
-
-    async def show(_request: web.Request) -> web.Response:
-        return web.Response(body=metrics.render(), headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
-
-    app = web.Application()
-    app.add_routes([*edge.health.routes(config.prefix), web.get(f"{config.prefix}/metrics", show)])
-    return app
-
-
 async def build(
     config: Config,
     addresses: StoreAddresses,
@@ -145,14 +112,17 @@ async def build(
     post = build_post(config, running, console)
     telling.parcels.wake = post.delivery.wake
     edge = build_edge(config, stores, tokens, running, access, post)
-    app = _application(config, edge)
+    app = public_application(config, edge)
     app.cleanup_ctx.append(_life(running, tokens, post, telling.hub))
-    app.on_shutdown.append(running.drain)
+    panel = panel_application(config, edge)
+    for one in filter(None, (app, panel)):
+        one.on_shutdown.append(running.drain)
     return Gatekeeper(
         app,
         edge.entrance.before(edge.proxy.handle),
         edge.express,
-        _internal(config, edge, running.metrics),
+        internal_application(config, edge, running.metrics),
+        panel,
         edge.health,
         running.live,
         Reloader(running, edge, reload_notes(config, running)),

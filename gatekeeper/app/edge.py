@@ -123,6 +123,7 @@ class Edge:
     proxy: Proxy
     verify: Verifies
     entrance: Entrance
+    panel_entrance: Entrance | None
     express: Express
     health: Health
     theme: Theme
@@ -187,15 +188,16 @@ def build_edge(
     health = _health(running)
     proxy = Proxy(gate, running.upstreams, headers, settings, running.metrics, running.live)
     verify = _verifies(config, gate, headers, trusted, hosts)
-    entrance = Entrance(
+    enter = partial(
+        Entrance,
         reader,
-        hosts,
-        running.bans.door,
-        access,
-        running.metrics,
+        door=running.bans.door,
+        access=access,
+        metrics=running.metrics,
         prefix=config.prefix,
         for_people=ForPeople(theme),
     )
+    entrance = enter(hosts)
     return Edge(
         gate=gate,
         identity=identity,
@@ -209,6 +211,7 @@ def build_edge(
         proxy=proxy,
         verify=verify,
         entrance=entrance,
+        panel_entrance=None if config.panel_listener is None else enter(HostList(config.panel_url)),
         express=Express(
             reader, gate, proxy, verify.of_one_target, entrance, running.live, running.metrics, prefix=config.prefix
         ),

@@ -81,7 +81,11 @@ def _passkeys(config: Config, store: PostgresFactors, secret: str) -> Passkeys |
         if missing.name is None or not missing.name.startswith("fido2"):
             raise
         return None
-    serves = HostList(config.public_url, config.hosts).serves
+    serving = [HostList(config.public_url, config.hosts), HostList(config.panel_url)]
+
+    def serves(host: str, port: int | None) -> bool:
+        return any(hosts.serves(host, port) for hosts in serving)  # admins confirm by the same passkeys in the panel
+
     return Ceremonies(store, derive(secret, "passkeys"), public_url=config.public_url, serves=serves)
 
 

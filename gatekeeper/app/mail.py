@@ -159,7 +159,7 @@ def digests_of(config: Config, running: Running, wake: Callable[[], None]) -> tu
     if not wanted.to:
         return ()
     store, sealer = PostgresDigests(running.stores.postgres), sealer_of(running.secret)
-    panel = f"{config.public_url}{config.prefix}/admin"
+    panel = f"{config.panel_url}{config.prefix}/admin"
     to = [parseaddr(one)[1] for one in wanted.to]
     return (Digests(store, sealer, running.clock, to=to, every=wanted.every, panel=panel, wake=wake),)
 

@@ -40,7 +40,11 @@ def build_theme(config: Config) -> Theme:
     except BadBrand as fault:
         raise StartupError(f"pages.{fault.key}: {fault}") from None
     return Theme(
-        prefix=config.prefix, public_url=config.public_url, packages=("gatekeeper.pages", "admin"), brand=brand
+        prefix=config.prefix,
+        public_url=config.public_url,
+        packages=("gatekeeper.pages", "admin"),
+        brand=brand,
+        panel_origin="" if config.panel_listener is None else config.panel_url,
     )
 
 

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace, loaded: LoadedConfig) -> int:
         )
 
     done = carry_out(work, loaded)
-    print(f"Sign in at {loaded.config.public_url}{loaded.config.prefix}/admin/")
+    print(f"Sign in at {loaded.config.panel_url}{loaded.config.prefix}/admin/")
     print(f"  e-mail    {email}")
     print(f"  password  {password}   (shown once)")
     print("It asks for a second factor to be added: any authenticator app will do.")

@@ -78,6 +78,10 @@ def _covered(config: Config, loaded: list[Loaded]) -> Iterator[Finding]:
     public = urlsplit(config.public_url).hostname or ""
     if not any(one.covers(public) for one in loaded):
         yield fault("tls.cert", f"no certificate is for {public}, the host of public_url: browsers will refuse it")
+    panel = urlsplit(config.panel_url).hostname or ""
+    by_tls = config.panel_listener is not None and config.panel_listener.tls
+    if by_tls and panel != public and not any(one.covers(panel) for one in loaded):
+        yield fault("tls.cert", f"no certificate is for {panel}, the host of the panel: browsers will refuse it")
     for host in config.hosts:
         name = (urlsplit(f"//{host}").hostname or "").removeprefix("*.")
         asked = f"any.{name}" if host.startswith("*.") else name
@@ -105,16 +109,19 @@ def trusted(config: Config) -> Iterator[Finding]:
 def ports(config: Config) -> Iterator[Finding]:
     """The addresses to listen on are free, or held by a gate of the same data_dir."""
     holder = running_gate(config.storage.data_dir)
-    for one in (listener.address for listener in config.listeners):
+    wanted = [("listen", listener.address) for listener in config.listeners]
+    if config.panel_listener is not None:
+        wanted.append(("admin.listen", config.panel_listener.address))
+    for key, one in wanted:
         try:
-            Listeners.bind([one], 1, patience=0.0).close()
+            Listeners.bind([one], 1, key=key, patience=0.0).close()
         except StartupError as problem:
             if holder is None:
-                yield fault("listen", str(problem))
+                yield fault(key, str(problem))
             else:
-                yield ok("listen", f"{one}: the gate of this data_dir runs (process {holder})")
+                yield ok(key, f"{one}: the gate of this data_dir runs (process {holder})")
         else:
-            yield ok("listen", f"{one} is free")
+            yield ok(key, f"{one} is free")
 
 
 def running_gate(data_dir: Path) -> str | None:

@@ -30,6 +30,7 @@ def factors(config: Config) -> Iterator[Finding]:
 def _elsewhere(config: Config, host: str) -> Iterator[Finding]:
     """Served hosts that are neither public_url's nor below it: a passkey of one site is none of another."""
     names = [entry.removeprefix("*.").partition(":")[0] for entry in config.hosts]
+    names.append(urlsplit(config.panel_url).hostname or host)
     others = sorted({name for name in names if name != host and not name.endswith(f".{host}")})
     if others:
         yield warn("mfa", f"passkeys work at and below {host} only, not at {', '.join(others)}")

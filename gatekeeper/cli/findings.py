@@ -87,10 +87,17 @@ def address(config: Config) -> Iterator[Finding]:
     secure = "Secure" if url.scheme == "https" else "not Secure, as the address is http on loopback"
     scope = f"each for exactly the host it is set on, Path=/, SameSite=Lax, {secure}"
     yield ok("cookies", f"{cookies.access_name}, {cookies.refresh_name}: {scope}")
-    yield warn(
+    yield _panel(config)
+
+
+def _panel(config: Config) -> Finding:
+    place = f"{config.panel_url}{config.prefix}/admin"
+    if config.panel_listener is not None:
+        return ok("panel", f"{place}, by admin.listen ({config.panel_listener.address}) alone")
+    return warn(
         "panel",
-        f"{config.prefix}/admin shares its origin with the upstreams: a page of theirs can act as whoever is signed in"
-        " to it (THREAT_MODEL.md)",
+        f"{place} shares its origin with the upstreams: a page of theirs can act as whoever is signed in to it; set"
+        " admin.listen (THREAT_MODEL.md)",
     )
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
+from urllib.parse import urlsplit
 
-from gatekeeper.config.forms import is_loopback, listen_place, target_place
+from gatekeeper.config.forms import is_every_address, is_loopback, listen_place, target_place
 from gatekeeper.config.model import Config
 from gatekeeper.config.paths import KeyPath
 from gatekeeper.config.rules import AllowSubjects, RuleLimit
@@ -34,6 +35,7 @@ def contradictions(config: Config) -> Iterator[Mistake]:
         _sizes,
         _doubled,
         _listeners,
+        _panel,
         _loops,
         _upstreams,
         _unverified,
@@ -140,7 +142,7 @@ def _doubled(config: Config) -> Iterator[Mistake]:
 
 def _loops(config: Config) -> Iterator[Mistake]:
     """An upstream that is the gate itself would forward a request round and round."""
-    listening = [listen_place(one.address) for one in config.listeners]
+    listening = [listen_place(one.address) for one in (*config.listeners, config.panel_listener) if one is not None]
     for name, upstream in config.upstreams.items():
         for index, target in enumerate(upstream.addresses):
             place = target_place(target)
@@ -158,8 +160,38 @@ def _listeners(config: Config) -> Iterator[Mistake]:
             yield ("listen", index, "tls"), "needs a public_url with https://, which is how clients come in here"
         if one.proxy_protocol and not config.trusted_proxies:
             yield ("listen", index, "proxy_protocol"), "needs trusted_proxies: it is believed from nobody else"
-    if not any(one.tls for one in ways) and tls.model_dump(exclude_defaults=True):
+    panel = config.panel_listener
+    used = any(one.tls for one in ways) or (panel is not None and panel.tls)
+    if not used and tls.model_dump(exclude_defaults=True):
         yield ("tls",), f"nothing uses it: write listen: [{{address: {ways[0].address}, tls: true}}]"
+
+
+def _panel(config: Config) -> Iterator[Mistake]:
+    """A listener of its own: another address, known by another origin, of the same scheme, which cookies follow."""
+    one, url, place = config.panel_listener, config.admin.public_url, ("admin", "listen")
+    if one is None:
+        if url is not None:
+            yield ("admin", "public_url"), "is for admin.listen, which is not set"
+        return
+    if one.tls and config.tls.cert is None:
+        yield (*place, "tls"), "needs a certificate: set tls.cert"
+    if one.proxy_protocol and not config.trusted_proxies:
+        yield (*place, "proxy_protocol"), "needs trusted_proxies: it is believed from nobody else"
+    others = [*(other.address for other in config.listeners), config.internal_listen]
+    if one.address in others:
+        yield place, f"{one.address} is listened on already; the panel needs an address of its own"
+    if url is None and is_every_address(one.address):
+        yield place, "stands for every address of this machine: say in admin.public_url which one admins use"
+        return
+    key = place if url is None else ("admin", "public_url")
+    scheme, wanted = config.panel_url.partition(":")[0], config.public_url.partition(":")[0]
+    if scheme != wanted:
+        how = f"set admin.public_url to {wanted}://..., or tls: true here" if url is None else f"write {wanted}://..."
+        yield key, f"{config.panel_url} is {scheme} and public_url {wanted}, which cookies follow: {how}"
+    elif scheme == "http" and not is_loopback(urlsplit(config.panel_url).hostname or ""):
+        yield key, "http is only for loopback: set tls: true, or admin.public_url to https://..."
+    elif config.panel_url == config.public_url:
+        yield key, "is public_url itself; the panel needs an origin of its own"
 
 
 def _upstreams(config: Config) -> Iterator[Mistake]:

@@ -202,6 +202,18 @@ def listen_place(value: str) -> tuple[str, int]:
     return host, int(port or 0)
 
 
+def own_url(value: str, *, tls: bool) -> str:
+    """The origin of a checked listening address, as browsers spell it."""
+    (host, port), scheme = listen_place(value), "https" if tls else "http"
+    name = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{name}" if port == _USUAL_PORT[scheme] else f"{scheme}://{name}:{port}"
+
+
+def is_every_address(value: str) -> bool:
+    """Whether a checked listening address stands for all of this machine."""
+    return listen_place(value)[0] in {"", "0.0.0.0", "::", "*"}  # noqa: S104  # that is what is asked
+
+
 def _split(value: str, schemes: tuple[str, ...], example: str) -> SplitResult:
     if any(character <= " " or character == "\x7f" for character in value):
         raise ValueError("no blank and no control character may stand in an address")

@@ -16,7 +16,7 @@ from pydantic import Field, SecretStr
 from gatekeeper.config.admin import Admin
 from gatekeeper.config.api_keys import ApiKeys
 from gatekeeper.config.bans import Bans
-from gatekeeper.config.forms import is_loopback
+from gatekeeper.config.forms import is_loopback, own_url
 from gatekeeper.config.geo import Geo
 from gatekeeper.config.issuers import AcceptedIssuer
 from gatekeeper.config.listening import AnyListener, Listener, Tls
@@ -297,6 +297,18 @@ class Config(Section):
     def listeners(self) -> list[Listener]:
         """Where to listen, each in full."""
         return [one if isinstance(one, Listener) else Listener(address=one) for one in self.listen]
+
+    @property
+    def panel_listener(self) -> Listener | None:
+        """The panel's own, where it has one."""
+        one = self.admin.listen
+        return Listener(address=one) if isinstance(one, str) else one
+
+    @property
+    def panel_url(self) -> str:
+        """The origin of the panel, as admins know it."""
+        one = self.panel_listener
+        return self.public_url if one is None else self.admin.public_url or own_url(one.address, tls=one.tls)
 
     @property
     def registration_mode(self) -> Literal["open", "invite", "closed"]:

@@ -60,8 +60,11 @@ class Theme:
         public_url: str,
         packages: Iterable[str] = ("gatekeeper.pages",),
         brand: Brand | None = None,
+        panel_origin: str = "",
     ) -> None:
+        """``panel_origin`` is where the panel is, if not beside the pages."""
         self.prefix = prefix
+        self._panel = f"{panel_origin}{prefix}/admin"
         self.languages = Languages()
         self._packages = tuple(packages)
         self._brand = brand or Brand.load()
@@ -94,6 +97,7 @@ class Theme:
         environment.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]  # the extension adds it
         environment.globals.update(
             prefix=self.prefix,
+            panel=self._panel,
             site=self._site,
             asset=self.address_of,
             brand=self._brand,

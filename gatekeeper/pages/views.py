@@ -56,17 +56,18 @@ class Pages:
         self._account = account
         self._api_keys = api_keys
 
-    def routes(self, prefix: str) -> list[web.RouteDef]:
-        """The routes under ``prefix``, static files included."""
-        sign_in, second, setup = self._sign_in, self._second, self._setup
+    def routes(self, prefix: str, *, setup: bool = True) -> list[web.RouteDef]:
+        """The routes under ``prefix``, static files included; ``setup`` with the page that makes the first admin."""
+        sign_in, second = self._sign_in, self._second
+        making = self._page(f"{prefix}/setup/{{token}}", self._setup.form, self._setup.make_admin)
         return [
+            *(making if setup else []),
             *self._page(f"{prefix}/second-factor", second.back, second.finish),
             *self._page(f"{prefix}/passkey", second.back, second.by_passkey_alone),
             *self._page(f"{prefix}/step-up", self._step_up.form, self._step_up.confirm),
             *self._factor_routes(f"{prefix}/account/factors"),
             *self._page(f"{prefix}/login", sign_in.login_form, sign_in.log_in),
             *self._page(f"{prefix}/logout", sign_in.logout_form, sign_in.log_out),
-            *self._page(f"{prefix}/setup/{{token}}", setup.form, setup.make_admin),
             *self._mail_routes(prefix),
             *self._account_routes(f"{prefix}/account"),
             *self._key_routes(f"{prefix}/account/api-keys"),
