@@ -15,8 +15,8 @@ class Admin(Section):
     listen: AnyListener | None = Field(
         None,
         description=(
-            "An address for the panel alone, written as one of `listen`: it is there, with the pages for signing in, and"
-            " nowhere else, so that no page of an upstream shares its origin. null: under the prefix at public_url."
+            "An address for the panel alone, written as one of `listen`: it is there, with the pages for signing in,"
+            " and nowhere else, so that no page of an upstream shares its origin. null: under the prefix at public_url."
         ),
     )
     public_url: PublicUrl | None = Field(

@@ -180,6 +180,7 @@ def _panel(config: Config) -> Iterator[Mistake]:
     others = [*(other.address for other in config.listeners), config.internal_listen]
     if one.address in others:
         yield place, f"{one.address} is listened on already; the panel needs an address of its own"
+        return
     if url is None and is_every_address(one.address):
         yield place, "stands for every address of this machine: say in admin.public_url which one admins use"
         return
