@@ -18,6 +18,9 @@ import pytest
 from certificates import Signed, issue
 from supervised import PATIENCE, Supervised, free_port, supervised, until
 
+from gatekeeper.config.model import Config
+from gatekeeper.doors import panel_ways, public_ways
+
 Start = Callable[..., Supervised]
 
 
@@ -221,3 +224,21 @@ def test_a_request_that_cannot_be_read_has_a_line_in_the_access_log(start: Start
     (line,) = until(written, "the line")
     assert (line["status"], line["reason"], line["client"]) == (400, "bad-target", "127.0.0.1")
     assert line["host"] == "a.example"
+
+
+def test_what_comes_to_the_panels_listener_in_clear_is_as_public_url_says() -> None:
+    """A proxy ends TLS there, whatever the public listeners do by themselves."""
+    tls = {"cert": "/x.pem"}
+    public: dict[str, Any] = {"public_url": "https://gate.example", "tls": tls}
+    ways: list[Any] = ["127.0.0.1:8080", {"address": "127.0.0.1:8443", "tls": True}]
+    own = {"listen": "127.0.0.1:9443", "public_url": "https://admin.example"}
+    config = Config.model_validate({**public, "listen": ways, "admin": own})
+    one = socket.socket()
+    with one:
+        serve: Any = object()
+        assert [way.clear for way in public_ways(config, [(one, 0), (one, 1)], serve)] == ["http", "http"]
+        ((found, listener, clear, served),) = [
+            (way.socket, way.listener, way.clear, way.serve) for way in panel_ways(config, [one], serve)
+        ]
+        assert (found, listener.address, listener.tls, clear, served) == (one, "127.0.0.1:9443", False, None, serve)
+        assert panel_ways(Config(), [], serve) == []

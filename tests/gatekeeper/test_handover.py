@@ -28,7 +28,7 @@ ODD = {
 
 def test_configuration_arrives_as_it_was_sent() -> None:
     for config in (Config(), Config.model_validate(ODD)):
-        sent = HandOver(2, config, StoreAddresses("postgresql://a", "unix://b"), ((5, 0), (6, 1)))
+        sent = HandOver(2, config, StoreAddresses("postgresql://a", "unix://b"), ((5, 0), (6, 1)), panel=(7,))
         received = HandOver.load(sent.dump())
         assert received == sent
         assert received.config.model_dump() == config.model_dump()

@@ -82,6 +82,16 @@ def test_the_shared_origin_of_the_panel_is_warned_of(check: Check) -> None:
     assert "shares its origin with the upstreams" in warned
 
 
+def test_a_panel_on_a_listener_of_its_own_is_said_with_its_address(check: Check) -> None:
+    """security 29"""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        status, out, err = check(f"admin: {{listen: '127.0.0.1:{port}'}}\n")
+    assert f"http://127.0.0.1:{port}/_gate/admin, by admin.listen" in line(out, "panel")
+    assert line(out, "panel").startswith("ok ")
+    assert (status, "is in use" in line(err, "admin.listen")) == (1, True)
+
+
 def test_no_password_is_printed(check: Check) -> None:
     _, out, err = check(
         STORAGE__POSTGRES="postgresql://u:hunter2@127.0.0.1:1/d", STORAGE__REDIS="redis://:hunter2@127.0.0.1:1/0"
