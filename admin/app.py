@@ -16,6 +16,7 @@ from admin.views.keys import KeyViews
 from admin.views.live import LiveViews
 from admin.views.logins import LoginViews
 from admin.views.map import MapViews
+from admin.views.newcomers import NewcomerViews
 from admin.views.overview import OverviewViews
 from admin.views.rules import RuleViews
 from admin.views.search import SearchView
@@ -36,6 +37,7 @@ class Views:
     map: MapViews
     sessions: SessionViews
     users: UserViews
+    newcomers: NewcomerViews
     bans: BanViews
     rules: RuleViews
     trial: TrialViews
@@ -78,7 +80,8 @@ class Panel:
             "sessions/end": views.sessions.confirm_all,
             "sessions/{session}": views.sessions.one,
             "users": views.users.page,
-            "users/invite": views.users.invite_form,
+            "users/invite": views.newcomers.invite_form,
+            "users/new": views.newcomers.create_form,
             "users/{user}": views.users.one,
             "bans": views.bans.page,
             "rules": views.rules.page,
@@ -107,7 +110,8 @@ class Panel:
         }
         admitting = self._guard.admitting  # what changes nothing, auditors may have too
         routes = [
-            web.post(f"{self._home}/users/invite", acting(views.users.invite)),
+            web.post(f"{self._home}/users/invite", acting(views.newcomers.invite)),
+            web.post(f"{self._home}/users/new", acting(views.newcomers.create)),
             web.post(f"{self._home}/rules/check", admitting(views.trial.judge)),
             web.post(f"{self._home}/activity/verify", admitting(views.activity.verified)),
         ]
@@ -123,6 +127,7 @@ class Panel:
             "map": views.map.listing,
             "sessions": views.sessions.listing,
             "users": views.users.listing,
+            "users/{user}": views.users.one_call,
             "bans": views.bans.listing,
             "rules": views.rules.listing,
             "rules/explain": views.rules.explain,
@@ -135,7 +140,8 @@ class Panel:
         acts: list[tuple[str, str, Act]] = [
             ("DELETE", "sessions/{session}", views.sessions.end),
             ("POST", "sessions/end", views.sessions.end_all),
-            ("POST", "users/invite", views.users.invite_call),
+            ("POST", "users", views.newcomers.create_call),
+            ("POST", "users/invite", views.newcomers.invite_call),
             ("POST", "users/{user}/{act}", views.users.change),
             ("POST", "bans", views.bans.add),
             ("POST", "bans/lift", views.bans.lift),

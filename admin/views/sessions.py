@@ -17,7 +17,8 @@ from admin.render import Renderer
 from admin.wording import device, rfc3339
 from gatekeeper.answers import json_answer
 from gatekeeper.errors import Problem
-from gatekeeper.identity.user_desk import UserDesk, checked_why, invalid
+from gatekeeper.identity.session_desk import SessionDesk
+from gatekeeper.identity.user_desk import checked_why, invalid
 from gatekeeper.tokens.durable import SessionRecord
 from gatekeeper.tokens.sessions import Session
 from policies.model import Reason
@@ -46,7 +47,7 @@ class SessionViews:
     """``P/admin/sessions`` and ``P/admin/api/sessions``. ``idle_ttl`` in seconds."""
 
     def __init__(
-        self, reader: PanelReader, live: LiveSessions, desk: UserDesk, renderer: Renderer, *, idle_ttl: float
+        self, reader: PanelReader, live: LiveSessions, desk: SessionDesk, renderer: Renderer, *, idle_ttl: float
     ) -> None:
         self._reader = reader
         self._live = live
@@ -100,7 +101,7 @@ class SessionViews:
         """End one."""
         record, _ = await self._found(request)
         why = checked_why(fields.get("why", "by a call" if request.method == "DELETE" else ""))
-        await self._desk.end_session(record, visit.by, why, visit.now)
+        await self._desk.end(record, visit.by, why, visit.now)
         page = f"users/{record.user_id}" if fields.get("back") == "user" else "sessions"
         return Done("session-ended", page, {"id": record.id})
 
@@ -112,7 +113,7 @@ class SessionViews:
         why = checked_why(fields.get("why", ""))
         described = ", ".join(f"{name} {value}" for name, value in filters.items())
         matching = self._portions(_filter(filters), visit)
-        count = await self._desk.end_sessions(matching, described, visit.by, why, visit.now)
+        count = await self._desk.end_all(matching, described, visit.by, why, visit.now)
         return Done("sessions-ended", "sessions", {"ended": count})
 
     async def living(

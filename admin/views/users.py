@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from aiohttp import web
 
+from admin.account_json import account_json, roles_of, user_json
 from admin.acts import Done, Fields
 from admin.guard import Visit
 from admin.lists import ChangeFilter, PanelReader, UserFilter, UserRow
 from admin.paging import SHOWN, chips, filled, place_by_uuid, query_of, said_place
 from admin.render import Renderer
-from admin.wording import rfc3339
 from gatekeeper.answers import json_answer
 from gatekeeper.errors import Problem
+from gatekeeper.identity.api_keys import ApiKeys, Author
+from gatekeeper.identity.session_desk import SessionDesk
 from gatekeeper.identity.user_desk import UserDesk, checked_why, invalid
 from gatekeeper.journal.questions import LoginFilter, LoginReader
-from gatekeeper.pages.forms import read_form
 from policies.model import Reason
 
 FILTERS: Final = {"text": "Search", "role": "Role", "state": "State"}
@@ -26,16 +28,31 @@ _BRIEF: Final = 10
 
 
 class UserViews:
-    """``P/admin/users`` and ``P/admin/api/users``. ``form_limit`` in bytes."""
+    """``P/admin/users`` and ``P/admin/api/users``."""
 
     def __init__(
-        self, reader: PanelReader, logins: LoginReader, desk: UserDesk, renderer: Renderer, *, form_limit: int
+        self,
+        reader: PanelReader,
+        logins: LoginReader,
+        desk: UserDesk,
+        sessions: SessionDesk,
+        keys: ApiKeys,
+        renderer: Renderer,
     ) -> None:
         self._reader = reader
         self._logins = logins
         self._desk = desk
+        self._sessions = sessions
+        self._keys = keys
         self._renderer = renderer
-        self._form_limit = form_limit
+        self._acts: Mapping[str, Callable[[str, Visit, str, Fields], Awaitable[str]]] = {
+            "lock": self._lock,
+            "unlock": self._unlock,
+            "logout": self._log_out,
+            "roles": self._set_roles,
+            "reset-factors": self._reset_factors,
+            "revoke-key": self._revoke_key,
+        }
 
     async def page(self, request: web.Request, visit: Visit) -> web.Response:
         """The accounts that fit, newest first."""
@@ -54,15 +71,16 @@ class UserViews:
     async def listing(self, request: web.Request, visit: Visit) -> web.Response:
         """``{"users": [...], "next"}``, newest first."""
         _, rows, following = await self._asked(request, visit)
-        return json_answer({"users": [_row(row) for row in rows], "next": following})
+        return json_answer({"users": [user_json(row) for row in rows], "next": following})
 
     async def one(self, request: web.Request, visit: Visit) -> web.Response:
-        """An account with its sessions, factors, logins and changes."""
+        """An account with its sessions, factors, keys, logins and changes."""
         account = await self._desk.account(request.match_info["user"])
         user = account.state.id
-        sessions, factors, logins, about, by = await asyncio.gather(
-            self._desk.sessions_of(user, visit.now),
+        sessions, factors, keys, logins, about, by = await asyncio.gather(
+            self._sessions.of_user(user, visit.now),
             self._desk.factors_of(user, visit.now),
+            self._keys.of_user(user, visit.now),
             self._logins.page(LoginFilter(user_id=user), count=_BRIEF),
             self._reader.changes(ChangeFilter(subject=user), count=_BRIEF),
             self._reader.changes(ChangeFilter(actor=user), count=_BRIEF),
@@ -73,62 +91,59 @@ class UserViews:
             "user": account.state,
             "sessions": sessions,
             "factors": factors,
+            "keys": keys,
             "logins": logins,
             "changes": changes[:_BRIEF],
         }
         return self._renderer.page(request, visit, "user.html", context, here="users")
 
-    async def invite(self, request: web.Request, visit: Visit) -> web.Response:
-        """POST of the form: the page shows the link, once."""
-        fields = await read_form(request, self._form_limit)
-        roles = fields.get("roles", "").replace(",", " ").split()
-        context = {"email": fields.get("email", ""), "roles": " ".join(roles), "link": None, "fault": None}
-        status = 200
-        try:
-            email, link = await self._desk.invite(fields.get("email", ""), roles, visit.by, visit.now)
-            context |= {"email": email, "link": link}
-        except Problem as refusal:
-            if refusal.status not in {409, 422}:
-                raise
-            status, context["fault"] = refusal.status, refusal.detail
-        return self._renderer.page(request, visit, "invited.html", context, here="users", status=status)
-
-    async def invite_form(self, request: web.Request, visit: Visit) -> web.Response:
-        """Where an invitation begins."""
-        context = {"email": "", "roles": "", "link": None, "fault": None}
-        return self._renderer.page(request, visit, "invited.html", context, here="users")
-
-    async def invite_call(self, request: web.Request, visit: Visit, fields: Fields) -> Done:
-        """The same for a call: e-mail and roles, with blanks between them."""
-        email, link = await self._desk.invite(
-            fields.get("email", ""), fields.get("roles", "").split(), visit.by, visit.now
+    async def one_call(self, request: web.Request, visit: Visit) -> web.Response:
+        """The same as JSON, without logins and changes, which have lists of their own."""
+        account = await self._desk.account(request.match_info["user"])
+        user = account.state.id
+        sessions, factors, keys = await asyncio.gather(
+            self._sessions.of_user(user, visit.now),
+            self._desk.factors_of(user, visit.now),
+            self._keys.of_user(user, visit.now),
         )
-        return Done("invited", "users", {"email": email, "link": link})
+        return json_answer(account_json(account, sessions, factors, keys))
 
     async def change(self, request: web.Request, visit: Visit, fields: Fields) -> Done:
-        """One of ``lock``, ``unlock``, ``logout``, ``roles``, ``reset-factors``."""
-        user, act = request.match_info["user"], request.match_info["act"]
-        why, now = checked_why(fields.get("why", "")), visit.now
-        match act:
-            case "lock":
-                await self._desk.lock(user, visit.by, why, now)
-                notice = "user-locked"
-            case "unlock":
-                await self._desk.unlock(user, visit.by, why, now)
-                notice = "user-unlocked"
-            case "logout":
-                await self._desk.log_out(user, visit.by, why, now)
-                notice = "user-logged-out"
-            case "roles":
-                roles = fields.get("roles", "").replace(",", " ").split()
-                await self._desk.set_roles(user, roles, visit.by, why, now)
-                notice = "user-roles"
-            case "reset-factors":
-                await self._desk.reset_factors(user, visit.by, why, now)
-                notice = "user-factors"
-            case _:
-                raise Problem(404, Reason.NOT_FOUND)
+        """One of ``_acts``, done to the account that the address names."""
+        user, act = request.match_info["user"], self._acts.get(request.match_info["act"])
+        if act is None:
+            raise Problem(404, Reason.NOT_FOUND)
+        notice = await act(user, visit, checked_why(fields.get("why", "")), fields)
         return Done(notice, f"users/{user}", {"id": user})
+
+    async def _lock(self, user: str, visit: Visit, why: str, _fields: Fields) -> str:
+        await self._desk.lock(user, visit.by, why, visit.now)
+        return "user-locked"
+
+    async def _unlock(self, user: str, visit: Visit, why: str, _fields: Fields) -> str:
+        await self._desk.unlock(user, visit.by, why, visit.now)
+        return "user-unlocked"
+
+    async def _log_out(self, user: str, visit: Visit, why: str, _fields: Fields) -> str:
+        await self._desk.log_out(user, visit.by, why, visit.now)
+        return "user-logged-out"
+
+    async def _set_roles(self, user: str, visit: Visit, why: str, fields: Fields) -> str:
+        await self._desk.set_roles(user, roles_of(fields), visit.by, why, visit.now)
+        return "user-roles"
+
+    async def _reset_factors(self, user: str, visit: Visit, why: str, _fields: Fields) -> str:
+        await self._desk.reset_factors(user, visit.by, why, visit.now)
+        return "user-factors"
+
+    async def _revoke_key(self, user: str, visit: Visit, why: str, fields: Fields) -> str:
+        owner = (await self._desk.account(user)).state.id
+        by = Author(visit.by.name, visit.by.address, visit.by.request_id)
+        try:
+            await self._keys.revoke(fields.get("key", ""), by, visit.now, owner=owner, why=why)
+        except Problem as refusal:
+            raise Problem(refusal.status, refusal.reason, "This account has no such API key.") from None
+        return "key-revoked"
 
     async def _asked(self, request: web.Request, visit: Visit) -> tuple[dict[str, str], list[UserRow], str | None]:
         filters = filled(request.query, FILTERS)
@@ -143,18 +158,3 @@ class UserViews:
         shown = rows[:SHOWN]
         following = said_place(shown[-1].created_at, shown[-1].id) if len(rows) > SHOWN else None
         return filters, shown, following
-
-
-def _row(row: UserRow) -> dict[str, object]:
-    return {
-        "id": row.id,
-        "email": row.email,
-        "email_verified": row.email_verified,
-        "name": row.name,
-        "roles": list(row.roles),
-        "locked": row.locked,
-        "created_at": rfc3339(row.created_at),
-        "last_login": None if row.last_login is None else rfc3339(row.last_login),
-        "open_sessions": row.open_sessions,
-        "second_factors": row.second_factors,
-    }

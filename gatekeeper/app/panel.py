@@ -20,13 +20,12 @@ from admin.views.map import Geography, MapViews
 from admin.views.overview import OverviewViews
 from admin.views.rules import RuleViews
 from admin.views.search import SearchView
-from admin.views.sessions import SessionViews
 from admin.views.trial import TrialViews
-from admin.views.users import UserViews
 from gatekeeper.app.audit import audit_inspector
 from gatekeeper.app.keys import key_desk
 from gatekeeper.app.logins import Logins
 from gatekeeper.app.mail import MailServices
+from gatekeeper.app.owners import OwnerViews, owner_views
 from gatekeeper.app.parts import Running, TokenParts
 from gatekeeper.bans.desk import BanDesk
 from gatekeeper.config.model import Config
@@ -35,13 +34,11 @@ from gatekeeper.gate import Gate
 from gatekeeper.health import Health
 from gatekeeper.identity.accounts import Accounts
 from gatekeeper.identity.emails import canonical_email
-from gatekeeper.identity.user_desk import UserDesk
 from gatekeeper.inbound import HostList
 from gatekeeper.pages.theme import Theme
 from gatekeeper.store.activity import RedisActivity
 from gatekeeper.store.ban_words import RedisBanWords
 from gatekeeper.store.bans import PostgresBans
-from gatekeeper.store.factors import PostgresFactors
 from gatekeeper.store.login_places import PostgresLoginPlaces
 from gatekeeper.store.panel import PostgresPanel
 from gatekeeper.store.presence import RedisPresence
@@ -99,23 +96,16 @@ def build_panel(
         factor_roles=config.mfa.require_for_roles,
         idle=config.admin.idle,
     )
-    registration = mail.registration
-    desk = UserDesk(
-        logins.accounts,
-        tokens.sessions,
-        PostgresFactors(stores.postgres),
-        stores.journal,
-        None if registration.settings.mode == "closed" else registration.invitations,
-        invitation_ttl=config.registration.invitation_ttl,
-    )
-    views = _views(config, running, logins, theme, gate, health, desk)
+    renderer = Renderer(theme, lambda: running.places.attribution)
+    owners = owner_views(config, tokens, running, logins, mail.registration, renderer)
+    views = _views(config, running, logins, renderer, gate, health, owners)
     return Panel(guard, views, prefix=config.prefix, body_limit=config.sizes.json_body)
 
 
 def _views(
-    config: Config, running: Running, logins: Logins, theme: Theme, gate: Gate, health: Health, desk: UserDesk
+    config: Config, running: Running, logins: Logins, renderer: Renderer, gate: Gate, health: Health, owners: OwnerViews
 ) -> Views:
-    stores, renderer = running.stores, Renderer(theme, lambda: running.places.attribution)
+    stores = running.stores
     reader = PostgresPanel(stores.postgres)
     bans = PostgresBans(stores.postgres, RedisBanWords(stores.redis).tell)
     explainer = Explainer(
@@ -140,8 +130,9 @@ def _views(
         map=MapViews(
             PostgresLoginPlaces(stores.postgres), stores.login_reader, renderer, lambda: _geography(running.places)
         ),
-        sessions=SessionViews(reader, stores.live, desk, renderer, idle_ttl=config.tokens.idle_ttl),
-        users=UserViews(reader, stores.login_reader, desk, renderer, form_limit=config.sizes.json_body),
+        sessions=owners.sessions,
+        users=owners.users,
+        newcomers=owners.newcomers,
         bans=BanViews(reader, BanDesk(bans, stores.journal, _Finder(logins.accounts)), renderer),
         rules=RuleViews(
             explainer,

@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from gatekeeper.app.mail import passwords_of
+from gatekeeper.bans.desk import Actor
 from gatekeeper.cli import privacy, stores
 from gatekeeper.cli.arguments import whoami
-from gatekeeper.cli.invite import invite
+from gatekeeper.cli.invite import invitations
 from gatekeeper.cli.notices import notices
 from gatekeeper.cli.tables import print_rows
 from gatekeeper.cli.typed import typed_password
@@ -18,18 +19,14 @@ from gatekeeper.clock import as_datetime
 from gatekeeper.config.load import LoadedConfig
 from gatekeeper.config.model import Config
 from gatekeeper.config.types import parse_duration
-from gatekeeper.errors import Conflict, Refused
+from gatekeeper.errors import Problem, Refused
 from gatekeeper.identity.accounts import ROLE, Account, Accounts
 from gatekeeper.identity.emails import InvalidEmail, canonical_email
-from gatekeeper.identity.factors.records import Factors
-from gatekeeper.identity.notices import EVERY
 from gatekeeper.identity.passwords import OWASP, Passwords
-from gatekeeper.journal.audit import Change
+from gatekeeper.identity.user_desk import UserDesk, factor_facts
 from gatekeeper.store.accounts import PostgresAccounts
 from gatekeeper.store.factors import PostgresFactors
-from gatekeeper.store.postgres import Postgres
-from gatekeeper.store.records import PostgresJournal
-from gatekeeper.tokens.sessions import UserState
+from policies.model import Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +34,11 @@ class Desk:
     """What a user command works with."""
 
     accounts: Accounts
-    factors: PostgresFactors
+    acts: UserDesk
     passwords: Passwords
-    journal: PostgresJournal
+    by: Actor
     now: float
     config: Config
-    postgres: Postgres
 
     async def find(self, email: str) -> Account:
         """The account of a typed e-mail. Raises Refused."""
@@ -50,12 +46,6 @@ class Desk:
         if account is None:
             raise Refused(f"there is no user {email}")
         return account
-
-    async def note(
-        self, action: str, subject: str, before: dict[str, object] | None, after: dict[str, object] | None
-    ) -> None:
-        """The entry in the audit log."""
-        await self.journal.record_change(Change(self.now, f"cli:{whoami()}", action, subject, before, after))
 
 
 Command = Callable[[Desk, argparse.Namespace], Awaitable[None]]
@@ -85,7 +75,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     inviting = _command(commands, "invite", _invite, "print (and mail) a link that makes one account, for this e-mail")
     inviting.add_argument("--role", action="append", default=[], metavar="ROLE", help="a role; may be given again")
     inviting.add_argument("--expires", metavar="D", help="life of the link, such as 12h or 7d")
-    summary = "remove every second factor, recovery code and remembered device; sessions go on"
+    summary = "remove every second factor, recovery code and remembered device; every session ends"
     _command(commands, "reset-factors", _reset_factors, summary)
     privacy.register(commands)
 
@@ -103,47 +93,54 @@ def run(args: argparse.Namespace, loaded: LoadedConfig) -> int:
     """Carry out one user command; 0 good. Faults are raised for ``main`` to print."""
 
     async def work(open_stores: stores.Desk) -> None:
-        postgres, journal, now = open_stores.postgres, open_stores.journal, open_stores.now
+        config, postgres = loaded.config, open_stores.postgres
         accounts = Accounts(PostgresAccounts(postgres), open_stores.live)
-        passwords = passwords_of(loaded.config, OWASP)
+        passwords = passwords_of(config, OWASP)
+        acts = UserDesk(
+            accounts,
+            PostgresFactors(postgres),
+            passwords,
+            open_stores.journal,
+            notices(config, postgres),
+            None if config.registration_mode == "closed" else invitations(config, postgres),
+            invitation_ttl=config.registration.invitation_ttl,
+        )
         try:
-            desk = Desk(accounts, PostgresFactors(postgres), passwords, journal, now, loaded.config, postgres)
-            await args.command(desk, args)
+            await args.command(Desk(accounts, acts, passwords, Actor(f"cli:{whoami()}"), open_stores.now, config), args)
+        except Problem as refusal:
+            raise _refused(refusal, args.email) from None
         finally:
             passwords.close()
 
     return stores.carry_out(work, loaded)
 
 
+def _refused(refusal: Problem, email: str) -> Refused:
+    if refusal.reason is Reason.EMAIL_TAKEN:
+        return Refused(f"there is a user {_email(email)} already")
+    return Refused(refusal.detail.rstrip("."))
+
+
 async def _add(desk: Desk, args: argparse.Namespace) -> None:
     email, roles = _email(args.email), _roles(args.role)
     if await desk.accounts.find_by_email(email) is not None:
-        raise Refused(f"there is a user {email} already")
-    hashed = await _new_password(desk)
-    try:
-        user = await desk.accounts.create(email, hashed, name=args.name, roles=roles, now=desk.now)
-    except Conflict:
-        raise Refused(f"there is a user {email} already") from None
-    await desk.note("user.add", user.id, None, {"email": user.email, "roles": list(user.roles)})
+        raise Refused(f"there is a user {email} already")  # before anybody is asked for a password
+    password = await typed_password(desk.passwords)
+    user = await desk.acts.create(email, password, desk.by, desk.now, name=args.name, roles=roles)
     print(f"added {user.email} ({user.id})")
 
 
 async def _invite(desk: Desk, args: argparse.Namespace) -> None:
-    email, roles = _email(args.email), tuple(sorted(set(_roles(args.role))))
-    if desk.config.registration_mode == "closed":
-        raise Refused("registration.mode is closed, so no invitation would be taken; set it to invite")
-    if await desk.accounts.find_by_email(email) is not None:
-        raise Refused(f"there is a user {email} already")
-    life = desk.config.registration.invitation_ttl
+    email, roles = _email(args.email), _roles(args.role)
+    life = None
     if args.expires is not None:
         try:
             life = parse_duration(args.expires)
         except ValueError as fault:
             raise Refused(f"--expires: {fault}") from None
-    link, mailed = await invite(desk.config, desk.postgres, email, roles, life, f"cli:{whoami()}", desk.now)
-    await desk.note("user.invite", email, None, {"roles": list(roles)})
+    _, link = await desk.acts.invite(email, roles, desk.by, desk.now, life=life)
     print(link)
-    if mailed:
+    if desk.config.mail.smtp.host is not None:
         print(f"it is mailed to {email} as well", file=sys.stderr)
 
 
@@ -153,72 +150,47 @@ async def _list(desk: Desk, args: argparse.Namespace) -> None:
 
 async def _show(desk: Desk, args: argparse.Namespace) -> None:
     account = await desk.find(args.email)
-    factors = await desk.factors.factors_of(account.state.id, desk.now)
-    print_rows([{**_row(account), **_factor_facts(factors)}], as_json=args.json)
+    factors = await desk.acts.factors_of(account.state.id, desk.now)
+    print_rows([{**_row(account), **factor_facts(factors)}], as_json=args.json)
 
 
 async def _passwd(desk: Desk, args: argparse.Namespace) -> None:
-    account = await desk.find(args.email)
-    hashed = await _new_password(desk)
-    user = await desk.accounts.set_password(account.state.id, hashed, desk.now)
-    if user is not None:
-        await notices(desk.config, desk.postgres).password_changed(user, None, desk.now)
-    await _done(desk, "user.password", account, user, "has a new password; every session has ended")
+    user = (await desk.find(args.email)).state
+    await desk.acts.set_password(user.id, await typed_password(desk.passwords), desk.by, "", desk.now)
+    print(f"{user.email} has a new password; every session has ended")
 
 
 async def _role(desk: Desk, args: argparse.Namespace) -> None:
-    account = await desk.find(args.email)
-    user = await desk.accounts.set_roles(account.state.id, _roles(args.role), desk.now)
-    await _done(desk, "user.role", account, user, f"has the roles: {', '.join(sorted(set(args.role))) or 'none'}")
+    user, roles = (await desk.find(args.email)).state, _roles(args.role)
+    await desk.acts.set_roles(user.id, roles, desk.by, "", desk.now)
+    print(f"{user.email} has the roles: {', '.join(sorted(set(roles))) or 'none'}")
 
 
 async def _lock(desk: Desk, args: argparse.Namespace) -> None:
-    account = await desk.find(args.email)
-    user = await desk.accounts.lock(account.state.id, desk.now)
-    await _done(desk, "user.lock", account, user, "is locked; every session has ended")
+    user = (await desk.find(args.email)).state
+    await desk.acts.lock(user.id, desk.by, "", desk.now)
+    print(f"{user.email} is locked; every session has ended")
 
 
 async def _unlock(desk: Desk, args: argparse.Namespace) -> None:
-    account = await desk.find(args.email)
-    user = await desk.accounts.unlock(account.state.id, desk.now)
-    await _done(desk, "user.unlock", account, user, "may log in again")
+    user = (await desk.find(args.email)).state
+    await desk.acts.unlock(user.id, desk.by, "", desk.now)
+    print(f"{user.email} may log in again")
 
 
 async def _logout(desk: Desk, args: argparse.Namespace) -> None:
-    account = await desk.find(args.email)
-    user = await desk.accounts.log_out(account.state.id, desk.now)
-    await _done(desk, "user.logout", account, user, "is logged out everywhere")
+    user = (await desk.find(args.email)).state
+    await desk.acts.log_out(user.id, desk.by, "", desk.now)
+    print(f"{user.email} is logged out everywhere")
 
 
 async def _reset_factors(desk: Desk, args: argparse.Namespace) -> None:
-    account = await desk.find(args.email)
-    user = account.state
-    before = _factor_facts(await desk.factors.factors_of(user.id, desk.now))
-    await desk.factors.reset(user.id)
-    after = _factor_facts(await desk.factors.factors_of(user.id, desk.now))
-    await desk.note("user.reset-factors", user.id, before, after)
-    await notices(desk.config, desk.postgres).factor_removed(user.id, user.email, EVERY, None, desk.now)
-    print(f"{user.email} has no second factor any more; a password alone logs in, or asks for a new factor")
-
-
-def _factor_facts(factors: Factors) -> dict[str, object]:
-    return {
-        "totp": factors.totp_since is not None,
-        "passkeys": [passkey.name for passkey in factors.passkeys],
-        "recovery_codes": factors.recovery_codes_left,
-        "remembered_devices": factors.remembered_devices,
-    }
-
-
-async def _done(desk: Desk, action: str, before: Account, after: UserState | None, sentence: str) -> None:
-    if after is None:
-        raise Refused(f"the user {before.state.email} has just been deleted")
-    await desk.note(action, after.id, _facts(before.state), _facts(after))
-    print(f"{after.email} {sentence}")
-
-
-def _facts(user: UserState) -> dict[str, object]:
-    return {"roles": list(user.roles), "locked": user.locked, "epoch": user.epoch}
+    user = (await desk.find(args.email)).state
+    await desk.acts.reset_factors(user.id, desk.by, "", desk.now)
+    print(
+        f"{user.email} has no second factor any more, and every session has ended;"
+        " a password alone logs in, or asks for a new factor"
+    )
 
 
 def _row(account: Account) -> dict[str, object]:
@@ -246,7 +218,3 @@ def _roles(roles: list[str]) -> list[str]:
         if ROLE.fullmatch(role) is None:
             raise Refused(f"{role!r} is no role name: letters, digits and _ . : - are taken, 64 at most")
     return roles
-
-
-async def _new_password(desk: Desk) -> str:
-    return await desk.passwords.hash(await typed_password(desk.passwords))

@@ -210,13 +210,16 @@ class ApiKeys:
         await self._note("api-key.rotate", old, author, now, before=_facts(key), after=_facts(made))
         return old, made, text
 
-    async def revoke(self, key: str, author: Author, now: float, *, owner: str | None = None) -> ApiKey:
+    async def revoke(
+        self, key: str, author: Author, now: float, *, owner: str | None = None, why: str | None = None
+    ) -> ApiKey:
         """In force on the next request, everywhere. Raises Problem (404), StoreUnavailable."""
         revoked = await self._store.revoke(key, author.name, now, owner=owner)
         if revoked is None:
             raise _no_such_key()
         await self._live.put_key(revoked.record)
-        await self._note("api-key.revoke", revoked, author, now, before=_facts(revoked))
+        after: dict[str, object] | None = None if why is None else {"why": why}
+        await self._note("api-key.revoke", revoked, author, now, before=_facts(revoked), after=after)
         return revoked
 
     async def revoke_all(self, owner: str, author: Author, now: float) -> int:

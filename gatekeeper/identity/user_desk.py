@@ -1,29 +1,30 @@
-"""What admins do to other people's accounts and sessions, each with its entry in the audit log. Called by the panel.
+"""What admins do to other people's accounts, each act with its entry in the audit log. Called by the panel and by
+``gatekeeper user``: what an act means is the same in both.
 
-Every act says why, and by whom. Nobody can shut themselves out by accident: locking one's own account and giving up
-one's own admin role are refused.
+Every entry says by whom, and why where that was asked. Nobody can shut themselves out by accident: locking one's own
+account and giving up one's own admin role are refused.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 from gatekeeper.bans.desk import Actor
-from gatekeeper.errors import Problem
+from gatekeeper.errors import Conflict, Problem
+from gatekeeper.identity.accounts import LONGEST_NAME, Account, Accounts
 from gatekeeper.identity.accounts import ROLE as ROLE_NAME
-from gatekeeper.identity.accounts import Account, Accounts
 from gatekeeper.identity.emails import InvalidEmail, canonical_email
 from gatekeeper.identity.factors.records import Factors, FactorStore
+from gatekeeper.identity.notices import EVERY, Notices
+from gatekeeper.identity.passwords import Passwords
 from gatekeeper.identity.setup import ROLE as ADMIN
 from gatekeeper.journal.audit import AuditLog, Change
-from gatekeeper.tokens.durable import SessionRecord
-from gatekeeper.tokens.sessions import Sessions, UserState
+from gatekeeper.tokens.sessions import UserState
 from policies.model import Reason
 
 LONGEST_WHY: Final = 300
-ENDED: Final = "ended-by-admin"
 
 
 class Inviter(Protocol):
@@ -42,17 +43,19 @@ class UserDesk:
     def __init__(
         self,
         accounts: Accounts,
-        sessions: Sessions,
         factors: FactorStore,
+        passwords: Passwords,
         audit: AuditLog,
+        notices: Notices,
         inviter: Inviter | None,
         *,
         invitation_ttl: float,
     ) -> None:
         self._accounts = accounts
-        self._sessions = sessions
         self._factors = factors
+        self._passwords = passwords
         self._audit = audit
+        self._notices = notices
         self._inviter = inviter
         self._invitation_ttl = invitation_ttl
 
@@ -75,9 +78,26 @@ class UserDesk:
         """What second factors an account has."""
         return await self._factors.factors_of(user, now)
 
-    async def sessions_of(self, user: str, now: float) -> list[tuple[SessionRecord, float]]:
-        """An account's living sessions, newest first, each with when it was last seen."""
-        return await self._sessions.living_of(user, now)
+    async def create(
+        self, typed: str, password: str, by: Actor, now: float, *, name: str | None = None, roles: Sequence[str] = ()
+    ) -> UserState:
+        """An account that may log in at once; its e-mail is not confirmed. Raises Problem (409) for a taken one."""
+        email, wanted, called = checked_email(typed), checked_roles(roles), checked_name(name)
+        hashed = await self._hashed(password)
+        try:
+            user = await self._accounts.create(email, hashed, name=called, roles=wanted, now=now)
+        except Conflict:
+            raise _taken() from None
+        await self._note("user.add", user.id, by, "", now, None, {"email": user.email, "roles": list(user.roles)})
+        return user
+
+    async def set_password(self, user: str, password: str, by: Actor, why: str, now: float) -> None:
+        """Another password; every session ends, and the owner is told."""
+        hashed = await self._hashed(password)
+        after = await self._change(
+            "user.password", user, by, why, now, lambda: self._accounts.set_password(user, hashed, now)
+        )
+        await self._notices.password_changed(after, None, now)
 
     async def lock(self, user: str, by: Actor, why: str, now: float) -> None:
         """No login, and every session ends."""
@@ -101,61 +121,51 @@ class UserDesk:
         await self._change("user.role", user, by, why, now, lambda: self._accounts.set_roles(user, wanted, now))
 
     async def reset_factors(self, user: str, by: Actor, why: str, now: float) -> None:
-        """Remove every second factor, recovery code and remembered device; every session ends.
+        """Remove every second factor, recovery code and remembered device; every session ends, and the owner is told.
 
-        Whoever could have used the lost factor may hold one of them.
+        Whoever could have used the lost factor may hold one of the sessions.
         """
         account = await self.account(user)
         if user == by.name:
             raise invalid("user", "Change your own second factors on your account page.")
-        before = _factor_facts(await self._factors.factors_of(user, now))
+        before = factor_facts(await self._factors.factors_of(user, now))
         await self._factors.reset(user)
         await self._accounts.log_out(user, now)
-        after = _factor_facts(await self._factors.factors_of(user, now))
+        after = factor_facts(await self._factors.factors_of(user, now))
         await self._note("user.reset-factors", account.state.id, by, why, now, before, after)
+        await self._notices.factor_removed(account.state.id, account.state.email, EVERY, None, now)
 
-    async def end_session(self, record: SessionRecord, by: Actor, why: str, now: float) -> None:
-        """One session, at once and everywhere."""
-        await self._sessions.end([record.id], ENDED, now)
-        before: dict[str, object] = {"user": record.user_id, "address": str(record.origin.address)}
-        await self._note("session.end", record.id, by, why, now, before, {})
+    async def invite(
+        self, typed: str, roles: Sequence[str], by: Actor, now: float, *, life: float | None = None
+    ) -> tuple[str, str]:
+        """The e-mail and the link that makes its account, good for ``life`` seconds; it is mailed too.
 
-    async def end_sessions(
-        self, portions: AsyncGenerator[list[str], None], described: str, by: Actor, why: str, now: float
-    ) -> int:
-        """All of these; how many they were. One entry in the audit log says so, also where a store fails on the way."""
-        count = 0
-        try:
-            async for portion in portions:
-                await self._sessions.end(portion, ENDED, now)
-                count += len(portion)
-        finally:
-            await self._note("session.end-all", described, by, why, now, None, {"sessions": count})
-        return count
-
-    async def invite(self, typed: str, roles: Sequence[str], by: Actor, now: float) -> tuple[str, str]:
-        """The e-mail and the link that makes its account; it is mailed too. Raises Problem (409) for a taken one."""
+        Raises Problem (409) for a taken one.
+        """
         if self._inviter is None:
             raise Problem(409, Reason.REGISTRATION_CLOSED, "registration.mode is closed: no invitation would be taken.")
-        try:
-            email = canonical_email(typed)
-        except InvalidEmail as fault:
-            raise invalid("email", f"The e-mail {fault}.") from None
-        wanted = tuple(checked_roles(roles))
+        email, wanted = checked_email(typed), tuple(checked_roles(roles))
         if await self._accounts.find_by_email(email) is not None:
-            raise Problem(409, Reason.EMAIL_TAKEN, "There is an account with this e-mail already.")
-        link = await self._inviter.make(email, wanted, self._invitation_ttl, by.name, now)
+            raise _taken()
+        link = await self._inviter.make(email, wanted, life or self._invitation_ttl, by.name, now)
         await self._note("user.invite", email, by, "", now, None, {"roles": list(wanted)})
         return email, link
 
     async def _change(
         self, action: str, user: str, by: Actor, why: str, now: float, act: Callable[[], Awaitable[UserState | None]]
-    ) -> None:
+    ) -> UserState:
         before = (await self.account(user)).state
         after = await act()
         if after is None:
             raise Problem(404, Reason.NOT_FOUND, "There is no such user.")
         await self._note(action, user, by, why, now, _facts(before), _facts(after))
+        return after
+
+    async def _hashed(self, password: str) -> str:
+        fault = await self._passwords.fault(password)
+        if fault is not None:
+            raise invalid("password", f"The password {fault}.")
+        return await self._passwords.hash(password)
 
     async def _note(
         self,
@@ -167,10 +177,21 @@ class UserDesk:
         before: dict[str, object] | None,
         after: dict[str, object],
     ) -> None:
-        said = {**after, "why": why} if why else after
-        await self._audit.record_change(
-            Change(now, by.name, action, subject, before, said or None, by.address, by.request_id)
-        )
+        await self._audit.record_change(noted(action, subject, by, why, now, before, after))
+
+
+def noted(
+    action: str,
+    subject: str,
+    by: Actor,
+    why: str,
+    now: float,
+    before: dict[str, object] | None,
+    after: dict[str, object],
+) -> Change:
+    """The entry of the audit log for an act, with why it was done."""
+    said = {**after, "why": why} if why else after
+    return Change(now, by.name, action, subject, before, said or None, by.address, by.request_id)
 
 
 def checked_why(text: str) -> str:
@@ -181,6 +202,22 @@ def checked_why(text: str) -> str:
     if len(why) > LONGEST_WHY or not why.isprintable():
         raise invalid("why", f"The reason is one printable line of at most {LONGEST_WHY} characters.")
     return why
+
+
+def checked_email(typed: str) -> str:
+    """The canonical e-mail. Raises Problem (422)."""
+    try:
+        return canonical_email(typed)
+    except InvalidEmail as fault:
+        raise invalid("email", f"The e-mail {fault}.") from None
+
+
+def checked_name(name: str | None) -> str | None:
+    """What somebody is called; None for nothing but blanks. Raises Problem (422)."""
+    called = (name or "").strip()
+    if len(called) > LONGEST_NAME or not called.isprintable():
+        raise invalid("name", f"A name is one printable line of at most {LONGEST_NAME} characters.")
+    return called or None
 
 
 def checked_roles(roles: Sequence[str]) -> list[str]:
@@ -196,11 +233,16 @@ def invalid(field: str, detail: str) -> Problem:
     return Problem(422, Reason.VALIDATION, detail, errors=[{"pointer": f"/{field}", "detail": detail}])
 
 
+def _taken() -> Problem:
+    return Problem(409, Reason.EMAIL_TAKEN, "There is an account with this e-mail already.")
+
+
 def _facts(user: UserState) -> dict[str, object]:
     return {"roles": list(user.roles), "locked": user.locked, "epoch": user.epoch}
 
 
-def _factor_facts(factors: Factors) -> dict[str, object]:
+def factor_facts(factors: Factors) -> dict[str, object]:
+    """What second factors an account has, without what they are."""
     return {
         "totp": factors.totp_since is not None,
         "passkeys": [passkey.name for passkey in factors.passkeys],

@@ -128,6 +128,8 @@ def test_factors_are_shown_and_reset(command, postgres_dsn):
     assert (status, err) == (0, "")
     assert out.startswith("ada@example.com has no second factor any more")
     (change,) = _rows(postgres_dsn, "SELECT * FROM audit_log WHERE action = 'user.reset-factors'")
+    (user,) = _rows(postgres_dsn, "SELECT epoch FROM users")
+    assert user["epoch"] == 2  # every session has ended
     none = {"totp": False, "passkeys": [], "recovery_codes": 0, "remembered_devices": 0}
     assert (change["before"], change["after"]) == (facts, none)
     assert none.items() <= json.loads(command("show", "ada@example.com", "--json")[1]).items()

@@ -1,0 +1,56 @@
+"""The panel's pages about accounts and their sessions. Called by ``gatekeeper.app.panel``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from admin.render import Renderer
+from admin.views.newcomers import NewcomerViews
+from admin.views.sessions import SessionViews
+from admin.views.users import UserViews
+from gatekeeper.app.api_keys import key_service
+from gatekeeper.app.logins import Logins
+from gatekeeper.app.parts import Running, TokenParts
+from gatekeeper.config.model import Config
+from gatekeeper.identity.registration import Registration
+from gatekeeper.identity.session_desk import SessionDesk
+from gatekeeper.identity.user_desk import UserDesk
+from gatekeeper.store.factors import PostgresFactors
+from gatekeeper.store.panel import PostgresPanel
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerViews:
+    """One a subject."""
+
+    users: UserViews
+    newcomers: NewcomerViews
+    sessions: SessionViews
+
+
+def owner_views(
+    config: Config,
+    tokens: TokenParts,
+    running: Running,
+    logins: Logins,
+    registration: Registration,
+    renderer: Renderer,
+) -> OwnerViews:
+    """All of them."""
+    stores = running.stores
+    reader, sessions = PostgresPanel(stores.postgres), SessionDesk(tokens.sessions, stores.journal)
+    keys = key_service(config, stores.api_keys, stores.live, stores.journal)
+    desk = UserDesk(
+        logins.accounts,
+        PostgresFactors(stores.postgres),
+        running.passwords,
+        stores.journal,
+        logins.notices,
+        None if registration.settings.mode == "closed" else registration.invitations,
+        invitation_ttl=config.registration.invitation_ttl,
+    )
+    return OwnerViews(
+        UserViews(reader, stores.login_reader, desk, sessions, keys, renderer),
+        NewcomerViews(desk, renderer, form_limit=config.sizes.json_body),
+        SessionViews(reader, stores.live, sessions, renderer, idle_ttl=config.tokens.idle_ttl),
+    )

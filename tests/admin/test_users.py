@@ -1,0 +1,102 @@
+"""Accounts in the panel: made with a password, with the API keys that act for them (issue 7.5, security 22)."""
+
+import re
+
+from factories import PASSWORD
+from forms import Browser, text_of
+from gates import bearer
+
+NEW = "/_gate/admin/users/new"
+
+
+async def _called(admin, method, path, body=None):
+    headers = {"Cookie": f"gate={admin.cookies['gate']}", "Origin": admin.gate.url}
+    kwargs = {} if body is None else {"json": body}
+    return await admin.gate.call(method, f"/_gate/admin/api/{path}", headers=headers, **kwargs)
+
+
+async def _with_key(gate):
+    tokens = await gate.newcomer("ada@example.com")
+    made = await gate.post("api-keys", {"name": "nightly", "scopes": ["/**"]}, headers=bearer(tokens))
+    return tokens["user"]["id"], await made.json()
+
+
+async def test_an_account_is_made_with_a_password_that_is_shown_this_once(gate, admin):
+    fields = {"email": "Ada@Example.com", "name": "Ada", "roles": "staff, ops", "password": ""}
+    page = await admin.submit(NEW, fields)
+    text = await page.text()
+    assert (page.status, page.headers["Cache-Control"]) == (200, "no-store")
+    password = re.search(r"<code>([A-Za-z0-9_-]{20})</code>", text)[1]
+    assert (await gate.login("ada@example.com", password))["user"]["roles"] == ["ops", "staff"]
+    (change,) = await gate.rows("SELECT subject, after::text FROM audit_log WHERE action = 'user.add'")
+    assert password not in change["after"]
+    assert "ada@example.com" in change["after"]
+    assert password not in await (await admin.get(f"/_gate/admin/users/{change['subject']}")).text()
+
+
+async def test_a_chosen_password_is_not_shown_and_a_bad_one_makes_no_account(gate, admin):
+    page = await admin.submit(NEW, {"email": "ada@example.com", "password": PASSWORD})
+    assert PASSWORD not in await page.text()
+    assert (await gate.login("ada@example.com"))["user"]["email"] == "ada@example.com"
+    wrong = {
+        "already": {"email": "ada@example.com", "password": PASSWORD},
+        "at least 12": {"email": "bob@example.com", "password": "short"},
+        "exactly one @": {"email": "bob", "password": PASSWORD},
+        "A role is": {"email": "bob@example.com", "roles": "a/b", "password": PASSWORD},
+        "A name is": {"email": "bob@example.com", "name": "x" * 201, "password": PASSWORD},
+    }
+    for said, fields in wrong.items():
+        page = await admin.submit(NEW, fields)
+        assert page.status == (409 if said == "already" else 422)
+        assert said in await text_of(page)
+        assert PASSWORD not in await page.text()
+    assert len(await gate.rows("SELECT 1 AS one FROM users")) == 2
+
+
+async def test_a_call_makes_an_account_and_reads_it(gate, admin):
+    answer = await _called(admin, "POST", "users", {"email": "ada@example.com"})
+    made = await answer.json()
+    assert (await gate.login("ada@example.com", made["password"]))["user"]["id"] == made["id"]
+    account = await (await _called(admin, "GET", f"users/{made['id']}")).json()
+    assert (account["email"], account["api_keys"], len(account["sessions"])) == ("ada@example.com", [], 1)
+    assert account["factors"] == {"totp": None, "passkeys": [], "recovery_codes": 0, "remembered_devices": 0}
+    assert (await _called(admin, "GET", "users/nonsense")).status == 404
+
+
+async def test_the_keys_of_an_account_are_listed_without_themselves_and_revoked(gate, admin):
+    """security 12, 13"""
+    user, made = await _with_key(gate)
+    page = await (await admin.get(f"/_gate/admin/users/{user}")).text()
+    assert "nightly" in page
+    assert made["key"] not in page
+    (listed,) = (await (await _called(admin, "GET", f"users/{user}")).json())["api_keys"]
+    assert (listed["id"], listed["scopes"], "digest" in listed) == (made["id"], ["/**"], False)
+    answer = await admin.submit(f"/_gate/admin/users/{user}/revoke-key", {"key": made["id"], "why": "leaked"})
+    assert answer.headers["Location"] == f"/_gate/admin/users/{user}?done=key-revoked"
+    (change,) = await gate.rows("SELECT subject, before, after FROM audit_log WHERE action = 'api-key.revoke'")
+    assert (change["subject"], change["before"]["name"], change["after"]) == (made["id"], "nightly", {"why": "leaked"})
+    assert "No API key acts" in await text_of(await admin.get(f"/_gate/admin/users/{user}"))
+
+
+async def test_a_key_is_revoked_only_as_its_owners(gate, admin):
+    _, made = await _with_key(gate)
+    other = (await gate.register("bob@example.com"))["id"]
+    answer = await admin.submit(f"/_gate/admin/users/{other}/revoke-key", {"key": made["id"], "why": "x"})
+    assert answer.status == 404
+    assert "has no such API key" in await text_of(answer)
+    (row,) = await gate.rows("SELECT revoked_at FROM api_keys")
+    assert row["revoked_at"] is None
+
+
+async def test_the_owner_is_told_that_an_admin_reset_their_factors(gate, admin):
+    user = (await gate.register("ada@example.com"))["id"]
+    await admin.submit(f"/_gate/admin/users/{user}/reset-factors", {"why": "new phone"})
+    assert len(await gate.rows("SELECT 1 AS one FROM mail_links WHERE purpose = 'not-me'")) == 1
+
+
+async def test_only_admins_make_accounts(gate, admin, ada):
+    """security 22"""
+    for browser, status in ((ada, 404), (Browser(gate), 303)):
+        answer = await browser.submit(NEW, {"email": "eve@example.com", "password": PASSWORD})
+        assert answer.status == status
+    assert await gate.rows("SELECT 1 AS one FROM users WHERE email = 'eve@example.com'") == []
