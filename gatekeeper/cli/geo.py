@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
+import re
 import tempfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final
-from urllib.parse import urlsplit
-
-import aiohttp
+from typing import Final
 
 from gatekeeper.app.places import open_places
+from gatekeeper.cli.download import fetch, take_member
 from gatekeeper.cli.tables import print_rows
 from gatekeeper.config.load import LoadedConfig
 from gatekeeper.config.model import Config
 from gatekeeper.errors import Refused
-from gatekeeper.notify.outbound import Outbound
 from geo.lookup import BUNDLED, Database, DatabaseError
 
-MOST: Final = 1 << 30  # bytes of a database, unpacked
-_PATIENCE: Final = 600.0  # seconds for a download
-_CHUNK: Final = 1 << 16
-_GZIP: Final = b"\x1f\x8b"
+_SHA256: Final = re.compile(r"[0-9A-Fa-f]{64}")
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -39,9 +32,12 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     update = commands.add_parser(
         "update",
         help="put a newer database in place; running gates take it up by themselves",
-        description="Tries FILE or https URL (an mmdb file, gzipped or not), then puts it where geo.database says.",
+        description="Tries FILE or https URL (an mmdb file, gzipped or not, or a tar archive with one), then puts it"
+        " where geo.database says.",
     )
     update.add_argument("source", metavar="FILE-or-URL")
+    update.add_argument("--sha256", metavar="HEX", type=_digest, help="what the file must be, as it is published")
+    update.add_argument("--member", metavar="NAME", help="which file is meant, of an archive with several")
     update.add_argument("--asn", action="store_true", help="for geo.asn_database")
     update.set_defaults(run=_update)
 
@@ -76,8 +72,8 @@ def _row(key: str, name: str, database: Database) -> dict[str, object]:
 def _update(args: argparse.Namespace, loaded: LoadedConfig) -> int:
     target = _target(loaded.config, asn=args.asn)
     with _draft(target) as draft:
-        with draft.open("wb") as out:
-            _fetch(args.source, out, loaded.config)
+        fetch(args.source, draft, loaded.config, digest=args.sha256)
+        take_member(draft, ".mmdb", args.member)
         try:
             found = Database(draft)
         except DatabaseError as problem:
@@ -117,68 +113,7 @@ def _draft(target: Path) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
-def _fetch(source: str, out: BinaryIO, config: Config) -> None:
-    scheme = urlsplit(source).scheme
-    if scheme in {"http", "https"}:
-        if scheme != "https":
-            raise Refused("only https URLs are fetched: whoever is on the way could send another database")
-        asyncio.run(_download(source, _Unpacked(out), config))
-        return
-    with Path(source).open("rb") as file:
-        unpacked = _Unpacked(out)
-        while chunk := file.read(_CHUNK):
-            unpacked.write(chunk)
-        unpacked.end()
-
-
-async def _download(url: str, out: _Unpacked, config: Config) -> None:
-    outbound = Outbound(config.notify.allow_private)
-    refused = outbound.refused(url)
-    if refused is not None:
-        raise Refused(refused)
-    try:
-        async with outbound.session(_PATIENCE) as session, session.get(url, allow_redirects=False) as answer:
-            if answer.status != 200:
-                raise Refused(f"{urlsplit(url).hostname} answered {answer.status}")
-            async for chunk in answer.content.iter_chunked(_CHUNK):
-                out.write(chunk)
-    except (aiohttp.ClientError, TimeoutError, ValueError) as fault:
-        raise Refused(f"{urlsplit(url).hostname} cannot be asked: {str(fault) or 'no answer in time'}") from None
-    out.end()
-
-
-class _Unpacked:
-    """Writes what it gets, unpacked where it is gzip (RFC 1952), and never more than MOST."""
-
-    def __init__(self, out: BinaryIO) -> None:
-        self._out = out
-        self._written = 0
-        self._began = False
-        self._gzip: zlib._Decompress | None = None
-
-    def write(self, chunk: bytes) -> None:
-        """Raises Refused for what is broken or too large."""
-        if not self._began:
-            self._began = True
-            if chunk.startswith(_GZIP):
-                self._gzip = zlib.decompressobj(wbits=31)
-        if self._gzip is None:
-            self._keep(chunk)
-            return
-        try:
-            while chunk:
-                self._keep(self._gzip.decompress(chunk, _CHUNK * 16))
-                chunk = self._gzip.unconsumed_tail
-        except zlib.error:
-            raise Refused("the gzip data is damaged; nothing was changed") from None
-
-    def end(self) -> None:
-        """Nothing more comes. Raises Refused for what was cut off."""
-        if self._gzip is not None and not self._gzip.eof:
-            raise Refused("the gzip data is cut off; nothing was changed")
-
-    def _keep(self, data: bytes) -> None:
-        self._written += len(data)
-        if self._written > MOST:
-            raise Refused(f"that is more than {MOST >> 30} GiB; nothing was changed")
-        self._out.write(data)
+def _digest(text: str) -> str:
+    if _SHA256.fullmatch(text) is None:
+        raise argparse.ArgumentTypeError("64 hexadecimal digits are needed")
+    return text
