@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from urllib.parse import urlsplit
@@ -168,6 +168,21 @@ def _health(running: Running) -> Health:
     return Health({**checks, "bans": running.bans.follower.ready, **readiness(running.upstreams)})
 
 
+def _entering(
+    config: Config, running: Running, reader: RequestReader, access: AccessLog | None, theme: Theme
+) -> Callable[[HostList], Entrance]:
+    """Makes the entrance of listeners that serve these hosts."""
+    return partial(
+        Entrance,
+        reader,
+        door=running.bans.door,
+        access=access,
+        metrics=running.metrics,
+        prefix=config.prefix,
+        for_people=ForPeople(theme),
+    )
+
+
 def build_edge(
     config: Config, stores: Stores, tokens: TokenParts, running: Running, access: AccessLog | None, post: Post
 ) -> Edge:
@@ -188,15 +203,7 @@ def build_edge(
     health = _health(running)
     proxy = Proxy(gate, running.upstreams, headers, settings, running.metrics, running.live)
     verify = _verifies(config, gate, headers, trusted, hosts)
-    enter = partial(
-        Entrance,
-        reader,
-        door=running.bans.door,
-        access=access,
-        metrics=running.metrics,
-        prefix=config.prefix,
-        for_people=ForPeople(theme),
-    )
+    enter = _entering(config, running, reader, access, theme)
     entrance = enter(hosts)
     return Edge(
         gate=gate,
