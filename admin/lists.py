@@ -123,7 +123,7 @@ class PanelReader(Protocol):
         """E-mails of accounts by their ids, of those that there are; what is no id is passed over."""
 
     async def busiest(self, column: str, since: float, *, refused: bool, count: int) -> list[Busy]:
-        """What most attempts since then had in one of ``BUSY_COLUMNS``, among the newest ten thousand."""
+        """What most attempts since then had in one of ``BUSY_COLUMNS``, among the newest twenty thousand."""
 
     async def waiting_mail(self) -> tuple[int, int]:
         """Messages that wait, and those that were given up."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from aiohttp import web
 
 from admin.guard import Visit
 from admin.views.logins import asked
+from gatekeeper.errors import StoreUnavailable
 from gatekeeper.journal.questions import LoginFilter, LoginReader, Seen
 from gatekeeper.journal.rows import flat
 
@@ -22,6 +24,8 @@ _COLUMNS: Final = (
     *("asn", "as_org", "device_kind", "browser", "os", "user_agent", "session", "signals", "risk", "action"),
     *("request_id", "latency_ms", "id"),
 )
+
+_log = logging.getLogger("gatekeeper.admin")
 
 Written = Callable[[Sequence[str]], bytes]
 
@@ -58,8 +62,14 @@ class LoginExports:
         first: list[str] = await anext(portions, [])  # an outage is said before anything is sent
         await answer.prepare(request)
         await answer.write(head + written(first))
-        async for portion in portions:
-            await answer.write(written(portion))
+        try:
+            async for portion in portions:
+                await answer.write(written(portion))
+        except StoreUnavailable as fault:
+            _log.warning("a file of logins broke off: %s", fault)
+            if request.transport is not None:
+                request.transport.abort()  # without the last chunk, so that nobody takes it for whole
+            return answer
         await answer.write_eof()
         return answer
 

@@ -67,6 +67,7 @@ INSERT INTO login_shares (grain, kind, bucket, result, value, attempts)
 SELECT grain, kind, date_trunc(grain, time, 'UTC'), result, coalesce(value, ''), count(*)
 FROM login_logs, unnest(ARRAY['hour', 'day']) AS grain,
     LATERAL (VALUES ('method', method), ('browser', browser), ('os', os)) AS part (kind, value)
+WHERE grain <> 'hour' OR time > %s
 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3
 """
 _PLACES = """
@@ -74,6 +75,7 @@ INSERT INTO login_places (grain, bucket, country, city, latitude, longitude, res
 SELECT grain, date_trunc(grain, time, 'UTC'), country, city, round(latitude::numeric, 1), round(longitude::numeric, 1),
     result, count(*)
 FROM login_logs, unnest(ARRAY['day', 'hour']) AS grain
+WHERE grain <> 'hour' OR time > %s
 GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2
 """
 _PORTION = 500_000
@@ -132,9 +134,8 @@ def fill(dsn: str, rows: int, until: datetime) -> datetime:
         print(f"  {rows:,} rows in {perf_counter() - begun:.0f} s", flush=True)
         for _, definition in indexes:
             cursor.execute(definition.replace(" ON ONLY ", " ON "))  # the partitions too
-        cursor.execute(_COUNTS, (until - timedelta(days=14),))
-        cursor.execute(_SHARES)
-        cursor.execute(_PLACES)
+        for counts in (_COUNTS, _SHARES, _PLACES):
+            cursor.execute(counts, (until - timedelta(days=14),))
         cursor.execute("VACUUM ANALYZE")
         print(f"  with indexes and counts after {perf_counter() - begun:.0f} s", flush=True)
     return since.astimezone(UTC)

@@ -22,7 +22,7 @@ from gatekeeper.journal.archive import Archive, ArchiveWriter
 KEEP_EVERY: Final = 3600.0  # seconds
 _FIRST: Final = 60.0  # seconds after the start, and as much again at random: workers start together
 MONTHS_AHEAD: Final = 2
-MINUTES_KEPT: Final = 14 * 86_400.0  # seconds that counts by minute are kept
+MINUTES_KEPT: Final = 14 * 86_400.0  # seconds that counts by minute are kept, and those by hour of shares and places
 HOURS_KEPT: Final = 400 * 86_400.0  # those by hour; those by day are kept for good
 SPOOLS_KEPT: Final = 30 * 86_400.0
 _log = logging.getLogger(__name__)

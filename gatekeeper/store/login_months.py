@@ -115,7 +115,9 @@ class PostgresLoginMonths:
         for sql, before in (
             ("DELETE FROM login_counts WHERE grain = 'minute' AND bucket < %s", minutes),
             ("DELETE FROM login_counts WHERE grain = 'hour' AND bucket < %s", hours),
+            ("DELETE FROM login_shares WHERE grain = 'hour' AND bucket < %s", minutes),
             ("DELETE FROM login_shares WHERE bucket < %s", suppressed),
+            ("DELETE FROM login_places WHERE grain = 'hour' AND bucket < %s", minutes),
             ("DELETE FROM login_places WHERE bucket < %s", suppressed),
             ("DELETE FROM login_suppressed WHERE minute < %s", suppressed),
             ("DELETE FROM login_spools WHERE changed_at < %s", spools),

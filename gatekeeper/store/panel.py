@@ -25,7 +25,7 @@ def _account(column: str) -> str:
 _PIECE: Final = 3  # letters; shorter parts are looked for in every account
 _HAS_PIECES: Final = "trigrams(u.email || ' ' || lower(coalesce(u.name, ''))) @> trigrams(lower(%s))"
 _FEW: Final = 1000  # accounts
-_SAMPLE: Final = 10_000  # attempts that ``busiest`` looks at
+_SAMPLE: Final = 20_000  # attempts that ``busiest`` looks at
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _USER: Final = """
 u.id, u.email, u.email_verified, u.name, u.roles, u.locked, u.created_at,
