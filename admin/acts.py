@@ -32,6 +32,7 @@ NOTICES: Final[Mapping[str, str]] = {
     "user-factors": "The second factors are gone and every session has ended; the next login asks for new ones.",
     "user-added": "The account is there; its owner may sign in.",
     "key-revoked": "The API key is refused from its next request on, everywhere.",
+    "signal-closed": "The signal is closed.",
     "ban-added": "The ban is in force on every node within a second.",
     "ban-lifted": "The ban is lifted.",
     "key-rotated": "The new key is published and signs in a while; the others verify until their last token is over.",

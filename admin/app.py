@@ -21,6 +21,7 @@ from admin.views.overview import OverviewViews
 from admin.views.rules import RuleViews
 from admin.views.search import SearchView
 from admin.views.sessions import SessionViews
+from admin.views.signals import SignalViews
 from admin.views.trial import TrialViews
 from admin.views.users import UserViews
 from gatekeeper.errors import Problem
@@ -32,6 +33,7 @@ class Views:
     """One a subject."""
 
     overview: OverviewViews
+    signals: SignalViews
     logins: LoginViews
     exports: LoginExports
     map: MapViews
@@ -71,6 +73,7 @@ class Panel:
         views = self._views
         pages: dict[str, View] = {
             "": views.overview.page,
+            "signals": views.signals.page,
             "logins": views.logins.page,
             "logins.csv": views.exports.csv,
             "logins.jsonl": views.exports.json_lines,
@@ -102,6 +105,7 @@ class Panel:
             "sessions/end": views.sessions.end_all,
             "sessions/{session}/end": views.sessions.end,
             "users/{user}/{act}": views.users.change,
+            "signals/{attempt}/{act}": views.signals.act,
             "bans": views.bans.add,
             "bans/lift": views.bans.lift,
             "rules/reload": views.rules.reload,
@@ -123,6 +127,7 @@ class Panel:
         views, api = self._views, f"{self._home}/api"
         reads: dict[str, View] = {
             "overview": views.overview.listing,
+            "signals": views.signals.listing,
             "logins": views.logins.listing,
             "map": views.map.listing,
             "sessions": views.sessions.listing,
@@ -143,6 +148,7 @@ class Panel:
             ("POST", "users", views.newcomers.create_call),
             ("POST", "users/invite", views.newcomers.invite_call),
             ("POST", "users/{user}/{act}", views.users.change),
+            ("POST", "signals/{attempt}/{act}", views.signals.act),
             ("POST", "bans", views.bans.add),
             ("POST", "bans/lift", views.bans.lift),
             ("POST", "rules/reload", views.rules.reload),

@@ -12,6 +12,7 @@ from typing import Final, Self
 
 from admin.charts import Slice, slices
 from admin.places import Spot
+from gatekeeper.journal.attempts import Result
 from gatekeeper.journal.questions import Area
 from geo.centroids import centroid
 from geo.projection import HEIGHT, WIDTH, project
@@ -124,15 +125,16 @@ def _bubble(key: str, cell: Sequence[Spot], most: int, unit: float, *, chosen: b
         at = _where(spot.latitude, spot.longitude, spot.country) or (0.0, 0.0)
         x, y = x + at[0] * spot.total, y + at[1] * spot.total
     total = sums.total()
+    attempts = {str(result): sums[result] for result in Result if sums[result]}
     largest = sorted(cell, key=lambda spot: -spot.total)
     return Bubble(
         key=key,
         x=round(x / total, 2),
         y=round(y / total, 2),
         radius=round((_SMALLEST + _GROWTH * math.sqrt(total / most)) * unit, 3),
-        attempts=sums,
+        attempts=attempts,
         total=total,
-        slices=slices(sums),
+        slices=slices(attempts),
         area=_around(cell),
         country=largest[0].country,
         cities=list(dict.fromkeys(spot.city for spot in largest if spot.city)),

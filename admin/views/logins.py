@@ -12,6 +12,7 @@ from admin import wording
 from admin.guard import Visit
 from admin.paging import (
     SHOWN,
+    UNKNOWN,
     area_of,
     chips,
     country_of,
@@ -41,6 +42,8 @@ FILTERS: Final = {
     "country": "Country",
     "area": "Part of the map",
     "device": "Device",
+    "browser": "Browser",
+    "os": "System",
     "method": "Method",
     "signal": "Signal",
     "session": "Session",
@@ -48,7 +51,7 @@ FILTERS: Final = {
     "since": "Since",
     "until": "Until",
 }
-RANGES: Final = {"1h": 3600.0, "24h": 86_400.0, "7d": 7 * 86_400.0, "30d": 30 * 86_400.0}
+RANGES: Final = {"15m": 900.0, "1h": 3600.0, "24h": 86_400.0, "7d": 7 * 86_400.0, "30d": 30 * 86_400.0}
 
 
 class LoginViews:
@@ -130,10 +133,16 @@ def asked(query: Mapping[str, str], now: float) -> tuple[dict[str, str], LoginFi
         network=network_of(filters.get("address")),
         country=country_of(filters.get("country")),
         area=area_of(filters.get("area")),
-        device_kind=filters.get("device"),
+        device_kind=_known(filters.get("device")),
+        browser=_known(filters.get("browser")),
+        os=_known(filters.get("os")),
         session=filters.get("session"),
         signal=filters.get("signal"),
     )
+
+
+def _known(text: str | None) -> str | None:
+    return "" if text == UNKNOWN else text
 
 
 def said(wanted: LoginFilter) -> dict[str, str]:

@@ -36,11 +36,10 @@ _RESULTS: Final = [str(result) for result in Result]
 
 @dataclass(frozen=True, slots=True)
 class Geography:
-    """The database of places: whether it knows more than countries, of which day it is, what its licence wants said."""
+    """The database of places: whether it knows more than countries, and of which day it is."""
 
     cities: bool
     built: str
-    attribution: str | None
 
 
 @dataclass(frozen=True, slots=True)

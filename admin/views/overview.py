@@ -9,11 +9,14 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from admin.charts import Chart, Share, breakdown, shares, stacked
+from admin.charts import Chart, Share, Slice, breakdown, shares, slices, stacked
 from admin.guard import Visit
 from admin.lists import PanelReader, SessionFilter
+from admin.odd import OddReader
+from admin.paging import UNKNOWN
 from admin.render import Renderer
 from admin.spans import SPANS, Span, since_of
+from admin.wording import country_name
 from gatekeeper.answers import json_answer
 from gatekeeper.identity.user_desk import invalid
 from gatekeeper.journal.attempts import Result
@@ -25,28 +28,33 @@ _DAY: Final = 86_400.0
 _NOW: Final = 15 * 60.0  # seconds that "now" looks back
 _TOP: Final = 6
 _BRIEF: Final = 8
+_ODD: Final = 5
 _RESULTS: Final = [str(result) for result in Result]
 
 
 class OverviewViews:
-    """``P/admin/`` and ``P/admin/api/overview``. ``bans`` counts those in force, ``health`` says what is well,
-    ``configured`` whether the newest configuration is in force.
+    """``P/admin/`` and ``P/admin/api/overview``. ``bans`` counts those in force, ``pace`` requests a second,
+    ``health`` says what is well, ``configured`` whether the newest configuration is in force.
     """
 
     def __init__(
         self,
         reader: PanelReader,
         logins: LoginReader,
+        odd: OddReader,
         renderer: Renderer,
         *,
         bans: Callable[[], int],
+        pace: Callable[[], float],
         health: Health,
         configured: Callable[[], bool],
     ) -> None:
         self._reader = reader
         self._logins = logins
+        self._odd = odd
         self._renderer = renderer
         self._bans = bans
+        self._pace = pace
         self._health = health
         self._configured = configured
 
@@ -55,22 +63,30 @@ class OverviewViews:
         name = request.query.get("range", "24h")
         if name not in SPANS:
             raise invalid("range", f"The range is one of {', '.join(SPANS)}.")
-        context = await self._gathered(name, visit.now)
+        live = await self._live(name, visit.now)
+        if "HX-Request" in request.headers:
+            return self._renderer.page(request, visit, "overview_live.html", live, here="overview")
+        context = {**live, **await self._gathered(name, visit.now)}
         latest = await self._logins.page(LoginFilter(), count=_BRIEF)
         return self._renderer.page(request, visit, "overview.html", {**context, "logins": latest}, here="overview")
 
     async def listing(self, request: web.Request, visit: Visit) -> web.Response:
         """What happens now, and the sums of the last day."""
-        now, chart = await asyncio.gather(self._present(visit.now), self._chart(SPANS["24h"], visit.now))
-        return json_answer({"now": now, "last_24h": dict(chart.totals)})
+        live = await self._live("24h", visit.now)
+        now = {**live["now_is"], "open_signals": live["odd"].total}
+        return json_answer({"now": now, "last_24h": dict(live["chart"].totals)})
+
+    async def _live(self, name: str, now: float) -> dict[str, Any]:
+        present, chart, odd = await asyncio.gather(
+            self._present(now), self._chart(SPANS[name], now), self._odd.open(now, count=_ODD)
+        )
+        return {"range": name, "now_is": present, "chart": chart, "odd": odd, "per_second": per_second}
 
     async def _gathered(self, name: str, now: float) -> dict[str, Any]:
         span = SPANS[name]
         since = since_of(span, now)
         wanted = CountFilter(since, now + _DAY)
-        present, chart, waiting, health = await asyncio.gather(
-            self._present(now), self._chart(span, now), self._reader.waiting_mail(), self._health()
-        )
+        waiting, health = await asyncio.gather(self._reader.waiting_mail(), self._health())
         kinds = (Dimension.REASON, Dimension.COUNTRY, Dimension.DEVICE)
         reasons, countries, devices = await asyncio.gather(
             *(self._logins.counts(span.grain, wanted, [kind]) for kind in kinds)
@@ -86,23 +102,21 @@ class OverviewViews:
             self._reader.busiest("email", since, refused=True, count=_TOP),
         )
         return {
-            "range": name,
             "ranges": list(SPANS),
-            "now_is": present,
-            "chart": chart,
-            "reasons": _by([count for count in reasons if count.values[0]], ""),
-            "countries": _by(countries, "unknown"),
-            "devices": _by(devices, "unknown"),
-            "browsers": breakdown(browsers),
-            "systems": breakdown(systems),
-            "methods": breakdown(methods),
+            "reasons": _ring(_by([count for count in reasons if count.values[0]], "")),
+            "countries": _by(countries, UNKNOWN),
+            "country_names": {code: country_name(code) for count in countries if (code := count.values[0])},
+            "devices": _ring(_by(devices, UNKNOWN)),
+            "browsers": _ring(breakdown(browsers)),
+            "systems": _ring(breakdown(systems)),
+            "methods": _ring(breakdown(methods)),
             "addresses": shares({one.value: one.attempts for one in addresses}),
             "emails": shares({one.value: one.attempts for one in emails}),
             "mail": waiting,
             "health": [*health, ("configuration", self._configured())],
         }
 
-    async def _present(self, now: float) -> dict[str, int]:
+    async def _present(self, now: float) -> dict[str, float]:
         wanted = CountFilter(now - _NOW, now + _DAY)
         sessions, counts = await asyncio.gather(
             self._reader.count_sessions(SessionFilter(), now),
@@ -111,13 +125,27 @@ class OverviewViews:
         sums: Counter[str] = Counter()
         for count in counts:
             sums[count.values[0]] += count.attempts + count.suppressed
-        return {"sessions": sessions, "bans": self._bans(), **{result: sums[result] for result in _RESULTS}}
+        return {
+            "sessions": sessions,
+            "requests_per_second": round(self._pace(), 1),
+            "bans": self._bans(),
+            **{result: sums[result] for result in _RESULTS},
+        }
 
     async def _chart(self, span: Span, now: float) -> Chart:
         since = since_of(span, now)
         wanted = CountFilter(since, since + span.step * span.bars)
         counts = await self._logins.counts(span.grain, wanted, [Dimension.RESULT])
         return stacked(counts, _RESULTS, since=since, step=span.step, bars=span.bars)
+
+
+def per_second(rate: float) -> str:
+    """A rate as people read it: ``0``, ``0.4``, ``1204``."""
+    return f"{rate:.1f}" if 0 < rate < 10 else f"{rate:.0f}"
+
+
+def _ring(found: Sequence[Share]) -> list[Slice]:
+    return slices({share.value: share.attempts for share in found})
 
 
 def _by(counts: Sequence[Count], nothing: str) -> list[Share]:

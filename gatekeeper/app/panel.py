@@ -20,6 +20,7 @@ from admin.views.map import Geography, MapViews
 from admin.views.overview import OverviewViews
 from admin.views.rules import RuleViews
 from admin.views.search import SearchView
+from admin.views.signals import SignalViews
 from admin.views.trial import TrialViews
 from gatekeeper.app.audit import audit_inspector
 from gatekeeper.app.keys import key_desk
@@ -40,6 +41,7 @@ from gatekeeper.store.activity import RedisActivity
 from gatekeeper.store.ban_words import RedisBanWords
 from gatekeeper.store.bans import PostgresBans
 from gatekeeper.store.login_places import PostgresLoginPlaces
+from gatekeeper.store.open_signals import PostgresOpenSignals
 from gatekeeper.store.panel import PostgresPanel
 from gatekeeper.store.presence import RedisPresence
 from gatekeeper.trial import Trials
@@ -47,7 +49,7 @@ from geo.lookup import PlaceFinder
 
 
 def _geography(places: PlaceFinder) -> Geography:
-    return Geography(places.places.positions, places.database_date.isoformat(), places.places.attribution)
+    return Geography(places.places.positions, places.database_date.isoformat())
 
 
 class _Finder:
@@ -108,6 +110,8 @@ def _views(
     stores = running.stores
     reader = PostgresPanel(stores.postgres)
     bans = PostgresBans(stores.postgres, RedisBanWords(stores.redis).tell)
+    ban_desk = BanDesk(bans, stores.journal, _Finder(logins.accounts))
+    odd = PostgresOpenSignals(stores.postgres)
     explainer = Explainer(
         lambda: gate.rules,
         HostList(config.public_url, config.hosts),
@@ -120,11 +124,14 @@ def _views(
         overview=OverviewViews(
             reader,
             stores.login_reader,
+            odd,
             renderer,
             bans=lambda: len(running.bans.bans),
+            pace=running.metrics.requests_per_second,
             health=health.parts,
             configured=lambda: running.reloads.good,
         ),
+        signals=SignalViews(odd, reader, desk, ban_desk, stores.journal, renderer),
         logins=LoginViews(stores.login_reader, renderer),
         exports=LoginExports(stores.login_reader),
         map=MapViews(
@@ -133,7 +140,7 @@ def _views(
         sessions=owners.sessions,
         users=owners.users,
         newcomers=owners.newcomers,
-        bans=BanViews(reader, BanDesk(bans, stores.journal, _Finder(logins.accounts)), renderer),
+        bans=BanViews(reader, ban_desk, renderer),
         rules=RuleViews(
             explainer,
             RuleTable(lambda: gate.rules, stores.rule_hits, running.rule_hits.write),

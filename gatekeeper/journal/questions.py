@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
-from typing import Protocol
+from typing import Final, Protocol
 
 from gatekeeper.journal.attempts import Attempt, Result
 from policies.model import Reason
@@ -29,12 +29,17 @@ class Area:
         return self.south <= latitude <= self.north and self.west <= longitude <= self.east
 
 
+_EQUAL: Final = (
+    *("result", "reason", "method", "user_id", "email", "country", "asn", "device_kind", "browser", "os", "session"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class LoginFilter:
     """Attempts for which all that is set holds; times in Unix seconds, ``since`` included, ``until`` not.
 
-    ``email`` is one as it was typed, ``network`` where the address is in, ``country`` "" an unknown one, ``signal`` one
-    of several it may carry, ``risk`` the least.
+    ``email`` is one as it was typed, ``network`` where the address is in, ``signal`` one of several it may carry,
+    ``risk`` the least. "" for a country, a device, a browser or a system is an unknown one.
     """
 
     since: float | None = None
@@ -49,20 +54,21 @@ class LoginFilter:
     area: Area | None = None
     asn: int | None = None
     device_kind: str | None = None
+    browser: str | None = None
+    os: str | None = None
     session: str | None = None
     signal: str | None = None
     risk: int | None = None
 
     def fits(self, attempt: Attempt) -> bool:
         """Whether the database would find it."""
-        for name in ("result", "reason", "method", "user_id", "email", "asn", "device_kind", "session"):
-            if (wanted := getattr(self, name)) is not None and getattr(attempt, name) != wanted:
+        for name in _EQUAL:
+            if (wanted := getattr(self, name)) is not None and (getattr(attempt, name) or "") != wanted:
                 return False
         return (
             (self.since is None or attempt.time >= self.since)
             and (self.until is None or attempt.time < self.until)
             and (self.network is None or attempt.address in self.network)
-            and (self.country is None or (attempt.country or "") == self.country)
             and (self.area is None or self.area.holds(attempt.latitude, attempt.longitude))
             and (self.signal is None or self.signal in attempt.signals)
             and (self.risk is None or (attempt.risk or 0) >= self.risk)

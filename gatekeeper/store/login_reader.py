@@ -17,7 +17,8 @@ from gatekeeper.store.postgres import Postgres
 _AT_ONCE: Final = 1000  # rows of an export that are in memory
 _ROUNDED: Final = 0.002  # seconds by which a row's time and the milliseconds in its id may differ
 _LATEST: Final = 253_402_300_000.0  # the end of the year 9999, behind which there is no datetime
-_EQUAL: Final = ("result", "reason", "method", "email", "asn", "device_kind", "session")
+_EQUAL: Final = ("result", "reason", "method", "email", "asn", "session")
+_EQUAL_OR_UNKNOWN: Final = ("country", "device_kind", "browser", "os")
 
 #: A row as programs get it (docs/login-log.md); ``journal.rows.public`` makes the same of an Attempt.
 LINE: Final = """
@@ -152,10 +153,12 @@ def conditions(wanted: LoginFilter) -> tuple[list[str], list[object]]:
         add("address = %s::inet", wanted.network.network_address)
     else:
         add("address <<= %s::inet", wanted.network)
-    if wanted.country == "":
-        where.append("country IS NULL")
-    else:
-        add("country = %s", wanted.country)
+    for name in _EQUAL_OR_UNKNOWN:
+        value = getattr(wanted, name)
+        if value == "":
+            where.append(f"{name} IS NULL")
+        else:
+            add(f"{name} = %s", value)
     if (area := wanted.area) is not None:
         where.append("latitude BETWEEN %s AND %s AND longitude BETWEEN %s AND %s")
         params += [area.south, area.north, area.west, area.east]

@@ -1,0 +1,46 @@
+"""Open signals: odd attempts that nobody has dealt with, one line an account or an attacking address. Owned by
+``admin.views.signals``, answered by ``gatekeeper.store.open_signals``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from gatekeeper.journal.attempts import Attempt
+
+ODD: Final = 40  # the risk from which an attempt is worth an admin's time
+KEPT: Final = 7 * 86_400.0  # seconds for which one stays open
+
+
+@dataclass(frozen=True, slots=True)
+class Odd:
+    """What is open about one subject: its riskiest attempt, how many there are, and when they were (Unix seconds)."""
+
+    subject: str
+    attempt: Attempt
+    attempts: int
+    first: float
+    last: float
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSignals:
+    """The newest, and how many there are in all."""
+
+    lines: Sequence[Odd]
+    total: int
+
+
+class OddReader(Protocol):
+    """Raises StoreUnavailable."""
+
+    async def open(self, now: float, *, count: int) -> OpenSignals:
+        """Among the newest attempts of at least ``ODD``, those that nobody has closed."""
+
+    async def close(self, odd: Odd, by: str, now: float) -> None:
+        """Whatever was odd about its subject until its last attempt."""
+
+    async def of(self, attempt: str, now: float) -> Odd | None:
+        """The open line that the attempt with this id is the riskiest of."""

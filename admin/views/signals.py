@@ -1,0 +1,110 @@
+"""Open signals: what is odd and waits for an admin, with what can be done about it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from aiohttp import web
+
+from admin.acts import Done, Fields
+from admin.guard import Visit
+from admin.lists import PanelReader
+from admin.odd import Odd, OddReader
+from admin.render import Renderer
+from admin.wording import rfc3339
+from gatekeeper.answers import json_answer
+from gatekeeper.bans.desk import BadBan, BanDesk
+from gatekeeper.errors import Problem
+from gatekeeper.identity.user_desk import UserDesk, checked_why, invalid
+from gatekeeper.journal.audit import AuditLog, Change
+from gatekeeper.journal.rows import public
+from policies.model import Reason
+
+_LISTED: Final = 200
+_BANNED_FOR: Final = 86_400.0  # seconds
+
+
+class SignalViews:
+    """``P/admin/signals`` and ``P/admin/api/signals``."""
+
+    def __init__(
+        self, odd: OddReader, reader: PanelReader, desk: UserDesk, bans: BanDesk, audit: AuditLog, renderer: Renderer
+    ) -> None:
+        self._odd = odd
+        self._reader = reader
+        self._desk = desk
+        self._bans = bans
+        self._audit = audit
+        self._renderer = renderer
+        self._acts: dict[str, Callable[[Odd, Visit, str], Awaitable[str]]] = {
+            "end": self._end,
+            "lock": self._lock,
+            "ban": self._ban,
+            "close": self._close,
+        }
+
+    async def page(self, request: web.Request, visit: Visit) -> web.Response:
+        """All that are open, newest first."""
+        found = await self._odd.open(visit.now, count=_LISTED)
+        return self._renderer.page(request, visit, "signals.html", {"odd": found}, here="overview")
+
+    async def listing(self, _request: web.Request, visit: Visit) -> web.Response:
+        """``{"total", "signals": [...]}``, newest first; ``attempt`` is the riskiest, by whose id acts are asked for."""
+        found = await self._odd.open(visit.now, count=_LISTED)
+        return json_answer({"total": found.total, "signals": [_row(one) for one in found.lines]})
+
+    async def act(self, request: web.Request, visit: Visit, fields: Fields) -> Done:
+        """``end`` the session, ``lock`` the user, ``ban`` the address for a day, or ``close``: each closes the line."""
+        act = self._acts.get(request.match_info["act"])
+        if act is None:
+            raise Problem(404, Reason.NOT_FOUND)
+        odd = await self._odd.of(request.match_info["attempt"], visit.now)
+        if odd is None:
+            raise Problem(404, Reason.NOT_FOUND, "This is no open signal any more; somebody may have dealt with it.")
+        why = checked_why(fields.get("why", "").strip() or _why(odd))
+        notice = await act(odd, visit, why)
+        await self._odd.close(odd, visit.by.name, visit.now)
+        return Done(notice, "signals" if fields.get("back") == "signals" else "", {"subject": odd.subject})
+
+    async def _end(self, odd: Odd, visit: Visit, why: str) -> str:
+        found = await self._reader.session(odd.attempt.session) if odd.attempt.session else None
+        if found is None:
+            raise invalid("attempt", "This attempt led to no session.")
+        await self._desk.end_session(found[0], visit.by, why, visit.now)
+        return "session-ended"
+
+    async def _lock(self, odd: Odd, visit: Visit, why: str) -> str:
+        if odd.attempt.user_id is None:
+            raise invalid("attempt", "There is no account to lock.")
+        await self._desk.lock(odd.attempt.user_id, visit.by, why, visit.now)
+        return "user-locked"
+
+    async def _ban(self, odd: Odd, visit: Visit, why: str) -> str:
+        try:
+            await self._bans.add(str(odd.attempt.address), visit.by, visit.now, length=_BANNED_FOR, reason=why)
+        except BadBan as bad:
+            raise invalid("attempt", f"{bad}.") from None
+        return "ban-added"
+
+    async def _close(self, odd: Odd, visit: Visit, why: str) -> str:
+        by = visit.by
+        after: dict[str, object] = {"signals": list(odd.attempt.signals), "attempts": odd.attempts, "reason": why}
+        await self._audit.record_change(
+            Change(visit.now, by.name, "signal.close", odd.subject, None, after, by.address, by.request_id)
+        )
+        return "signal-closed"
+
+
+def _why(odd: Odd) -> str:
+    return ", ".join(signal.replace("_", " ") for signal in odd.attempt.signals)[:200]
+
+
+def _row(odd: Odd) -> dict[str, Any]:
+    return {
+        "subject": odd.subject,
+        "attempts": odd.attempts,
+        "first": rfc3339(odd.first),
+        "last": rfc3339(odd.last),
+        "attempt": public(odd.attempt),
+    }

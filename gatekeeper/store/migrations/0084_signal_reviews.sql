@@ -1,0 +1,8 @@
+-- Signals that an admin has dealt with: whatever a subject was odd with until then.
+
+CREATE TABLE signal_reviews (
+    subject     text PRIMARY KEY,                   -- as admin.odd says: an account, an e-mail or an address
+    until       timestamptz NOT NULL,               -- the last attempt that was looked at
+    reviewed_at timestamptz NOT NULL,
+    reviewed_by text NOT NULL                       -- as in audit_log.actor
+);
