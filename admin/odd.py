@@ -1,9 +1,10 @@
-"""Open signals: odd attempts that nobody has dealt with, one line an account or an attacking address. Owned by
-``admin.views.signals``, answered by ``gatekeeper.store.open_signals``.
+"""Open signals: odd attempts that nobody has dealt with, one line an account, an attacking address or clients that look
+alike. Owned by ``admin.views.signals``, answered by ``gatekeeper.store.open_signals``.
 """
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -42,5 +43,5 @@ class OddReader(Protocol):
     async def close(self, odd: Odd, by: str, now: float) -> None:
         """Whatever was odd about its subject until its last attempt."""
 
-    async def of(self, attempt: str, now: float) -> Odd | None:
-        """The open line that the attempt with this id is the riskiest of."""
+    async def of(self, attempt: uuid.UUID, now: float) -> Odd | None:
+        """The open line that the attempt with this id is part of."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from aiohttp import web
@@ -18,10 +20,11 @@ from gatekeeper.bans.desk import BadBan, BanDesk
 from gatekeeper.errors import Problem
 from gatekeeper.identity.user_desk import UserDesk, checked_why, invalid
 from gatekeeper.journal.audit import AuditLog, Change
+from gatekeeper.journal.questions import LoginReader
 from gatekeeper.journal.rows import public
 from policies.model import Reason
 
-_LISTED: Final = 200
+_LISTED: Final = 50
 _BANNED_FOR: Final = 86_400.0  # seconds
 
 
@@ -29,9 +32,17 @@ class SignalViews:
     """``P/admin/signals`` and ``P/admin/api/signals``."""
 
     def __init__(
-        self, odd: OddReader, reader: PanelReader, desk: UserDesk, bans: BanDesk, audit: AuditLog, renderer: Renderer
+        self,
+        odd: OddReader,
+        logins: LoginReader,
+        reader: PanelReader,
+        desk: UserDesk,
+        bans: BanDesk,
+        audit: AuditLog,
+        renderer: Renderer,
     ) -> None:
         self._odd = odd
+        self._logins = logins
         self._reader = reader
         self._desk = desk
         self._bans = bans
@@ -50,7 +61,7 @@ class SignalViews:
         return self._renderer.page(request, visit, "signals.html", {"odd": found}, here="overview")
 
     async def listing(self, _request: web.Request, visit: Visit) -> web.Response:
-        """``{"total", "signals": [...]}``, newest first; ``attempt`` is the riskiest, by whose id acts are asked for."""
+        """``{"total", "signals": [...]}``, newest first; acts are asked for by the id of ``attempt``."""
         found = await self._odd.open(visit.now, count=_LISTED)
         return json_answer({"total": found.total, "signals": [_row(one) for one in found.lines]})
 
@@ -59,13 +70,22 @@ class SignalViews:
         act = self._acts.get(request.match_info["act"])
         if act is None:
             raise Problem(404, Reason.NOT_FOUND)
-        odd = await self._odd.of(request.match_info["attempt"], visit.now)
-        if odd is None:
-            raise Problem(404, Reason.NOT_FOUND, "This is no open signal any more; somebody may have dealt with it.")
+        odd = await self._found(request.match_info["attempt"], visit.now)
         why = checked_why(fields.get("why", "").strip() or _why(odd))
         notice = await act(odd, visit, why)
         await self._odd.close(odd, visit.by.name, visit.now)
         return Done(notice, "signals" if fields.get("back") == "signals" else "", {"subject": odd.subject})
+
+    async def _found(self, text: str, now: float) -> Odd:
+        """The line with the attempt that was shown, though the line may have grown riskier ones since."""
+        try:
+            attempt = uuid.UUID(text)
+        except ValueError:
+            raise Problem(404, Reason.NOT_FOUND) from None
+        odd, shown = await self._odd.of(attempt, now), await self._logins.find(attempt)
+        if odd is None or shown is None:
+            raise Problem(404, Reason.NOT_FOUND, "This is no open signal any more; somebody may have dealt with it.")
+        return replace(odd, attempt=shown)
 
     async def _end(self, odd: Odd, visit: Visit, why: str) -> str:
         found = await self._reader.session(odd.attempt.session) if odd.attempt.session else None

@@ -11,7 +11,7 @@ import os
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from glob import escape, glob
+from pathlib import Path
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -119,15 +119,18 @@ class Metrics:
         )
         self._reload_success = self._labelled("config_reload_success", "Whether what was read last is in force.")
         self._reload_time = self._labelled("config_reload_timestamp_seconds", "When what is in force was put there.")
-        build = Gauge(
-            "gatekeeper_build_info", "Version.", ["version"], registry=self._registry, multiprocess_mode="livemax"
-        )
-        build.labels(__version__).set(1)
+        self._tell_version()
 
     def follow_rules(self, hits: RuleHits) -> None:
         """Have ``hits`` told of all decisions, whenever the sums are handed on."""
         self._decisions.followers.append(hits.decided)
         self._reported.followers.append(hits.reported)
+
+    def _tell_version(self) -> None:
+        build = Gauge(
+            "gatekeeper_build_info", "Version.", ["version"], registry=self._registry, multiprocess_mode="livemax"
+        )
+        build.labels(__version__).set(1)
 
     def _counter(self, name: str, text: str, *labels: str) -> _Sums:
         sums = _Sums(Counter(f"gatekeeper_{name}", text, labels, registry=self._registry))
@@ -246,7 +249,7 @@ class Metrics:
         folder = os.environ.get(FOLDER_VARIABLE)
         if folder is None:
             return float(self._per_second._value.get())  # noqa: SLF001  # a Gauge has no other way to be read
-        files = glob(f"{escape(folder)}/gauge_livesum_*.db")
+        files = [str(file) for file in Path(folder).glob("gauge_livesum_*.db")]
         found = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
         return float(sum(s.value for one in found if one.name == _PER_SECOND for s in one.samples))
 

@@ -12,9 +12,11 @@ from gatekeeper.store.login_rows import READ
 from gatekeeper.store.postgres import Postgres
 
 _NEWEST: Final = 2000  # attempts that are looked at
-# An attack from one address is one line, however many accounts it tries; all else is about an account.
+# An attack from one address, or by clients that look alike, is one line, however many accounts it tries; all else is
+# about an account.
 _SUBJECT: Final = """
-CASE WHEN signals && ARRAY['password_spray', 'credential_stuffing'] THEN 'address:' || host(address)
+CASE WHEN 'credential_stuffing' = ANY (signals) AND fingerprint IS NOT NULL THEN 'clients:' || fingerprint
+     WHEN signals && ARRAY['password_spray', 'credential_stuffing'] THEN 'address:' || host(address)
      WHEN user_id IS NOT NULL THEN 'user:' || user_id::text
      ELSE 'email:' || email END"""
 _OPEN: Final = f"""
@@ -45,13 +47,12 @@ class PostgresOpenSignals:
         )
         return OpenSignals([_odd(row) for row in rows], rows[0]["total"] if rows else 0)
 
-    async def of(self, attempt: str, now: float) -> Odd | None:
+    async def of(self, attempt: uuid.UUID, now: float) -> Odd | None:
         """As ``OddReader`` says."""
-        try:
-            wanted = uuid.UUID(attempt)
-        except ValueError:
-            return None
-        row = await self._postgres.fetch_one(f"{_OPEN} WHERE id = %s", (ODD, as_datetime(now - KEPT), wanted))
+        row = await self._postgres.fetch_one(
+            f"{_OPEN} WHERE subject = (SELECT subject FROM newest WHERE id = %s)",  # noqa: S608
+            (ODD, as_datetime(now - KEPT), attempt),
+        )
         return None if row is None else _odd(row)
 
     async def close(self, odd: Odd, by: str, now: float) -> None:

@@ -149,9 +149,9 @@ async def test_the_overview_counts(gate, admin):
     sums = re.findall(r"<dt>([A-Za-z ]+?)(?: <span>(.*?)</span>)?</dt><dd><a href=\"([^\"]+)\">(\d+)</a></dd>", page)
     assert sums == [
         ("Open sessions", "", "/_gate/admin/sessions", "3"),
-        ("Logins", "last 15 min", "/_gate/admin/logins?result=success", "2"),
-        ("Failed", "last 15 min", "/_gate/admin/logins?result=failure", "1"),
-        ("Blocked", "last 15 min", "/_gate/admin/logins?result=blocked", "0"),
+        ("Logins", "last 15 min", "/_gate/admin/logins?result=success&amp;range=15m", "2"),
+        ("Failed", "last 15 min", "/_gate/admin/logins?result=failure&amp;range=15m", "1"),
+        ("Blocked", "last 15 min", "/_gate/admin/logins?result=blocked&amp;range=15m", "0"),
         ("Bans in force", "", "/_gate/admin/bans", "0"),
     ]
     assert gate.clock.now() == NOW

@@ -53,8 +53,9 @@ metrics = Metrics()
 for _ in range(5):
     metrics.request("proxy", "api", 200, 0.01)
 metrics.in_flight = 2
+metrics._per_second.set(1.5)
 metrics.flush()
-print(metrics.render().decode() + "END", flush=True)
+print(metrics.render().decode() + f"read_per_second {metrics.requests_per_second()}\\nEND", flush=True)
 input()
 """
 
@@ -82,3 +83,4 @@ def test_the_workers_counts_are_added_up(tmp_path):
             process.communicate("\n")
     assert shown["gatekeeper_requests_total", (("code", "200"), ("surface", "proxy"), ("upstream", "api"))] == 10
     assert shown["gatekeeper_in_flight", ()] == 4
+    assert shown["gatekeeper_requests_per_second", ()] == shown["read_per_second", ()] == 3.0
