@@ -18,6 +18,7 @@ from admin.wording import rfc3339
 from gatekeeper.answers import json_answer
 from gatekeeper.bans.desk import BadBan, BanDesk
 from gatekeeper.errors import Problem
+from gatekeeper.identity.session_desk import SessionDesk
 from gatekeeper.identity.user_desk import UserDesk, checked_why, invalid
 from gatekeeper.journal.audit import AuditLog, Change
 from gatekeeper.journal.questions import LoginReader
@@ -36,7 +37,8 @@ class SignalViews:
         odd: OddReader,
         logins: LoginReader,
         reader: PanelReader,
-        desk: UserDesk,
+        users: UserDesk,
+        sessions: SessionDesk,
         bans: BanDesk,
         audit: AuditLog,
         renderer: Renderer,
@@ -44,7 +46,8 @@ class SignalViews:
         self._odd = odd
         self._logins = logins
         self._reader = reader
-        self._desk = desk
+        self._users = users
+        self._sessions = sessions
         self._bans = bans
         self._audit = audit
         self._renderer = renderer
@@ -91,13 +94,13 @@ class SignalViews:
         found = await self._reader.session(odd.attempt.session) if odd.attempt.session else None
         if found is None:
             raise invalid("attempt", "This attempt led to no session.")
-        await self._desk.end_session(found[0], visit.by, why, visit.now)
+        await self._sessions.end(found[0], visit.by, why, visit.now)
         return "session-ended"
 
     async def _lock(self, odd: Odd, visit: Visit, why: str) -> str:
         if odd.attempt.user_id is None:
             raise invalid("attempt", "There is no account to lock.")
-        await self._desk.lock(odd.attempt.user_id, visit.by, why, visit.now)
+        await self._users.lock(odd.attempt.user_id, visit.by, why, visit.now)
         return "user-locked"
 
     async def _ban(self, odd: Odd, visit: Visit, why: str) -> str:

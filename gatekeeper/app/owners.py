@@ -21,11 +21,13 @@ from gatekeeper.store.panel import PostgresPanel
 
 @dataclass(frozen=True, slots=True)
 class OwnerViews:
-    """One a subject."""
+    """One a subject, and the services that other pages act by too."""
 
     users: UserViews
     newcomers: NewcomerViews
     sessions: SessionViews
+    user_desk: UserDesk
+    session_desk: SessionDesk
 
 
 def owner_views(
@@ -53,4 +55,6 @@ def owner_views(
         UserViews(reader, stores.login_reader, desk, sessions, keys, renderer),
         NewcomerViews(desk, renderer, form_limit=config.sizes.json_body),
         SessionViews(reader, stores.live, sessions, renderer, idle_ttl=config.tokens.idle_ttl),
+        desk,
+        sessions,
     )

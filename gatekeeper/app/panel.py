@@ -131,7 +131,16 @@ def _views(
             health=health.parts,
             configured=lambda: running.reloads.good,
         ),
-        signals=SignalViews(odd, stores.login_reader, reader, desk, ban_desk, stores.journal, renderer),
+        signals=SignalViews(
+            odd,
+            stores.login_reader,
+            reader,
+            owners.user_desk,
+            owners.session_desk,
+            ban_desk,
+            stores.journal,
+            renderer,
+        ),
         logins=LoginViews(stores.login_reader, renderer),
         exports=LoginExports(stores.login_reader),
         map=MapViews(

@@ -90,8 +90,7 @@ class Metrics:
         self._in_flight = self._gauge("in_flight", "Requests being answered.")
         self._per_second = self._gauge("requests_per_second", "Requests answered a second, over the last ten seconds.")
         self._pace = Pace()
-        self._answered = 0
-        self._requests.followers.append(self._count)
+        self._requests.followers.append(lambda requests: self._pace.add(sum(requests.values())))
         self._bans_active = Gauge(
             "gatekeeper_bans_active", "Bans in force.", registry=self._registry, multiprocess_mode="livemax"
         )
@@ -242,7 +241,7 @@ class Metrics:
         while True:
             await asyncio.sleep(FLUSH_EVERY)
             self.flush()
-            self._per_second.set(self._pace.rate(asyncio.get_running_loop().time(), self._answered))
+            self._per_second.set(self._pace.rate(asyncio.get_running_loop().time()))
 
     def requests_per_second(self) -> float:
         """Of all workers of this node; reads a small file of each."""
@@ -252,9 +251,6 @@ class Metrics:
         files = [str(file) for file in Path(folder).glob("gauge_livesum_*.db")]
         found = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
         return float(sum(s.value for one in found if one.name == _PER_SECOND for s in one.samples))
-
-    def _count(self, requests: Mapping[_Labels, int]) -> None:
-        self._answered += sum(requests.values())
 
     def render(self) -> bytes:
         """All workers' metrics in text form."""

@@ -13,11 +13,16 @@ class Pace:
 
     def __init__(self, window: float = WINDOW) -> None:
         self._window = window
+        self._count = 0
         self._seen: deque[tuple[float, int]] = deque()
 
-    def rate(self, now: float, count: int) -> float:
+    def add(self, count: int) -> None:
+        """So many more."""
+        self._count += count
+
+    def rate(self, now: float) -> float:
         """A second, in the window that ends now; ``now`` in seconds of a clock that only goes forward."""
-        seen = self._seen
+        seen, count = self._seen, self._count
         seen.append((now, count))
         while len(seen) > 2 and seen[1][0] <= now - self._window:
             seen.popleft()
