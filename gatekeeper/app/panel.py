@@ -111,7 +111,6 @@ def _views(
     reader = PostgresPanel(stores.postgres)
     bans = PostgresBans(stores.postgres, RedisBanWords(stores.redis).tell)
     ban_desk = BanDesk(bans, stores.journal, _Finder(logins.accounts))
-    odd = PostgresOpenSignals(stores.postgres)
     explainer = Explainer(
         lambda: gate.rules,
         HostList(config.public_url, config.hosts),
@@ -121,26 +120,8 @@ def _views(
         ban_on=_BansInForce(running),
     )
     return Views(
-        overview=OverviewViews(
-            reader,
-            stores.login_reader,
-            odd,
-            renderer,
-            bans=lambda: len(running.bans.bans),
-            pace=running.metrics.requests_per_second,
-            health=health.parts,
-            configured=lambda: running.reloads.good,
-        ),
-        signals=SignalViews(
-            odd,
-            stores.login_reader,
-            reader,
-            owners.user_desk,
-            owners.session_desk,
-            ban_desk,
-            stores.journal,
-            renderer,
-        ),
+        overview=_overview(running, health, renderer),
+        signals=_signals(running, owners, ban_desk, renderer),
         logins=LoginViews(stores.login_reader, renderer),
         exports=LoginExports(stores.login_reader),
         map=MapViews(
@@ -163,6 +144,34 @@ def _views(
         trial=TrialViews(_trials(running), renderer, limit=config.sizes.json_body),
         config=ConfigViews(running.reloads, running.places, renderer),
         search=SearchView(reader, renderer),
+    )
+
+
+def _overview(running: Running, health: Health, renderer: Renderer) -> OverviewViews:
+    stores = running.stores
+    return OverviewViews(
+        PostgresPanel(stores.postgres),
+        stores.login_reader,
+        PostgresOpenSignals(stores.postgres),
+        renderer,
+        bans=lambda: len(running.bans.bans),
+        pace=running.metrics.requests_per_second,
+        health=health.parts,
+        configured=lambda: running.reloads.good,
+    )
+
+
+def _signals(running: Running, owners: OwnerViews, bans: BanDesk, renderer: Renderer) -> SignalViews:
+    stores = running.stores
+    return SignalViews(
+        PostgresOpenSignals(stores.postgres),
+        stores.login_reader,
+        PostgresPanel(stores.postgres),
+        owners.user_desk,
+        owners.session_desk,
+        bans,
+        stores.journal,
+        renderer,
     )
 
 
