@@ -46,6 +46,7 @@ def account_json(
         "roles": list(user.roles),
         "locked": user.locked,
         "created_at": rfc3339(account.created_at),
+        "password": {"set": account.password_hash is not None, "must_change": account.must_change},
         "factors": {
             "totp": _time(factors.totp_since),
             "passkeys": [

@@ -30,6 +30,7 @@ NOTICES: Final[Mapping[str, str]] = {
     "user-logged-out": "Every session of the account has ended.",
     "user-roles": "The roles are in force from the next request on.",
     "user-factors": "The second factors are gone and every session has ended; the next login asks for new ones.",
+    "user-password-expired": "Every session has ended, and the next login by password has to choose another first.",
     "user-added": "The account is there; its owner may sign in.",
     "key-revoked": "The API key is refused from its next request on, everywhere.",
     "signal-closed": "The signal is closed.",

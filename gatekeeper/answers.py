@@ -28,6 +28,7 @@ STATUS: Mapping[Reason, int] = MappingProxyType(
         Reason.INVALID_CREDENTIALS: 401,
         Reason.MFA_REQUIRED: 401,
         Reason.MFA_INVALID: 401,
+        Reason.PASSWORD_CHANGE_REQUIRED: 401,
         Reason.STEP_UP_REQUIRED: 401,
         Reason.OTP_INVALID: 401,
         Reason.OTP_EXPIRED: 401,

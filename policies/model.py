@@ -29,6 +29,7 @@ class Reason(StrEnum):
     INVALID_CREDENTIALS = "invalid-credentials"
     MFA_REQUIRED = "mfa-required"
     MFA_INVALID = "mfa-invalid"
+    PASSWORD_CHANGE_REQUIRED = "password-change-required"
     STEP_UP_REQUIRED = "step-up-required"
     OTP_INVALID = "otp-invalid"
     OTP_EXPIRED = "otp-expired"

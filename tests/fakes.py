@@ -183,11 +183,17 @@ class MemoryAccounts:
         self._records = records
 
     async def create(
-        self, state: UserState, password_hash: str | None, now: float, *, must_verify: bool = False
+        self,
+        state: UserState,
+        password_hash: str | None,
+        now: float,
+        *,
+        must_verify: bool = False,
+        must_change: bool = False,
     ) -> None:
         if any(account.state.email == state.email for account in self.accounts.values()):
             raise Conflict("users_email_key")
-        self.accounts[state.id] = Account(state, now, password_hash, must_verify)
+        self.accounts[state.id] = Account(state, now, password_hash, must_verify, must_change)
 
     async def find(self, user: str) -> Account | None:
         return self.accounts.get(user)
@@ -209,11 +215,20 @@ class MemoryAccounts:
     async def raise_epoch(self, user: str, now: float, *, keep: str | None = None) -> UserState | None:
         return await self._end(user, self._change(user, raise_epoch=True), "logout", now, keep)
 
-    async def set_password(self, user: str, password_hash: str, now: float, *, keep: str | None) -> UserState | None:
+    async def set_password(
+        self, user: str, password_hash: str, now: float, *, keep: str | None, must_change: bool = False
+    ) -> UserState | None:
         state = self._change(user, raise_epoch=True)
         if state is not None:
-            self.accounts[user] = replace(self.accounts[user], password_hash=password_hash)
+            changed = replace(self.accounts[user], password_hash=password_hash, must_change=must_change)
+            self.accounts[user] = changed
         return await self._end(user, state, "password-changed", now, keep)
+
+    async def expire_password(self, user: str, now: float) -> UserState | None:
+        if user not in self.accounts or self.accounts[user].password_hash is None:
+            return None
+        self.accounts[user] = replace(self.accounts[user], must_change=True)
+        return await self._end(user, self._change(user, raise_epoch=True), "password-expired", now)
 
     async def rehash(self, user: str, old: str, new: str) -> None:
         account = self.accounts.get(user)

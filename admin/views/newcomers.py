@@ -58,6 +58,7 @@ class NewcomerViews:
         context = {
             "invites": self._desk.invites,
             **dict.fromkeys(("email", "name", "roles"), ""),
+            "must_change": True,
             "made": None,
             "fault": None,
         }
@@ -68,6 +69,7 @@ class NewcomerViews:
         fields = await read_form(request, self._form_limit)
         context: dict[str, object] = {
             **{name: fields.get(name, "") for name in ("email", "name", "roles")},
+            "must_change": "must_change" in fields,
             "invites": self._desk.invites,
             "made": None,
             "fault": None,
@@ -98,5 +100,6 @@ class NewcomerViews:
             visit.now,
             name=fields.get("name"),
             roles=roles_of(fields),
+            must_change=fields.get("must_change", "") in {"1", "true"},
         )
         return user, None if given else password

@@ -49,6 +49,7 @@ class UserViews:
             "lock": self._lock,
             "unlock": self._unlock,
             "logout": self._log_out,
+            "expire-password": self._expire_password,
             "roles": self._set_roles,
             "reset-factors": self._reset_factors,
             "revoke-key": self._revoke_key,
@@ -127,6 +128,10 @@ class UserViews:
     async def _log_out(self, user: str, visit: Visit, why: str, _fields: Fields) -> str:
         await self._desk.log_out(user, visit.by, why, visit.now)
         return "user-logged-out"
+
+    async def _expire_password(self, user: str, visit: Visit, why: str, _fields: Fields) -> str:
+        await self._desk.expire_password(user, visit.by, why, visit.now)
+        return "user-password-expired"
 
     async def _set_roles(self, user: str, visit: Visit, why: str, fields: Fields) -> str:
         await self._desk.set_roles(user, roles_of(fields), visit.by, why, visit.now)

@@ -24,6 +24,7 @@ from gatekeeper.identity.limits import AttemptCounter, LimitsCounter, account_ke
 from gatekeeper.identity.login import PasswordLogin
 from gatekeeper.identity.notices import Notices
 from gatekeeper.identity.passkey_login import PasskeyLogin
+from gatekeeper.identity.password_changes import PasswordChanges
 from gatekeeper.identity.recording import Recording
 from gatekeeper.identity.second_endpoints import SecondEndpoints
 from gatekeeper.identity.second_step import SecondStep
@@ -36,6 +37,7 @@ from gatekeeper.store.challenges import RedisChallenges
 from gatekeeper.store.factors import PostgresFactors
 from gatekeeper.store.failures import RedisFailures
 from gatekeeper.store.familiar import PostgresProfiles
+from gatekeeper.store.mail_links import PostgresLinks
 from gatekeeper.store.session_sightings import RedisSessionSightings
 from gatekeeper.tokens.keyring import derive
 from gatekeeper.tokens.sealing import Sealer
@@ -187,6 +189,7 @@ def build_logins(config: Config, tokens: TokenParts, running: Running, notices: 
         watch,
         running.bans.bans,
         running.bans.strikes,
+        PasswordChanges(PostgresLinks(stores.postgres)),
         required_roles=roles,
         mails_codes=_reach_their_users(config),
     )

@@ -55,18 +55,22 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the group to the command line."""
     group = subparsers.add_parser(
         "user",
-        help="accounts: add, list, show, passwd, role, lock, unlock, logout, invite, export, erase",
+        help="accounts: add, list, show, passwd, expire-password, role, lock, unlock, logout, invite, export, erase",
     )
     commands = group.add_subparsers(dest="user_command", required=True, metavar="COMMAND")
     add = _command(commands, "add", _add, "add a user; the password is asked for, or one line on standard input")
     add.add_argument("--role", action="append", default=[], metavar="ROLE", help="a role; may be given again")
     add.add_argument("--name", help="the person's name")
+    add.add_argument("--must-change", action="store_true", help="the first login has to choose another password")
     listing = commands.add_parser("list", help="every user")
     listing.add_argument("--json", action="store_true", help="JSON lines")
     listing.set_defaults(run=run, command=_list)
     show = _command(commands, "show", _show, "one user")
     show.add_argument("--json", action="store_true", help="JSON lines")
-    _command(commands, "passwd", _passwd, "set a new password; every session ends")
+    passwd = _command(commands, "passwd", _passwd, "set a new password; every session ends")
+    passwd.add_argument("--must-change", action="store_true", help="the next login has to choose another")
+    summary = "whoever logs in by the password has to choose another first; every session ends"
+    _command(commands, "expire-password", _expire_password, summary)
     role = _command(commands, "role", _role, "set the roles, in force on the next request; none takes all away")
     role.add_argument("role", nargs="*", metavar="ROLE")
     _command(commands, "lock", _lock, "no login, and every session ends")
@@ -126,7 +130,9 @@ async def _add(desk: Desk, args: argparse.Namespace) -> None:
     if await desk.accounts.find_by_email(email) is not None:
         raise Refused(f"there is a user {email} already")  # before anybody is asked for a password
     password = await typed_password(desk.passwords)
-    user = await desk.acts.create(email, password, desk.by, desk.now, name=args.name, roles=roles)
+    user = await desk.acts.create(
+        email, password, desk.by, desk.now, name=args.name, roles=roles, must_change=args.must_change
+    )
     print(f"added {user.email} ({user.id})")
 
 
@@ -156,8 +162,15 @@ async def _show(desk: Desk, args: argparse.Namespace) -> None:
 
 async def _passwd(desk: Desk, args: argparse.Namespace) -> None:
     user = (await desk.find(args.email)).state
-    await desk.acts.set_password(user.id, await typed_password(desk.passwords), desk.by, "", desk.now)
+    password = await typed_password(desk.passwords)
+    await desk.acts.set_password(user.id, password, desk.by, "", desk.now, must_change=args.must_change)
     print(f"{user.email} has a new password; every session has ended")
+
+
+async def _expire_password(desk: Desk, args: argparse.Namespace) -> None:
+    user = (await desk.find(args.email)).state
+    await desk.acts.expire_password(user.id, desk.by, "", desk.now)
+    print(f"{user.email} has to choose another password at the next login by it; every session has ended")
 
 
 async def _role(desk: Desk, args: argparse.Namespace) -> None:

@@ -18,20 +18,28 @@ LONGEST_NAME = 200
 class Account:
     """A user with the password's hash; ``created_at`` in Unix seconds.
 
-    ``must_verify``: it was made where e-mails are verified, and may not log in before that.
+    ``must_verify``: it was made where e-mails are verified, and may not log in before that. ``must_change``: its
+    password opens nothing but the page for another.
     """
 
     state: UserState
     created_at: float
     password_hash: str | None = field(default=None, repr=False)
     must_verify: bool = False
+    must_change: bool = False
 
 
 class AccountStore(Protocol):
     """Accounts in PostgreSQL. Each method is one statement or transaction; all raise StoreUnavailable."""
 
     async def create(
-        self, state: UserState, password_hash: str | None, now: float, *, must_verify: bool = False
+        self,
+        state: UserState,
+        password_hash: str | None,
+        now: float,
+        *,
+        must_verify: bool = False,
+        must_change: bool = False,
     ) -> None:
         """Raises Conflict(``users_email_key``) where the e-mail is taken."""
 
@@ -51,8 +59,13 @@ class AccountStore(Protocol):
     async def raise_epoch(self, user: str, now: float, *, keep: str | None = None) -> UserState | None:
         """Log out everywhere but ``keep``: raises the epoch, ends the durable sessions."""
 
-    async def set_password(self, user: str, password_hash: str, now: float, *, keep: str | None) -> UserState | None:
+    async def set_password(
+        self, user: str, password_hash: str, now: float, *, keep: str | None, must_change: bool = False
+    ) -> UserState | None:
         """A new password; all sessions but ``keep`` end."""
+
+    async def expire_password(self, user: str, now: float) -> UserState | None:
+        """The password must be changed at the next login by it; every session ends. None without a password."""
 
     async def rehash(self, user: str, old: str, new: str) -> None:
         """Replace a hash by one of the same password, unless it has changed meanwhile."""
@@ -86,6 +99,7 @@ class Accounts:
         roles: Sequence[str] = (),
         now: float,
         must_verify: bool = False,
+        must_change: bool = False,
     ) -> UserState:
         """A new account under a canonical e-mail. Raises Conflict where it is taken."""
         state = UserState(
@@ -98,7 +112,7 @@ class Accounts:
             epoch=1,
             version=1,
         )
-        await self._store.create(state, password_hash, now, must_verify=must_verify)
+        await self._store.create(state, password_hash, now, must_verify=must_verify, must_change=must_change)
         return state
 
     async def find(self, user: str) -> Account | None:
@@ -134,10 +148,15 @@ class Accounts:
         return await self._follow(await self._store.raise_epoch(user, now, keep=keep), keep=keep)
 
     async def set_password(
-        self, user: str, password_hash: str, now: float, *, keep: str | None = None
+        self, user: str, password_hash: str, now: float, *, keep: str | None = None, must_change: bool = False
     ) -> UserState | None:
         """A new password; every other session ends."""
-        return await self._follow(await self._store.set_password(user, password_hash, now, keep=keep), keep=keep)
+        state = await self._store.set_password(user, password_hash, now, keep=keep, must_change=must_change)
+        return await self._follow(state, keep=keep)
+
+    async def expire_password(self, user: str, now: float) -> UserState | None:
+        """The next login by password leads to a new one, and every session ends; None without a password."""
+        return await self._follow(await self._store.expire_password(user, now))
 
     async def put_in_force(self, state: UserState) -> UserState:
         """What another store changed of a user (a link was spent) holds from the next request on."""

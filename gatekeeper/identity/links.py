@@ -17,6 +17,7 @@ from typing import Final, Protocol
 from gatekeeper.tokens.sessions import UserState
 
 RESET_LIFE: Final = 1800.0  # seconds
+CHANGE_LIFE: Final = 600.0
 CONFIRM_LIFE: Final = 86_400.0
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
@@ -28,6 +29,7 @@ class LinkPurpose(StrEnum):
     VERIFY_EMAIL = "verify-email"
     CHANGE_EMAIL = "change-email"
     INVITATION = "invitation"
+    CHANGE_PASSWORD = "change-password"  # never mailed: whoever has just shown the old one is led there
     NOT_ME = "not-me"
 
 
@@ -58,7 +60,9 @@ class LinkStore(Protocol):
         """A link that could be used now."""
 
     async def reset(self, token_hash: bytes, password_hash: str, now: float) -> UserState | None:
-        """Spend a reset link: the new password, the e-mail is verified, every session ends."""
+        """Spend a RESET or CHANGE_PASSWORD link: the new password, every session ends, and what was mailed has
+        verified the e-mail.
+        """
 
     async def confirm(self, token_hash: bytes, now: float) -> UserState | None:
         """Spend a link that verifies or changes an e-mail. Raises Conflict where it has been taken meanwhile."""

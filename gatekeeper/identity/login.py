@@ -12,7 +12,7 @@ from gatekeeper.identity.emails import InvalidEmail, canonical_email
 from gatekeeper.identity.guard import AttemptGuard
 from gatekeeper.identity.passwords import Passwords
 from gatekeeper.identity.recording import Recording, Tried
-from gatekeeper.identity.second_step import FirstStep, SecondStep
+from gatekeeper.identity.second_step import PASSWORD, FirstStep, SecondStep
 from gatekeeper.journal.attempts import Result
 from gatekeeper.tokens.sessions import TokenPair
 from policies.model import Reason
@@ -38,10 +38,10 @@ class PasswordLogin:
     async def log_in(self, email: str, password: str, caller: Caller, now: float) -> TokenPair:
         """A new session.
 
-        Raises Problem (401 invalid-credentials or mfa-required, 403 banned or email-unverified, 429, 503) or
-        StoreUnavailable.
+        Raises Problem (401 invalid-credentials, mfa-required or password-change-required, 403 banned or
+        email-unverified, 429, 503) or StoreUnavailable.
         """
-        async with self._recording.attempt(Tried(email, None, "password"), caller, now):
+        async with self._recording.attempt(Tried(email, None, PASSWORD), caller, now):
             return await self._log_in(email, password, caller, now)
 
     async def _log_in(self, email: str, password: str, caller: Caller, now: float) -> TokenPair:
@@ -63,7 +63,8 @@ class PasswordLogin:
             await self._record(email, account, Result.FAILURE, Reason.EMAIL_UNVERIFIED, caller, now)
             raise Problem(403, Reason.EMAIL_UNVERIFIED, "Confirm your e-mail first; the link is in your mail.")
         await self._rehash(account, password)
-        return await self._second.admit(FirstStep(account.state, email, "password", ("pwd",)), caller, now)
+        first = FirstStep(account.state, email, PASSWORD, ("pwd",), must_change=account.must_change)
+        return await self._second.admit(first, caller, now)
 
     async def confirm(self, user: str, password: str, caller: Caller, now: float) -> None:
         """Ask for the password again. Raises Problem (401, 429, 503).
@@ -99,5 +100,5 @@ class PasswordLogin:
         caller: Caller,
         now: float,
     ) -> None:
-        tried = Tried(email, account.state.id if account else None, "password")
+        tried = Tried(email, account.state.id if account else None, PASSWORD)
         await self._recording.failed(tried, reason, caller, now, result=result)

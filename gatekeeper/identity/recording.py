@@ -36,7 +36,8 @@ _log = logging.getLogger("gatekeeper.identity")
 _BAN_SOURCE: Final = {Signal.PASSWORD_SPRAY: Source.SPRAY, Signal.OTP_GUESSING: Source.OTP}
 _CODES: Final = frozenset({Reason.OTP_INVALID, Reason.MFA_INVALID})
 _BROKEN_OFF: Final = frozenset({429, 503})  # answers that say nothing of what was shown
-_NO_FAILURES: Final = frozenset({Reason.MFA_REQUIRED, Reason.EMAIL_UNVERIFIED})  # the first proof was right
+#: The first proof was right.
+_NO_FAILURES: Final = frozenset({Reason.MFA_REQUIRED, Reason.EMAIL_UNVERIFIED, Reason.PASSWORD_CHANGE_REQUIRED})
 
 IN_WORDS: Final = {
     Signal.NEW_DEVICE: "a browser that the account was not used with before",

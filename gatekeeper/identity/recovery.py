@@ -5,6 +5,8 @@ A known and an unknown e-mail take the same steps (security 15).
 
 from __future__ import annotations
 
+from typing import Final
+
 from gatekeeper.errors import Problem
 from gatekeeper.identity.accounts import Accounts
 from gatekeeper.identity.caller import Caller
@@ -30,6 +32,7 @@ from gatekeeper.notify.outbox import Notifier
 from gatekeeper.tokens.sessions import UserState
 from policies.model import Reason
 
+_PURPOSES: Final = (LinkPurpose.RESET, LinkPurpose.CHANGE_PASSWORD)
 _NOT_GOOD = "This link has been used, has expired, or never was; ask for another."
 
 
@@ -79,20 +82,24 @@ class Recovery:
         message = Message(Kind.PASSWORD_RESET, recipient.email, now + RESET_LIFE, facts)
         await self._notifier.send(message, now, decoy=not known)
 
-    async def good(self, token: str, now: float) -> bool:
-        """Whether the link could be used now. Raises StoreUnavailable."""
-        if not well_formed(token):
-            return False
-        return await self._links.find(hashed(token), (LinkPurpose.RESET,), now) is not None
+    async def find(self, token: str, now: float) -> Link | None:
+        """The link, where it could be used now: mailed, or what a login with a password that has to be replaced led
+        to. Raises StoreUnavailable.
+        """
+        return await self._links.find(hashed(token), _PURPOSES, now) if well_formed(token) else None
 
     async def reset(self, token: str, password: str, caller: Caller, now: float) -> UserState:
         """Spend the link; of any number of calls at once, one sets its password.
 
         Raises Problem: 400 token-invalid, 422 for a password that may not be one, 503 busy; StoreUnavailable.
         """
-        if not await self.good(token, now):
+        link = await self.find(token, now)
+        if link is None:
             raise Problem(400, Reason.TOKEN_INVALID, _NOT_GOOD)
+        demanded = link.purpose is LinkPurpose.CHANGE_PASSWORD
         fault = await self._passwords.fault(password)
+        if fault is None and demanded and await self._is_the_old(link, password):
+            fault = "is the one that has to be replaced"
         if fault is not None:
             errors = [{"pointer": "/password", "detail": fault}]
             raise Problem(422, Reason.VALIDATION, "The body has errors.", errors=errors)
@@ -103,7 +110,7 @@ class Recovery:
         change = Change(
             time=now,
             actor=state.id,
-            action="user.password-reset",
+            action="user.password" if demanded else "user.password-reset",
             subject=state.id,
             address=caller.address,
             request_id=caller.request_id,
@@ -111,3 +118,7 @@ class Recovery:
         await self._audit.record_change(change)
         await self._notices.password_changed(state, caller, now)
         return state
+
+    async def _is_the_old(self, link: Link, password: str) -> bool:
+        account = None if link.user is None else await self._accounts.find(link.user)
+        return await self._passwords.verify(account.password_hash if account else None, password)

@@ -18,6 +18,7 @@ from gatekeeper.identity.challenges import Challenge, Challenges, Purpose
 from gatekeeper.identity.factors.checks import FactorChecks, FactorShown
 from gatekeeper.identity.factors.devices import Devices
 from gatekeeper.identity.factors.records import Method
+from gatekeeper.identity.password_changes import PasswordChanges
 from gatekeeper.identity.recording import Recording, Tried
 from gatekeeper.identity.session_watch import SessionWatch
 from gatekeeper.identity.signals import NOTHING, Verdict
@@ -27,6 +28,7 @@ from policies.ban_list import BanList
 from policies.bans import Banned, Source
 from policies.model import Address, Reason
 
+PASSWORD: Final = "password"  # the method of whoever has shown one
 LIFE: Final = 300.0  # seconds to show the second factor
 _OVER: Final = "This login took too long, or was tried too often; begin again."
 _UNUSUAL: Final = "This sign-in is too unusual to be let in; the owner of the account has been told."
@@ -37,7 +39,8 @@ _WRONG: Final = "That is not right, was used before, or took too long."
 class FirstStep:
     """A first proof that was right: ``method`` is what the log calls it, ``amr`` what tokens do (RFC 8176).
 
-    Without a method it is no login and no row: whoever has just made an account is let in.
+    Without a method it is no login and no row: whoever has just made an account is let in. ``must_change``: the
+    password that was shown opens nothing but the page for another.
     """
 
     user: UserState
@@ -45,6 +48,7 @@ class FirstStep:
     method: str | None
     amr: tuple[str, ...]
     two_factors: bool = False
+    must_change: bool = False
 
 
 class CodeStrikes(Protocol):
@@ -67,6 +71,7 @@ class SecondStep:
         watch: SessionWatch,
         bans: BanList,
         strikes: CodeStrikes,
+        changes: PasswordChanges,
         *,
         required_roles: Collection[str],
         mails_codes: bool,
@@ -80,6 +85,7 @@ class SecondStep:
         self._watch = watch
         self._bans = bans
         self._strikes = strikes
+        self._changes = changes
         self._required_roles = frozenset(required_roles)
         self._mails_codes = mails_codes
 
@@ -90,8 +96,8 @@ class SecondStep:
     async def admit(self, first: FirstStep, caller: Caller, now: float) -> TokenPair:
         """A session, for whoever needs no second factor or has to add one first (``must_enrol``).
 
-        Raises Problem: 401 mfa-required with ``challenge``, ``methods`` and ``expires_in``, 403 banned;
-        StoreUnavailable.
+        Raises Problem: 401 mfa-required with ``challenge``, ``methods`` and ``expires_in``, 401
+        password-change-required with ``token`` and ``expires_in``, 403 banned; StoreUnavailable.
         """
         await self._refuse_banned(first, caller, now)
         verdict = await self._judged(first, caller, now)
@@ -107,7 +113,10 @@ class SecondStep:
         return await self._open(first, verdict, caller, now, must_enrol=required and not methods)
 
     async def finish(self, challenge: str, shown: FactorShown, caller: Caller, now: float) -> TokenPair:
-        """The session that ``admit`` promised. Raises Problem (401 mfa-invalid, 403 banned, 429), StoreUnavailable."""
+        """The session that ``admit`` promised.
+
+        Raises Problem (401 mfa-invalid or password-change-required, 403 banned, 429), StoreUnavailable.
+        """
         async with self._recording.attempt(Tried("", None, str(shown.method), shown.method), caller, now):
             return await self._finish(challenge, shown, caller, now)
 
@@ -135,7 +144,14 @@ class SecondStep:
             raise Problem(401, Reason.MFA_INVALID, _WRONG)
         # A mailed code that was asked for because the login was odd is no factor that a role may ask for.
         must_enrol = self.required(user.roles) and not await self._checks.methods_of(user.id, now)
-        both = FirstStep(user, first.email, first.method, _joined(first.amr, amr), two_factors=not must_enrol)
+        both = FirstStep(
+            user,
+            first.email,
+            first.method,
+            _joined(first.amr, amr),
+            two_factors=not must_enrol,
+            must_change=account.must_change and first.method == PASSWORD,
+        )
         verdict = await self._judged(both, caller, now)
         return await self._open(both, verdict, caller, now, must_enrol=must_enrol, factor=factor)
 
@@ -211,6 +227,10 @@ class SecondStep:
         must_enrol: bool = False,
         factor: Method | None = None,
     ) -> TokenPair:
+        if first.must_change:
+            reason = Reason.PASSWORD_CHANGE_REQUIRED
+            await self._record(first, Result.FAILURE, reason, caller, now, factor=factor, verdict=verdict)
+            await self._changes.demand(first.user, now)
         pair = await self._sessions.open(
             first.user,
             caller.origin(),

@@ -79,25 +79,51 @@ class UserDesk:
         return await self._factors.factors_of(user, now)
 
     async def create(
-        self, typed: str, password: str, by: Actor, now: float, *, name: str | None = None, roles: Sequence[str] = ()
+        self,
+        typed: str,
+        password: str,
+        by: Actor,
+        now: float,
+        *,
+        name: str | None = None,
+        roles: Sequence[str] = (),
+        must_change: bool = False,
     ) -> UserState:
-        """An account that may log in at once; its e-mail is not confirmed. Raises Problem (409) for a taken one."""
+        """An account that may log in at once (``must_change``: to choose another password); its e-mail is not
+        confirmed. Raises Problem (409) for a taken one.
+        """
         email, wanted, called = checked_email(typed), checked_roles(roles), checked_name(name)
         hashed = await self._hashed(password)
         try:
-            user = await self._accounts.create(email, hashed, name=called, roles=wanted, now=now)
+            user = await self._accounts.create(
+                email, hashed, name=called, roles=wanted, now=now, must_change=must_change
+            )
         except Conflict:
             raise _taken() from None
         await self._note("user.add", user.id, by, "", now, None, {"email": user.email, "roles": list(user.roles)})
         return user
 
-    async def set_password(self, user: str, password: str, by: Actor, why: str, now: float) -> None:
-        """Another password; every session ends, and the owner is told."""
+    async def set_password(
+        self, user: str, password: str, by: Actor, why: str, now: float, *, must_change: bool = False
+    ) -> None:
+        """Another password, for good or (``must_change``) for one login; every session ends, and the owner is told."""
         hashed = await self._hashed(password)
-        after = await self._change(
-            "user.password", user, by, why, now, lambda: self._accounts.set_password(user, hashed, now)
-        )
+
+        async def set_it() -> UserState | None:
+            return await self._accounts.set_password(user, hashed, now, must_change=must_change)
+
+        after = await self._change("user.password", user, by, why, now, set_it)
         await self._notices.password_changed(after, None, now)
+
+    async def expire_password(self, user: str, by: Actor, why: str, now: float) -> None:
+        """Every session ends, and whoever logs in by the password has to choose another first; other ways in, and API
+        keys, stay. Raises Problem (422) for an account without a password.
+        """
+        if (await self.account(user)).password_hash is None:
+            raise invalid("user", "This account has no password that could be replaced.")
+        await self._change(
+            "user.expire-password", user, by, why, now, lambda: self._accounts.expire_password(user, now)
+        )
 
     async def lock(self, user: str, by: Actor, why: str, now: float) -> None:
         """No login, and every session ends."""

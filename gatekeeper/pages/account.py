@@ -53,9 +53,10 @@ _WHY: Final[Mapping[Reason, str]] = {
     Reason.MFA_REQUIRED: later("First step passed, second step asked for"),
     Reason.MFA_INVALID: later("Failed at the second step"),
     Reason.EMAIL_UNVERIFIED: later("Right password, but the e-mail is not confirmed yet"),
+    Reason.PASSWORD_CHANGE_REQUIRED: later("Right password, but a new one had to be set first"),
     Reason.BANNED: later("Blocked"),
 }
-_HALFWAY: Final = frozenset({Reason.MFA_REQUIRED, Reason.EMAIL_UNVERIFIED})
+_HALFWAY: Final = frozenset({Reason.MFA_REQUIRED, Reason.EMAIL_UNVERIFIED, Reason.PASSWORD_CHANGE_REQUIRED})
 
 
 class OwnAttempts(Protocol):

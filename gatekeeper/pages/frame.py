@@ -49,6 +49,10 @@ class Frame:
         self.identity.set_cookies(answer, pair, request[INBOUND].received)
         return answer
 
+    def to_new_password(self, demanded: Problem) -> web.Response:
+        """On to the page for another password: ``demanded`` is the 401 password-change-required of a login."""
+        return see_other(f"{self.address('reset')}?token={demanded.extra['token']}")
+
     def admitted(self, request: web.Request, pair: TokenPair, target: str) -> web.Response:
         """The same after a login: this browser is known from now on (security 20)."""
         answer = self.entered(request, pair, target)

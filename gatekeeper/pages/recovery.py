@@ -8,6 +8,7 @@ from aiohttp import web
 
 from gatekeeper.appkeys import INBOUND
 from gatekeeper.errors import Problem, StoreUnavailable
+from gatekeeper.identity.links import LinkPurpose
 from gatekeeper.identity.passwords import PasswordRules
 from gatekeeper.identity.recovery import Recovery
 from gatekeeper.pages.forms import see_other
@@ -51,9 +52,10 @@ class RecoveryPages:
     async def reset_form(self, request: web.Request) -> web.Response:
         """GET ``reset``: a form, which spends nothing; 400 where the link is not good."""
         token = request.query.get("token", "")
-        if not await self._recovery.good(token, request[INBOUND].received):
+        link = await self._recovery.find(token, request[INBOUND].received)
+        if link is None:
             return self._over(request)
-        return self._reset_page(request, token)
+        return self._reset_page(request, token, demanded=link.purpose is LinkPurpose.CHANGE_PASSWORD)
 
     async def reset(self, request: web.Request) -> web.Response:
         """POST ``reset``: the new password, every session ended, and on to the login."""
@@ -96,8 +98,16 @@ class RecoveryPages:
         token: str,
         fault: Problem | None = None,
         faults: Mapping[str, str] | None = None,
+        *,
+        demanded: bool = False,
     ) -> web.Response:
-        context = {"here": None, "token": token, "faults": faults or {}, "min_length": self._rules.min_length}
+        context = {
+            "here": None,
+            "token": token,
+            "demanded": demanded,
+            "faults": faults or {},
+            "min_length": self._rules.min_length,
+        }
         if faults:
             context["message"] = None
         return self._frame.page(request, "reset.html", context, fault=fault)

@@ -85,6 +85,8 @@ class SecondFactorPages:
                 return await self._send(request, pending, target, repeated=fields["send"] == "again")
             pair = await self._finished(request, challenge, fields)
         except Problem as refusal:
+            if refusal.reason is Reason.PASSWORD_CHANGE_REQUIRED:
+                return self._frame.to_new_password(refusal)
             if await self._second.pending(challenge, inbound.received) is None:
                 raise
             return self._page(request, waiting, target, refusal)

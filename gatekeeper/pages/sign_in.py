@@ -92,6 +92,8 @@ class SignInPages:
         except Problem as refusal:
             if refusal.reason is Reason.MFA_REQUIRED:
                 return self._second.ask(request, refusal, target)
+            if refusal.reason is Reason.PASSWORD_CHANGE_REQUIRED:
+                return self._frame.to_new_password(refusal)
             if refusal.reason is Reason.EMAIL_UNVERIFIED:
                 return await self._codes.verify(request, email, target)
             raise

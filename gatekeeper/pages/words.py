@@ -33,6 +33,7 @@ _REASONS: Final[Mapping[Reason, str]] = {
     Reason.OTP_EXPIRED: later("That code is too old. Ask for a new one."),
     Reason.MFA_INVALID: later("That did not match."),
     Reason.MFA_REQUIRED: later("This needs a second factor."),
+    Reason.PASSWORD_CHANGE_REQUIRED: later("Set a new password first."),
     Reason.STEP_UP_REQUIRED: later("Confirm first that it is you."),
     Reason.BINDING_MISMATCH: later("This session began on another device or in another place. Sign in again."),
     Reason.TOKEN_INVALID: later("It has been used, has expired, or never was."),

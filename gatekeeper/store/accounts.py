@@ -13,7 +13,10 @@ from gatekeeper.tokens.keyring import SealedKey
 from gatekeeper.tokens.sessions import UserState
 
 USER_COLUMNS = "u.id, u.email, u.email_verified, u.name, u.roles, u.locked, u.epoch, u.version, u.created_at"
-_ACCOUNT = f"SELECT {USER_COLUMNS}, u.must_verify, p.hash FROM users u LEFT JOIN passwords p ON p.user_id = u.id"  # noqa: S608  # columns
+_ACCOUNT = (
+    f"SELECT {USER_COLUMNS}, u.must_verify, p.hash, p.must_change"  # noqa: S608  # columns
+    " FROM users u LEFT JOIN passwords p ON p.user_id = u.id"
+)
 _END_SESSIONS = """
 UPDATE sessions SET ended_at = %(now)s, end_reason = %(reason)s
 WHERE user_id = %(user)s AND ended_at IS NULL AND id IS DISTINCT FROM %(keep)s
@@ -39,7 +42,13 @@ def user_state(row: dict[str, Any]) -> UserState:
 
 
 def _account(row: dict[str, Any]) -> Account:
-    return Account(user_state(row), row["created_at"].timestamp(), row["hash"], must_verify=row["must_verify"])
+    return Account(
+        user_state(row),
+        row["created_at"].timestamp(),
+        row["hash"],
+        must_verify=row["must_verify"],
+        must_change=bool(row["must_change"]),
+    )
 
 
 class PostgresAccounts:
@@ -49,7 +58,13 @@ class PostgresAccounts:
         self._postgres = postgres
 
     async def create(
-        self, state: UserState, password_hash: str | None, now: float, *, must_verify: bool = False
+        self,
+        state: UserState,
+        password_hash: str | None,
+        now: float,
+        *,
+        must_verify: bool = False,
+        must_change: bool = False,
     ) -> None:
         """One transaction for the user and the password."""
         at = as_datetime(now)
@@ -64,8 +79,8 @@ class PostgresAccounts:
             )
             if password_hash is not None:
                 await tx.execute(
-                    "INSERT INTO passwords (user_id, hash, changed_at) VALUES (%s, %s, %s)",
-                    (uuid.UUID(state.id), password_hash, at),
+                    "INSERT INTO passwords (user_id, hash, changed_at, must_change) VALUES (%s, %s, %s, %s)",
+                    (uuid.UUID(state.id), password_hash, at, must_change),
                 )
 
     async def find(self, user: str) -> Account | None:
@@ -115,23 +130,37 @@ class PostgresAccounts:
             await tx.execute(_END_SESSIONS, _ending(user, "logout", now, keep))
         return user_state(row) if row else None
 
-    async def set_password(self, user: str, password_hash: str, now: float, *, keep: str | None) -> UserState | None:
+    async def set_password(
+        self, user: str, password_hash: str, now: float, *, keep: str | None, must_change: bool = False
+    ) -> UserState | None:
         async with self._postgres.transaction() as tx:
             row = await tx.fetch_one(_RAISE_EPOCH, {"now": as_datetime(now), "user": uuid.UUID(user)})
             if row is None:
                 return None
             await tx.execute(
-                "INSERT INTO passwords (user_id, hash, changed_at) VALUES (%s, %s, %s)"
-                " ON CONFLICT (user_id) DO UPDATE SET hash = EXCLUDED.hash, changed_at = EXCLUDED.changed_at",
-                (uuid.UUID(user), password_hash, as_datetime(now)),
+                "INSERT INTO passwords (user_id, hash, changed_at, must_change) VALUES (%s, %s, %s, %s)"
+                " ON CONFLICT (user_id) DO UPDATE SET hash = EXCLUDED.hash, changed_at = EXCLUDED.changed_at,"
+                " must_change = EXCLUDED.must_change",
+                (uuid.UUID(user), password_hash, as_datetime(now), must_change),
             )
             await tx.execute("DELETE FROM remembered_devices WHERE user_id = %s", (uuid.UUID(user),))
-            # Whoever knew the old password must not take the account over by a change that waits for its mail.
+            # Whoever knew the old password must not take the account over by a change that waits for its mail, or by
+            # the page for another password.
             await tx.execute(
-                "DELETE FROM mail_links WHERE user_id = %s AND purpose = 'change-email'", (uuid.UUID(user),)
+                "DELETE FROM mail_links WHERE user_id = %s AND purpose IN ('change-email', 'change-password')",
+                (uuid.UUID(user),),
             )
             await tx.execute(_END_SESSIONS, _ending(user, "password-changed", now, keep))
         return user_state(row)
+
+    async def expire_password(self, user: str, now: float) -> UserState | None:
+        async with self._postgres.transaction() as tx:
+            if await tx.execute("UPDATE passwords SET must_change = true WHERE user_id = %s", (uuid.UUID(user),)) == 0:
+                return None
+            row = await tx.fetch_one(_RAISE_EPOCH, {"now": as_datetime(now), "user": uuid.UUID(user)})
+            await tx.execute("DELETE FROM remembered_devices WHERE user_id = %s", (uuid.UUID(user),))
+            await tx.execute(_END_SESSIONS, _ending(user, "password-expired", now, None))
+        return user_state(row) if row else None
 
     async def rehash(self, user: str, old: str, new: str) -> None:
         await self._postgres.execute(

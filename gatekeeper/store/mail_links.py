@@ -15,21 +15,23 @@ from gatekeeper.tokens.sessions import UserState
 _RESET: Final = f"""
 WITH spent AS (
     DELETE FROM mail_links l USING users u
-    WHERE l.token_hash = %(hash)s AND l.purpose = 'reset' AND l.expires_at > %(now)s
+    WHERE l.token_hash = %(hash)s AND l.purpose IN ('reset', 'change-password') AND l.expires_at > %(now)s
       AND u.id = l.user_id AND u.email = l.email
-    RETURNING l.user_id),
+    RETURNING l.user_id, l.purpose = 'reset' AS mailed),
 changed AS (
     UPDATE users u SET epoch = epoch + 1, version = version + 1, epoch_raised_at = %(now)s, updated_at = %(now)s,
-        email_verified = true, must_verify = false
+        email_verified = email_verified OR spent.mailed, must_verify = must_verify AND NOT spent.mailed
     FROM spent WHERE u.id = spent.user_id RETURNING {USER_COLUMNS}),
 ended AS (
     UPDATE sessions s SET ended_at = %(now)s, end_reason = 'password-reset' FROM changed
     WHERE s.user_id = changed.id AND s.ended_at IS NULL),
 pending AS (
-    DELETE FROM mail_links l USING changed WHERE l.user_id = changed.id AND l.purpose = 'change-email'),
+    DELETE FROM mail_links l USING changed, spent
+    WHERE l.user_id = changed.id AND l.token_hash <> %(hash)s
+      AND l.purpose IN ('change-email', 'reset', 'change-password')),
 written AS (
     INSERT INTO passwords (user_id, hash, changed_at) SELECT id, %(password)s, %(now)s FROM changed
-    ON CONFLICT (user_id) DO UPDATE SET hash = EXCLUDED.hash, changed_at = EXCLUDED.changed_at)
+    ON CONFLICT (user_id) DO UPDATE SET hash = EXCLUDED.hash, changed_at = EXCLUDED.changed_at, must_change = false)
 SELECT * FROM changed
 """  # noqa: S608  # columns
 _DISOWN: Final = f"""
@@ -46,7 +48,7 @@ ended AS (
 closed AS (DELETE FROM passwords p USING spent WHERE p.user_id = spent.user_id),
 pending AS (
     DELETE FROM mail_links l USING spent
-    WHERE l.user_id = spent.user_id AND l.purpose IN ('change-email', 'reset')),
+    WHERE l.user_id = spent.user_id AND l.purpose IN ('change-email', 'reset', 'change-password')),
 devices AS (DELETE FROM remembered_devices d USING spent WHERE d.user_id = spent.user_id),
 keys AS (DELETE FROM passkeys k USING spent WHERE k.user_id = spent.user_id AND k.created_at >= spent.created_at),
 apps AS (

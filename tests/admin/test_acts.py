@@ -41,7 +41,7 @@ async def test_a_lock_ends_every_session_and_says_who_and_why(gate, admin):
     assert change["after"]["why"] == "lost laptop"
 
 
-@pytest.mark.parametrize("act", ["lock", "logout", "roles", "reset-factors", "unlock", "revoke-key"])
+@pytest.mark.parametrize("act", ["lock", "logout", "roles", "reset-factors", "unlock", "revoke-key", "expire-password"])
 async def test_nothing_is_done_without_a_reason(gate, admin, act):
     user = await _user(gate)
     answer = await admin.submit(f"/_gate/admin/users/{user}/{act}", {"why": "  "})
@@ -100,6 +100,7 @@ async def test_auditors_look_and_change_nothing(gate, admin):
         "users/invite",
         "users/new",
         f"users/{user}/revoke-key",
+        f"users/{user}/expire-password",
         "sessions/end",
         "bans",
         "bans/lift",

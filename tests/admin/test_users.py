@@ -94,6 +94,21 @@ async def test_the_owner_is_told_that_an_admin_reset_their_factors(gate, admin):
     assert len(await gate.rows("SELECT 1 AS one FROM mail_links WHERE purpose = 'not-me'")) == 1
 
 
+async def test_a_new_password_can_be_forced_at_the_first_login_and_later(gate, admin):
+    page = await admin.submit(NEW, {"email": "ada@example.com", "password": PASSWORD, "must_change": "1"})
+    user = re.search(r"users/([0-9a-f-]{36})", await page.text())[1]
+    answer = await gate.post("login", {"email": "ada@example.com", "password": PASSWORD})
+    token = (await answer.json(content_type=None))["token"]
+    assert (await gate.post("password/reset", {"token": token, "password": "another long one"})).status == 200
+    tokens = await gate.login("ada@example.com", "another long one")
+    answer = await admin.submit(f"/_gate/admin/users/{user}/expire-password", {"why": "seen in a leak"})
+    assert "has to choose another first" in await text_of(await admin.get(answer.headers["Location"]))
+    assert (await gate.call("GET", "/_gate/auth/session", headers=bearer(tokens))).status == 401
+    assert "has to be replaced" in await text_of(await admin.get(f"/_gate/admin/users/{user}"))
+    (change,) = await gate.rows("SELECT subject, after FROM audit_log WHERE action = 'user.expire-password'")
+    assert (change["subject"], change["after"]["why"]) == (user, "seen in a leak")
+
+
 async def test_only_admins_make_accounts(gate, admin, ada):
     """security 22"""
     for browser, status in ((ada, 404), (Browser(gate), 303)):

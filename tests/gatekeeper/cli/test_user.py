@@ -99,6 +99,22 @@ def test_every_change_is_in_the_audit_log_with_before_and_after(command, postgre
     assert (rows[2]["before"]["locked"], rows[2]["after"]["locked"]) == (False, True)
 
 
+def test_a_password_is_to_be_replaced(command, postgres_dsn):
+    def expired():
+        (row,) = _rows(postgres_dsn, "SELECT must_change FROM passwords")
+        return row["must_change"]
+
+    command("add", "ada@example.com", "--must-change", stdin=PASSWORD + "\n")
+    assert expired()
+    assert command("passwd", "ada@example.com", stdin="another long password\n")[0] == 0
+    assert not expired()
+    status, out, _ = command("expire-password", "ADA@example.com")
+    assert (status, expired(), out.startswith("ada@example.com has to choose another")) == (0, True, True)
+    _rows(postgres_dsn, "DELETE FROM passwords RETURNING 1 AS one")
+    status, _, err = command("expire-password", "ada@example.com")
+    assert (status, err) == (1, "This account has no password that could be replaced\n")
+
+
 def test_wrong_use_is_status_2(command):
     with pytest.raises(SystemExit) as ended:
         command("lock")
