@@ -52,11 +52,16 @@ def kind_of(address: str) -> str:
 
 
 class Crawl:
-    """``see`` is called on each page with the page's kind. Where nonsense is filtered by, a page may be ``refused``."""
+    """``see`` is called on each page with the page's kind. Where nonsense is filtered by, a page may be ``refused``;
+    a ``brief`` crawl follows no link to a page that it has seen with other filters.
+    """
 
-    def __init__(self, page: Page, see: Callable[[str], Awaitable[None]], *, refused: bool = False) -> None:
+    def __init__(
+        self, page: Page, see: Callable[[str], Awaitable[None]], *, refused: bool = False, brief: bool = False
+    ) -> None:
         self._page = page
         self._see = see
+        self._brief = brief
         self._good = {200, 404, 422} if refused else {200}
         self.seen: dict[str, str] = {}
 
@@ -66,7 +71,7 @@ class Crawl:
         while waiting and len(self.seen) < most:
             address, origin = waiting.pop(0)
             kind = kind_of(address)
-            if kind in self.seen:
+            if kind in self.seen or (self._brief and address not in starts and self._path_seen(kind)):
                 continue
             self.seen[kind] = address
             answer = await self._page.goto(address)
@@ -75,6 +80,9 @@ class Crawl:
             await self._see(kind)
             links = map(self._within, await self._page.evaluate(_LINKS))
             waiting += [(one, address) for one in links if one is not None]
+
+    def _path_seen(self, kind: str) -> bool:
+        return any(seen.partition("?")[0] == kind.partition("?")[0] for seen in self.seen)
 
     def _within(self, link: str) -> str | None:
         parts = urlsplit(urljoin(self._page.url, link))

@@ -22,14 +22,18 @@ from gatekeeper.explain import WHOLE_ADDRESS, Explainer, Explanation, Supposed
 from gatekeeper.identity.user_desk import checked_why, invalid
 from gatekeeper.journal.audit import AuditLog, Change
 from policies.countries import CODES
+from policies.fields import check_token
 from policies.model import Address, Reason
 from policies.read import METHODS
+from policies.scopes import parse_scopes
 
 ASKED: Final = {
     "method": "Method",
     "url": "URL",
     "user": "User",
     "roles": "Roles",
+    "scopes": "Scopes",
+    "header": "Header",
     "address": "Address",
     "country": "Country",
     "mfa_age": "Two factors",
@@ -154,6 +158,8 @@ def _supposed(asked: Mapping[str, str], now: float) -> Supposed:
         roles=asked.get("roles", "").replace(",", " ").split(),
         address=_address(asked.get("address")),
         country=country,
+        headers=_header(asked.get("header")),
+        scopes=_scopes(asked.get("scopes")),
         mfa_age=_age(asked, "mfa_age"),
         auth_age=_age(asked, "auth_age"),
     )
@@ -166,6 +172,30 @@ def _address(text: str | None) -> Address | None:
         return ip_address(text)
     except ValueError:
         raise invalid("address", "That is no address, such as 192.0.2.7.") from None
+
+
+def _header(text: str | None) -> list[tuple[str, str]]:
+    """One line of a head."""
+    if text is None:
+        return []
+    name, colon, value = text.partition(":")
+    try:
+        check_token(name)
+    except ValueError:
+        colon = ""
+    if not colon:
+        raise invalid("header", "That is no header field, such as X-Env: test.")
+    return [(name, value.strip(" \t"))]
+
+
+def _scopes(text: str | None) -> list[str]:
+    """Those of an API key, with commas between them."""
+    found = [one.strip() for one in (text or "").split(",") if one.strip()]
+    try:
+        parse_scopes(found)
+    except ValueError as fault:
+        raise invalid("scopes", f"That is no scope: {fault}.") from None
+    return found
 
 
 def _age(asked: Mapping[str, str], name: str) -> float | None:

@@ -1,6 +1,7 @@
 """The rules page: those in force with how often each decided (issue 7.7)."""
 
 import json
+import re
 from contextlib import closing
 
 import pytest_asyncio
@@ -177,3 +178,15 @@ class TestOfOneGate(OneGate):
         foreign = {**cookies, "Sec-Fetch-Site": "cross-site"}
         assert (await gate.call("POST", path, json={"text": ""}, headers=foreign)).status == 403
         assert (await gate.call("POST", path, json={"text": ""})).status == 401
+
+    async def test_the_tester_knows_keys_and_header_fields(self, admin):
+        _, told = await _call(admin, "rules/explain?url=/api/x&scopes=GET%20/api/**,%20reports&user=ada@example.com")
+        assert told["allowed"] is True
+        assert "which stands for its owner here" in told["caller"]
+        _, told = await _call(admin, "rules/explain?url=/api/x&scopes=reports")
+        assert (told["allowed"], told["reason"]) == (False, "rule-denied")
+        assert (await _call(admin, "rules/explain?url=/api/x&header=X-Env:%20test"))[0] == 200
+        for wrong in ("header=X%20Env:1", "header=none", "scopes=/a/../b"):
+            page = await admin.get(f"/_gate/admin/rules?url=/api/x&{wrong}")
+            assert page.status == 422
+            assert re.search(rf'name="{wrong.partition("=")[0]}"[^>]*aria-invalid="true"', await page.text())

@@ -110,7 +110,7 @@ async def test_everything_that_the_panel_offers_can_be_done(gate, browser, fill,
         if await page.locator("main form[method=post]").count():
             offering.append(crawl.seen[kind])
 
-    crawl = Crawl(page, see)
+    crawl = Crawl(page, see, brief=fill is _people)
     await crawl.go(*starts)
     doer = Doer(page, ADMIN)
     await doer.everything(offering)
