@@ -8,6 +8,7 @@ from admin.lists import UserRow
 from admin.wording import rfc3339
 from gatekeeper.identity.accounts import Account
 from gatekeeper.identity.api_keys import ApiKey
+from gatekeeper.identity.device_desk import Device
 from gatekeeper.identity.factors.records import Factors
 from gatekeeper.tokens.durable import SessionRecord
 
@@ -34,7 +35,11 @@ def user_json(row: UserRow) -> dict[str, object]:
 
 
 def account_json(
-    account: Account, sessions: Sequence[tuple[SessionRecord, float]], factors: Factors, keys: Sequence[ApiKey]
+    account: Account,
+    sessions: Sequence[tuple[SessionRecord, float]],
+    factors: Factors,
+    keys: Sequence[ApiKey],
+    devices: Sequence[Device],
 ) -> dict[str, object]:
     """One user with what they have; no secret is among it."""
     user = account.state
@@ -55,32 +60,48 @@ def account_json(
             "recovery_codes": factors.recovery_codes_left,
             "remembered_devices": factors.remembered_devices,
         },
-        "sessions": [
-            {
-                "id": record.id,
-                "started_at": rfc3339(record.started_at),
-                "seen_at": rfc3339(seen_at),
-                "address": str(record.origin.address),
-                "country": record.origin.country,
-                "user_agent": record.origin.user_agent,
-            }
-            for record, seen_at in sessions
-        ],
-        "api_keys": [
-            {
-                "id": key.id,
-                "name": key.name,
-                "start": key.start,
-                "scopes": list(key.scopes),
-                "networks": [str(network) for network in key.networks],
-                "created_at": rfc3339(key.created_at),
-                "created_by": key.created_by,
-                "expires_at": _time(key.expires_at),
-                "used_at": _time(key.last_used_at),
-                "used_from": None if key.last_used_from is None else str(key.last_used_from),
-            }
-            for key in keys
-        ],
+        "devices": [_device(device) for device in devices],
+        "sessions": [_session(record, seen_at) for record, seen_at in sessions],
+        "api_keys": [_key(key) for key in keys],
+    }
+
+
+def _device(device: Device) -> dict[str, object]:
+    last = device.last
+    return {
+        "id": last.fingerprint,
+        "standing": str(device.standing),
+        "user_agent": last.user_agent,
+        "address": str(last.address),
+        "country": last.country,
+        "seen_at": rfc3339(last.seen_at),
+        "logins": last.logins,
+    }
+
+
+def _session(record: SessionRecord, seen_at: float) -> dict[str, object]:
+    return {
+        "id": record.id,
+        "started_at": rfc3339(record.started_at),
+        "seen_at": rfc3339(seen_at),
+        "address": str(record.origin.address),
+        "country": record.origin.country,
+        "user_agent": record.origin.user_agent,
+    }
+
+
+def _key(key: ApiKey) -> dict[str, object]:
+    return {
+        "id": key.id,
+        "name": key.name,
+        "start": key.start,
+        "scopes": list(key.scopes),
+        "networks": [str(network) for network in key.networks],
+        "created_at": rfc3339(key.created_at),
+        "created_by": key.created_by,
+        "expires_at": _time(key.expires_at),
+        "used_at": _time(key.last_used_at),
+        "used_from": None if key.last_used_from is None else str(key.last_used_from),
     }
 
 

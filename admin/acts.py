@@ -32,6 +32,8 @@ NOTICES: Final[Mapping[str, str]] = {
     "user-factors": "The second factors are gone and every session has ended; the next login asks for new ones.",
     "user-password-expired": "Every session has ended, and the next login by password has to choose another first.",
     "user-added": "The account is there; its owner may sign in.",
+    "device-trusted": "The signals know that device from now on.",
+    "device-forgotten": "The device's sessions have ended, and its next login counts as one of a new device.",
     "key-revoked": "The API key is refused from its next request on, everywhere.",
     "signal-closed": "The signal is closed.",
     "ban-added": "The ban is in force on every node within a second.",

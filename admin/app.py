@@ -23,6 +23,7 @@ from admin.views.search import SearchView
 from admin.views.sessions import SessionViews
 from admin.views.signals import SignalViews
 from admin.views.trial import TrialViews
+from admin.views.trusting import TrustView
 from admin.views.users import UserViews
 from gatekeeper.errors import Problem
 from policies.model import Reason
@@ -36,6 +37,7 @@ class Views:
     signals: SignalViews
     logins: LoginViews
     exports: LoginExports
+    trusting: TrustView
     map: MapViews
     sessions: SessionViews
     users: UserViews
@@ -102,6 +104,7 @@ class Panel:
     def _forms(self) -> list[web.RouteDef]:
         views, acting = self._views, self._guard.acting
         forms: dict[str, Act] = {
+            "logins/{attempt}/trust": views.trusting.trust,
             "sessions/end": views.sessions.end_all,
             "sessions/{session}/end": views.sessions.end,
             "users/{user}/{act}": views.users.change,
@@ -144,6 +147,7 @@ class Panel:
         }
         acts: list[tuple[str, str, Act]] = [
             ("DELETE", "sessions/{session}", views.sessions.end),
+            ("POST", "logins/{attempt}/trust", views.trusting.trust),
             ("POST", "sessions/end", views.sessions.end_all),
             ("POST", "users", views.newcomers.create_call),
             ("POST", "users/invite", views.newcomers.invite_call),

@@ -118,8 +118,11 @@ class Login:
 
     @property
     def on_known_device(self) -> bool:
-        """Whether the browser has signed in to this account before, by its cookie, or looks like one that has."""
-        return self.seen.device is not None or self.seen.fingerprint in self.familiar.fingerprints
+        """Whether the browser has signed in to this account before, by its cookie (unless one that looks like it was
+        forgotten since), or looks like one that has.
+        """
+        known_by_cookie = self.seen.device is not None and self.seen.fingerprint not in self.familiar.forgotten
+        return known_by_cookie or self.seen.fingerprint in self.familiar.fingerprints
 
     @property
     def by_usual_ways(self) -> bool:
@@ -132,7 +135,8 @@ class Login:
 def new_device(login: Login) -> Evidence | None:
     """A browser without a cookie of an earlier login to this account, and that looks like none of its browsers."""
     seen, familiar = login.seen, login.familiar
-    if login.on_known_device or seen.fingerprint is None or not familiar.fingerprints:
+    anything = familiar.fingerprints or familiar.forgotten
+    if login.on_known_device or seen.fingerprint is None or not anything:
         return None
     return {"known_devices": len(familiar.fingerprints)}
 

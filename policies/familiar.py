@@ -15,7 +15,7 @@ from policies.model import Address
 from policies.travel import Spot
 
 REMEMBERED: Final = 180 * 86_400.0  # seconds
-_MOST: Final = {"fingerprints": 20, "addresses": 50, "networks": 30, "countries": 30}
+_MOST: Final = {"fingerprints": 20, "addresses": 50, "networks": 30, "countries": 30, "forgotten": 20}
 _MOST_SPOTS: Final = 20
 _HALF_AT: Final = 400  # logins; then the counts of hours are halved, so that habits may change
 HOURS: Final = 24
@@ -69,7 +69,10 @@ def network_of(address: Address) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Familiar:
-    """The profile: each kind from its name to when it was seen last (Unix seconds)."""
+    """The profile: each kind from its name to when it was seen last (Unix seconds).
+
+    ``forgotten`` are fingerprints that somebody has said not to know any more, until the next good login by one.
+    """
 
     logins: int = 0
     first: float = 0.0
@@ -78,6 +81,7 @@ class Familiar:
     addresses: Mapping[str, float] = field(default_factory=dict)
     networks: Mapping[str, float] = field(default_factory=dict)
     countries: Mapping[str, float] = field(default_factory=dict)
+    forgotten: Mapping[str, float] = field(default_factory=dict)
     spots: tuple[Spot, ...] = ()
     hours: tuple[int, ...] = (0,) * HOURS
 
@@ -95,6 +99,7 @@ class Familiar:
             addresses=_with("addresses", self.addresses, seen.place, seen.time),
             networks=_with("networks", self.networks, None if seen.asn is None else str(seen.asn), seen.time),
             countries=_with("countries", self.countries, seen.country, seen.time),
+            forgotten=_without(self.forgotten, seen.fingerprint),
             spots=(*self.spots, spot)[-_MOST_SPOTS:] if spot else self.spots,
             hours=tuple(hours),
         )
@@ -106,6 +111,31 @@ class Familiar:
             addresses=_with("addresses", self.addresses, seen.place, seen.time),
             networks=_with("networks", self.networks, None if seen.asn is None else str(seen.asn), seen.time),
             countries=_with("countries", self.countries, seen.country, seen.time),
+        )
+
+    def trusting(self, seen: Sighting) -> Familiar:
+        """As it is once somebody has said that this browser and this place are the user's own."""
+        used = self.with_use(seen)
+        return replace(
+            used,
+            fingerprints=_with("fingerprints", self.fingerprints, seen.fingerprint, seen.time),
+            forgotten=_without(self.forgotten, seen.fingerprint),
+        )
+
+    def trusting_device(self, fingerprint: str, time: float) -> Familiar:
+        """The same of a browser alone."""
+        return replace(
+            self,
+            fingerprints=_with("fingerprints", self.fingerprints, fingerprint, time),
+            forgotten=_without(self.forgotten, fingerprint),
+        )
+
+    def forgetting_device(self, fingerprint: str, time: float) -> Familiar:
+        """As it is once somebody has said that this browser is not the user's: its next login is that of a new one."""
+        return replace(
+            self,
+            fingerprints=_without(self.fingerprints, fingerprint),
+            forgotten=_with("forgotten", self.forgotten, fingerprint, time),
         )
 
     def dump(self) -> dict[str, Any]:
@@ -126,6 +156,7 @@ class Familiar:
     def load(cls, record: Mapping[str, Any]) -> Familiar:
         """The inverse of ``dump``; what another version has written and this one cannot read is not familiar."""
         try:
+            record = {"forgotten": {}, **record}  # profiles from before have none
             kinds = {kind: {str(key): float(at) for key, at in record[kind].items()} for kind in _MOST}
             hours = tuple(int(count) for count in record["hours"])
             return cls(
@@ -150,3 +181,7 @@ def _with(kind: str, seen: Mapping[str, float], name: str | None, time: float) -
         kept[name] = time
     latest = sorted(kept, key=kept.__getitem__)[-_MOST[kind] :]
     return {key: kept[key] for key in latest}
+
+
+def _without(seen: Mapping[str, float], name: str | None) -> dict[str, float]:
+    return {key: at for key, at in seen.items() if key != name}

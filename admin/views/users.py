@@ -11,12 +11,13 @@ from aiohttp import web
 from admin.account_json import account_json, roles_of, user_json
 from admin.acts import Done, Fields
 from admin.guard import Visit
-from admin.lists import ChangeFilter, PanelReader, UserFilter, UserRow
+from admin.lists import ChangeFilter, ChangeRow, PanelReader, UserFilter, UserRow
 from admin.paging import SHOWN, chips, filled, place_by_uuid, query_of, said_place
 from admin.render import Renderer
 from gatekeeper.answers import json_answer
 from gatekeeper.errors import Problem
 from gatekeeper.identity.api_keys import ApiKeys, Author
+from gatekeeper.identity.device_desk import DeviceDesk
 from gatekeeper.identity.session_desk import SessionDesk
 from gatekeeper.identity.user_desk import UserDesk, checked_why, invalid
 from gatekeeper.journal.questions import LoginFilter, LoginReader
@@ -37,6 +38,7 @@ class UserViews:
         desk: UserDesk,
         sessions: SessionDesk,
         keys: ApiKeys,
+        devices: DeviceDesk,
         renderer: Renderer,
     ) -> None:
         self._reader = reader
@@ -44,6 +46,7 @@ class UserViews:
         self._desk = desk
         self._sessions = sessions
         self._keys = keys
+        self._devices = devices
         self._renderer = renderer
         self._acts: Mapping[str, Callable[[str, Visit, str, Fields], Awaitable[str]]] = {
             "lock": self._lock,
@@ -53,6 +56,8 @@ class UserViews:
             "roles": self._set_roles,
             "reset-factors": self._reset_factors,
             "revoke-key": self._revoke_key,
+            "trust-device": self._trust_device,
+            "forget-device": self._forget_device,
         }
 
     async def page(self, request: web.Request, visit: Visit) -> web.Response:
@@ -78,23 +83,23 @@ class UserViews:
         """An account with its sessions, factors, keys, logins and changes."""
         account = await self._desk.account(request.match_info["user"])
         user = account.state.id
-        sessions, factors, keys, logins, about, by = await asyncio.gather(
+        sessions, factors, keys, devices, logins, changes = await asyncio.gather(
             self._sessions.of_user(user, visit.now),
             self._desk.factors_of(user, visit.now),
             self._keys.of_user(user, visit.now),
+            self._devices.of_user(user, visit.now),
             self._logins.page(LoginFilter(user_id=user), count=_BRIEF),
-            self._reader.changes(ChangeFilter(subject=user), count=_BRIEF),
-            self._reader.changes(ChangeFilter(actor=user), count=_BRIEF),
+            self._changes(user),
         )
-        changes = sorted({change.id: change for change in (*about, *by)}.values(), key=lambda one: -one.id)
         context = {
             "account": account,
             "user": account.state,
             "sessions": sessions,
             "factors": factors,
             "keys": keys,
+            "devices": devices,
             "logins": logins,
-            "changes": changes[:_BRIEF],
+            "changes": changes,
         }
         return self._renderer.page(request, visit, "user.html", context, here="users")
 
@@ -102,12 +107,13 @@ class UserViews:
         """The same as JSON, without logins and changes, which have lists of their own."""
         account = await self._desk.account(request.match_info["user"])
         user = account.state.id
-        sessions, factors, keys = await asyncio.gather(
+        sessions, factors, keys, devices = await asyncio.gather(
             self._sessions.of_user(user, visit.now),
             self._desk.factors_of(user, visit.now),
             self._keys.of_user(user, visit.now),
+            self._devices.of_user(user, visit.now),
         )
-        return json_answer(account_json(account, sessions, factors, keys))
+        return json_answer(account_json(account, sessions, factors, keys, devices))
 
     async def change(self, request: web.Request, visit: Visit, fields: Fields) -> Done:
         """One of ``_acts``, done to the account that the address names."""
@@ -149,6 +155,25 @@ class UserViews:
         except Problem as refusal:
             raise Problem(refusal.status, refusal.reason, "This account has no such API key.") from None
         return "key-revoked"
+
+    async def _trust_device(self, user: str, visit: Visit, why: str, fields: Fields) -> str:
+        owner = (await self._desk.account(user)).state.id
+        await self._devices.trust(owner, fields.get("device", ""), visit.by, why, visit.now)
+        return "device-trusted"
+
+    async def _forget_device(self, user: str, visit: Visit, why: str, fields: Fields) -> str:
+        owner = (await self._desk.account(user)).state.id
+        await self._devices.forget(owner, fields.get("device", ""), visit.by, why, visit.now)
+        return "device-forgotten"
+
+    async def _changes(self, user: str) -> list[ChangeRow]:
+        """The latest that the account made, or that were made to it."""
+        about, by = await asyncio.gather(
+            self._reader.changes(ChangeFilter(subject=user), count=_BRIEF),
+            self._reader.changes(ChangeFilter(actor=user), count=_BRIEF),
+        )
+        both = {change.id: change for change in (*about, *by)}
+        return sorted(both.values(), key=lambda one: -one.id)[:_BRIEF]
 
     async def _asked(self, request: web.Request, visit: Visit) -> tuple[dict[str, str], list[UserRow], str | None]:
         filters = filled(request.query, FILTERS)

@@ -7,16 +7,20 @@ from dataclasses import dataclass
 from admin.render import Renderer
 from admin.views.newcomers import NewcomerViews
 from admin.views.sessions import SessionViews
+from admin.views.trusting import TrustView
 from admin.views.users import UserViews
 from gatekeeper.app.api_keys import key_service
 from gatekeeper.app.logins import Logins
 from gatekeeper.app.parts import Running, TokenParts
 from gatekeeper.config.model import Config
+from gatekeeper.identity.device_desk import DeviceDesk
 from gatekeeper.identity.registration import Registration
 from gatekeeper.identity.session_desk import SessionDesk
 from gatekeeper.identity.user_desk import UserDesk
 from gatekeeper.store.factors import PostgresFactors
+from gatekeeper.store.familiar import PostgresProfiles
 from gatekeeper.store.panel import PostgresPanel
+from gatekeeper.store.seen_devices import PostgresSeenDevices
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,7 @@ class OwnerViews:
     users: UserViews
     newcomers: NewcomerViews
     sessions: SessionViews
+    trusting: TrustView
     user_desk: UserDesk
     session_desk: SessionDesk
 
@@ -51,10 +56,18 @@ def owner_views(
         None if registration.settings.mode == "closed" else registration.invitations,
         invitation_ttl=config.registration.invitation_ttl,
     )
+    devices = _devices(tokens, running)
     return OwnerViews(
-        UserViews(reader, stores.login_reader, desk, sessions, keys, renderer),
+        UserViews(reader, stores.login_reader, desk, sessions, keys, devices, renderer),
         NewcomerViews(desk, renderer, form_limit=config.sizes.json_body),
         SessionViews(reader, stores.live, sessions, renderer, idle_ttl=config.tokens.idle_ttl),
+        TrustView(stores.login_reader, desk, devices),
         desk,
         sessions,
     )
+
+
+def _devices(tokens: TokenParts, running: Running) -> DeviceDesk:
+    postgres, journal = running.stores.postgres, running.stores.journal
+    seen, profiles = PostgresSeenDevices(postgres), PostgresProfiles(postgres)
+    return DeviceDesk(seen, profiles, PostgresFactors(postgres), tokens.sessions, journal)

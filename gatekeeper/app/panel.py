@@ -124,6 +124,7 @@ def _views(
         signals=_signals(running, owners, ban_desk, renderer),
         logins=LoginViews(stores.login_reader, renderer),
         exports=LoginExports(stores.login_reader),
+        trusting=owners.trusting,
         map=MapViews(
             PostgresLoginPlaces(stores.postgres), stores.login_reader, renderer, lambda: _geography(running.places)
         ),

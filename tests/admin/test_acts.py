@@ -101,6 +101,8 @@ async def test_auditors_look_and_change_nothing(gate, admin):
         "users/new",
         f"users/{user}/revoke-key",
         f"users/{user}/expire-password",
+        f"users/{user}/forget-device",
+        "logins/00000000-0000-4000-8000-000000000000/trust",
         "sessions/end",
         "bans",
         "bans/lift",

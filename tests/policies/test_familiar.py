@@ -55,3 +55,24 @@ def test_a_session_s_use_makes_a_place_usual_and_nothing_else() -> None:
 @pytest.mark.parametrize("record", [{}, {"logins": "x"}, {**Familiar().dump(), "spots": [[1, 2]]}, {"logins": None}])
 def test_what_cannot_be_read_is_nothing_usual(record: dict[str, object]) -> None:
     assert Familiar.load(record) == Familiar()
+
+
+def test_a_forgotten_device_is_new_until_its_next_login_and_a_trusted_one_is_known() -> None:
+    familiar = Familiar().with_login(_login(1, NOW)).forgetting_device("f1", NOW + 1)
+    assert (list(familiar.fingerprints), list(familiar.forgotten)) == ([], ["f1"])
+    assert Familiar.load(json.loads(json.dumps(familiar.dump()))) == familiar
+    for known in (familiar.with_login(_login(1, NOW + 2)), familiar.trusting_device("f1", NOW + 2)):
+        assert (list(known.fingerprints), list(known.forgotten)) == (["f1"], [])
+
+
+def test_what_is_trusted_of_a_login_is_its_browser_and_its_place_but_no_login() -> None:
+    familiar = Familiar().with_login(_login(1, NOW)).trusting(_login(2, NOW + 1))
+    assert set(familiar.fingerprints) == {"f1", "f2"}
+    assert (set(familiar.countries), set(familiar.networks)) == ({"C1", "C2"}, {"1", "2"})
+    assert (familiar.logins, len(familiar.spots)) == (1, 1)
+
+
+def test_a_profile_from_before_devices_could_be_forgotten_is_read() -> None:
+    record = Familiar().with_login(_login(1, NOW)).dump()
+    del record["forgotten"]
+    assert list(Familiar.load(record).fingerprints) == ["f1"]
