@@ -14,7 +14,7 @@ from admin.render import Renderer
 from admin.wording import rfc3339
 from gatekeeper import __version__
 from gatekeeper.answers import json_answer
-from gatekeeper.config.listing import chapters
+from gatekeeper.config.listing import Chapter, chapters
 from gatekeeper.config.model import Config
 from gatekeeper.config.origin import Origin
 from geo.lookup import Database, PlaceFinder
@@ -65,13 +65,14 @@ class ConfigViews:
 
     def __init__(self, standing: Standing, places: PlaceFinder, renderer: Renderer) -> None:
         self._standing = standing
+        self._read: tuple[Config, Origin, list[Chapter]] | None = None
         self._places = places
         self._renderer = renderer
 
     async def page(self, request: web.Request, visit: Visit) -> web.Response:
         """What is not left at its default; with ``show=all`` every key with its meaning."""
         show = "all" if request.query.get("show") == "all" else "set"
-        found = chapters(self._standing.config, self._standing.origin)
+        found = self._chapters()
         context = {
             "chapters": found,
             "given": [one for chapter in found for one in chapter.settings if one.given or one.waiting],
@@ -87,7 +88,7 @@ class ConfigViews:
     async def listing(self, _request: web.Request, visit: Visit) -> web.Response:
         """``{"version", "file", "good", "since", "faults", "waiting", "settings": [...], "databases": [...]}``."""
         standing = self._standing
-        settings = [asdict(one) for chapter in chapters(standing.config, standing.origin) for one in chapter.settings]
+        settings = [asdict(one) for chapter in self._chapters() for one in chapter.settings]
         return json_answer(
             {
                 "version": __version__,
@@ -100,6 +101,13 @@ class ConfigViews:
                 "databases": [_row(database) for database in self._databases(visit.now)],
             }
         )
+
+    def _chapters(self) -> list[Chapter]:
+        """They are the same until the next reload, and take some milliseconds."""
+        config, origin, read = self._standing.config, self._standing.origin, self._read
+        if read is None or read[0] is not config or read[1] is not origin:
+            read = self._read = config, origin, chapters(config, origin)
+        return read[2]
 
     def _databases(self, now: float) -> list[ShownDatabase]:
         today, places = datetime.fromtimestamp(now, UTC).date(), self._places

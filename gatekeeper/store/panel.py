@@ -16,17 +16,18 @@ from gatekeeper.store.records import SESSION_COLUMNS, session_record
 from gatekeeper.tokens.durable import SessionRecord
 from policies.bans import Ban
 
+_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
 
 def _account(column: str) -> str:
-    """A text as the id of an account, where it may be one."""
-    return f"CASE WHEN {column} ~ '^[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}$' THEN {column}::uuid END"
+    """A text as the id of an account, where it may be one; asked once a row, not once an account."""
+    return f"(SELECT CASE WHEN {column} ~ '^{_UUID.pattern}$' THEN {column}::uuid END)"
 
 
 _PIECE: Final = 3  # letters; shorter parts are looked for in every account
 _HAS_PIECES: Final = "trigrams(u.email || ' ' || lower(coalesce(u.name, ''))) @> trigrams(lower(%s))"
 _FEW: Final = 1000  # accounts
 _SAMPLE: Final = 20_000  # attempts that ``busiest`` looks at
-_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _USER: Final = """
 u.id, u.email, u.email_verified, u.name, u.roles, u.locked, u.created_at,
 (SELECT max(started_at) FROM sessions s WHERE s.user_id = u.id) AS last_login,
