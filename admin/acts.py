@@ -37,6 +37,8 @@ NOTICES: Final[Mapping[str, str]] = {
     "key-revoked": "The API key is refused from its next request on, everywhere.",
     "signal-closed": "The signal is closed.",
     "ban-added": "The ban is in force on every node within a second.",
+    "bans-imported": "The list is in force on every node within a second.",
+    "bans-none": "Everything in the list is over by now: nothing was changed.",
     "ban-lifted": "The ban is lifted.",
     "key-rotated": "The new key is published and signs in a while; the others verify until their last token is over.",
     "key-retired": "The key has ended: what it signed is refused on every node within seconds.",

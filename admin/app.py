@@ -9,6 +9,7 @@ from aiohttp import web
 from admin.acts import Act, Acts
 from admin.guard import Guard, Handler, View, Visit
 from admin.views.activity import ActivityViews
+from admin.views.ban_import import BanImport
 from admin.views.bans import BanViews
 from admin.views.config import ConfigViews
 from admin.views.exports import LoginExports
@@ -43,6 +44,7 @@ class Views:
     users: UserViews
     newcomers: NewcomerViews
     bans: BanViews
+    ban_import: BanImport
     rules: RuleViews
     trial: TrialViews
     activity: ActivityViews
@@ -89,6 +91,7 @@ class Panel:
             "users/new": views.newcomers.create_form,
             "users/{user}": views.users.one,
             "bans": views.bans.page,
+            "bans/ended": views.bans.ended,
             "rules": views.rules.page,
             "rules/named/{rule}": views.rules.one,
             "rules/check": views.trial.page,
@@ -119,6 +122,8 @@ class Panel:
         routes = [
             web.post(f"{self._home}/users/invite", acting(views.newcomers.invite)),
             web.post(f"{self._home}/users/new", acting(views.newcomers.create)),
+            web.get(f"{self._home}/bans/import", acting(views.ban_import.page)),
+            web.post(f"{self._home}/bans/import", acting(views.ban_import.submit)),
             web.post(f"{self._home}/rules/check", admitting(views.trial.judge)),
             web.post(f"{self._home}/activity/verify", admitting(views.activity.verified)),
         ]
@@ -137,6 +142,8 @@ class Panel:
             "users": views.users.listing,
             "users/{user}": views.users.one_call,
             "bans": views.bans.listing,
+            "bans/ended": views.bans.ended_listing,
+            "bans/history": views.bans.history,
             "rules": views.rules.listing,
             "rules/explain": views.rules.explain,
             "activity": views.activity.listing,
@@ -163,6 +170,7 @@ class Panel:
         routes = [
             web.post(f"{api}/rules/check", admitting(views.trial.call)),
             web.post(f"{api}/activity/verify", admitting(views.activity.verify)),
+            web.post(f"{api}/bans/import", self._guard.acting(views.ban_import.call)),
             web.get(f"{api}/activity/stream", admitting(views.live.stream, background=True)),
             *(web.get(f"{api}/{path}", self._looking(view)) for path, view in reads.items()),
         ]

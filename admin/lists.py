@@ -130,3 +130,10 @@ class PanelReader(Protocol):
 
 
 BUSY_COLUMNS = frozenset({"address", "email", "as_org"})
+
+
+class EndedBans(Protocol):
+    """Knows bans that were lifted or are over. Raises StoreUnavailable."""
+
+    async def ended(self, now: float, *, count: int, after: tuple[float, int] | None = None) -> list[tuple[int, Ban]]:
+        """The latest ending first, each with its number; ``after`` are the end and the number of the last one."""

@@ -89,6 +89,12 @@ class Ban:
     lifted_at: float | None = None
     lifted_by: str | None = None
 
+    @property
+    def ended_at(self) -> float | None:
+        """When it was lifted or is over, whichever came first; None for one without an end."""
+        ends = [end for end in (self.lifted_at, self.until) if end is not None]
+        return min(ends, default=None)
+
     def in_force(self, now: float) -> bool:
         """Neither lifted nor over."""
         return self.lifted_at is None and (self.until is None or now < self.until)

@@ -1,4 +1,4 @@
-"""Bans in force with their ends and histories, and making and lifting them."""
+"""Bans in force with their ends, those that are over, and making and lifting them; ``ban_import`` takes lists."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from aiohttp import web
 
 from admin.acts import Done, Fields
 from admin.guard import Visit
-from admin.lists import PanelReader
-from admin.paging import SHOWN, filled, number_of
+from admin.lists import EndedBans, PanelReader
+from admin.paging import SHOWN, filled, number_of, place_of, said_place
 from admin.render import Renderer
 from admin.wording import rfc3339
 from gatekeeper.answers import json_answer
@@ -25,8 +25,9 @@ _FIELDS: Final = {"subject": "Whom"}
 class BanViews:
     """``P/admin/bans`` and ``P/admin/api/bans``."""
 
-    def __init__(self, reader: PanelReader, desk: BanDesk, renderer: Renderer) -> None:
+    def __init__(self, reader: PanelReader, ended: EndedBans, desk: BanDesk, renderer: Renderer) -> None:
         self._reader = reader
+        self._ended = ended
         self._desk = desk
         self._renderer = renderer
 
@@ -56,6 +57,26 @@ class BanViews:
         rows, following = await self._asked(request, visit)
         return json_answer({"bans": [_row(ban) for _, ban in rows], "next": following})
 
+    async def ended(self, request: web.Request, visit: Visit) -> web.Response:
+        """The bans that are over, the latest ending first."""
+        rows, following = await self._over(request, visit)
+        context = {"bans": rows, "typed": typed, "following": following, "first": "after" not in request.query}
+        return self._renderer.page(request, visit, "bans_ended.html", context, here="bans")
+
+    async def ended_listing(self, request: web.Request, visit: Visit) -> web.Response:
+        """``{"bans": [...], "next"}``, the latest ending first."""
+        rows, following = await self._over(request, visit)
+        return json_answer({"bans": [_past(ban) for _, ban in rows], "next": following})
+
+    async def history(self, request: web.Request, _visit: Visit) -> web.Response:
+        """``{"bans": [...]}`` of exactly one ``subject``, newest first."""
+        subject = filled(request.query, _FIELDS).get("subject", "")
+        try:
+            found = await self._desk.history(subject, _HISTORY)
+        except BadBan as bad:
+            raise invalid("subject", f"{bad}.") from None
+        return json_answer({"bans": [_past(ban) for ban in found]})
+
     async def add(self, _request: web.Request, visit: Visit, fields: Fields) -> Done:
         """``subject``, ``length`` (none: for good), ``why``."""
         length = fields.get("length", "").strip()
@@ -82,6 +103,15 @@ class BanViews:
         rows = await self._reader.bans(visit.now, count=SHOWN + 1, after=number_of(request.query.get("after")))
         return rows[:SHOWN], rows[SHOWN - 1][0] if len(rows) > SHOWN else None
 
+    async def _over(self, request: web.Request, visit: Visit) -> tuple[list[tuple[int, Ban]], str | None]:
+        place = place_of(request.query.get("after"))
+        after = None if place is None else (place.at, number_of(place.id) or 0)
+        rows = await self._ended.ended(visit.now, count=SHOWN + 1, after=after)
+        if len(rows) <= SHOWN:
+            return rows, None
+        number, last = rows[SHOWN - 1]
+        return rows[:SHOWN], said_place(last.ended_at or 0.0, str(number))
+
 
 def typed(ban: Ban) -> str:
     """The subject as a person types it."""
@@ -103,4 +133,12 @@ def _row(ban: Ban) -> dict[str, Any]:
         "by": ban.actor,
         "since": rfc3339(ban.since),
         "until": None if ban.until is None else rfc3339(ban.until),
+    }
+
+
+def _past(ban: Ban) -> dict[str, Any]:
+    return {
+        **_row(ban),
+        "lifted": None if ban.lifted_at is None else rfc3339(ban.lifted_at),
+        "lifted_by": ban.lifted_by,
     }

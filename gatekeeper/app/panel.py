@@ -10,6 +10,7 @@ from admin.guard import Guard
 from admin.render import Renderer
 from admin.rule_table import RuleTable
 from admin.views.activity import ActivityViews
+from admin.views.ban_import import BanImport
 from admin.views.bans import BanViews
 from admin.views.config import ConfigViews
 from admin.views.exports import LoginExports
@@ -43,6 +44,7 @@ from gatekeeper.store.bans import PostgresBans
 from gatekeeper.store.login_places import PostgresLoginPlaces
 from gatekeeper.store.open_signals import PostgresOpenSignals
 from gatekeeper.store.panel import PostgresPanel
+from gatekeeper.store.panel_bans import PostgresEndedBans
 from gatekeeper.store.presence import RedisPresence
 from gatekeeper.trial import Trials
 from geo.lookup import PlaceFinder
@@ -131,7 +133,8 @@ def _views(
         sessions=owners.sessions,
         users=owners.users,
         newcomers=owners.newcomers,
-        bans=BanViews(reader, ban_desk, renderer),
+        bans=BanViews(reader, PostgresEndedBans(stores.postgres), ban_desk, renderer),
+        ban_import=BanImport(ban_desk, renderer),
         rules=RuleViews(
             explainer,
             RuleTable(lambda: gate.rules, stores.rule_hits, running.rule_hits.write),

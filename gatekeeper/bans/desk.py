@@ -6,6 +6,7 @@ What a person types for a subject: an address, a network, a two-letter country, 
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,10 +16,11 @@ from typing import Final, Protocol
 from gatekeeper.bans.lists import BadList, Line
 from gatekeeper.errors import GatekeeperError
 from gatekeeper.journal.audit import AuditLog, Change
-from policies.bans import LONGEST_REASON, Ban, BanStore, Source, Subject, of_user, parse_subject
+from policies.bans import LONGEST_REASON, Ban, BanKind, BanStore, Source, Subject, of_user, parse_subject
 from policies.model import Address
 
 USER_PREFIX: Final = "user:"
+_PORTION: Final = 500  # lines of a list
 
 
 class BadBan(GatekeeperError):
@@ -95,15 +97,20 @@ class BanDesk:
     ) -> int:
         """Put a list in force, all of it or, with a mistake, nothing; how many bans it was.
 
-        ``length`` and ``reason`` are for lines that say none; what is over by now is left out. Raises BadList.
+        ``length`` and ``reason`` are for lines that say none; what is over by now is left out. A list that holds the
+        address that ``by`` asks from is a mistake too. Raises BadList.
         """
         bans: dict[Subject, Ban] = {}
         faults: list[str] = []
         common = _reason(reason)
         usual = None if length is None else now + length
-        for line in lines:
+        for place, line in enumerate(lines):
+            if place % _PORTION == 0:
+                await asyncio.sleep(0)  # a gate has requests to answer meanwhile
             try:
                 subject, label = await self.subject(line.subject)
+                if _holds(subject, by.address):
+                    raise BadBan(f"{subject.text} holds {by.address}, from which you are asking")
                 until = usual if line.until is None else line.until
                 said = common if line.reason is None else _reason(line.reason)
             except BadBan as fault:
@@ -147,6 +154,10 @@ def facts(ban: Ban) -> dict[str, object]:
         "reason": ban.reason,
     }
     return said if ban.label is None else {**said, "label": ban.label}
+
+
+def _holds(subject: Subject, address: Address | None) -> bool:
+    return address is not None and subject.kind is BanKind.NETWORK and address in subject.network
 
 
 def said_time(seconds: float | None) -> str | None:

@@ -35,7 +35,7 @@ async def read_form(request: web.Request, limit: int) -> Mapping[str, str]:
     refuse_foreign(request)
     if request.content_type != _MEDIA_TYPE:
         raise Problem(415, Reason.UNSUPPORTED_MEDIA_TYPE, "The form was not sent the way browsers send it.")
-    raw = await _read(request, limit)
+    raw = await read_bounded(request, limit)
     if _ENCODED.fullmatch(raw) is None:
         raise _malformed()
     try:
@@ -53,7 +53,8 @@ def see_other(location: str) -> web.Response:
     return web.Response(status=303, headers={"Location": location, "Cache-Control": "no-store"})
 
 
-async def _read(request: web.Request, limit: int) -> bytes:
+async def read_bounded(request: web.Request, limit: int) -> bytes:
+    """The body as it came. Raises Problem: 400 where it breaks off, 413 over ``limit`` bytes."""
     if request.content_length is not None and request.content_length > limit:
         raise _too_large()
     raw = bytearray()

@@ -18,6 +18,18 @@ function localTimes(root) {
   }
 }
 
+// What ends within a day is counted down to the second.
+const two = (number) => String(number).padStart(2, "0");
+function countDown() {
+  for (const time of document.querySelectorAll("time[data-countdown]")) {
+    const left = Math.ceil((new Date(time.dateTime) - Date.now()) / 1000);
+    const shown = time.querySelector(".ago");
+    if (!shown || !(left < 86400)) continue;
+    const [hours, minutes] = [Math.floor(left / 3600), Math.floor(left / 60) % 60];
+    shown.textContent = left <= 0 ? "over" : `in ${hours ? `${hours}:${two(minutes)}` : minutes}:${two(left % 60)}`;
+  }
+}
+
 // Nothing is taken from under somebody's hands: not what has the focus, is unfolded or is selected.
 function busy(live) {
   const selected = document.getSelection();
@@ -56,6 +68,8 @@ function listen(address) {
 const said = document.querySelector("[data-zone]");
 if (said) said.textContent = `times in ${zone}`;
 localTimes(document);
+countDown();
+setInterval(countDown, 1000);
 new MutationObserver(() => localTimes(document)).observe(document.body, { childList: true, subtree: true });
 const live = document.querySelector("[data-live]");
 if (live) setInterval(tick, EVERY);

@@ -1,0 +1,148 @@
+"""Lists of bans put in force as a whole, by a page with a file and by a call. Whoever comes has proved to be there
+before they choose a file, so that none is sent in vain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import BadHttpMessage
+
+from admin.guard import Visit
+from admin.render import Renderer
+from gatekeeper.answers import json_answer
+from gatekeeper.bans.desk import BanDesk
+from gatekeeper.bans.lists import MOST_BYTES, MOST_LINES, BadList, read
+from gatekeeper.config.types import parse_duration
+from gatekeeper.errors import Problem
+from gatekeeper.identity.user_desk import checked_why, invalid
+from gatekeeper.pages.forms import read_bounded, refuse_foreign, see_other
+from policies.model import Reason
+
+_FORM: Final = "multipart/form-data"
+_TEXTS: Final = frozenset({"text", "length", "why"})
+_FILE: Final = "file"
+_CALL: Final = frozenset({"list", "length", "why"})
+_MOST_PARTS: Final = 8
+_ROOM: Final = 1 << 20  # bytes of a body beside its list: other fields, and escapes of a list in JSON
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A list to put in force, for how many seconds (None: for good), and why."""
+
+    content: bytes
+    length: float | None
+    why: str
+
+
+class BanImport:
+    """``P/admin/bans/import`` and POST ``P/admin/api/bans/import``."""
+
+    def __init__(self, desk: BanDesk, renderer: Renderer) -> None:
+        self._desk = desk
+        self._renderer = renderer
+
+    async def page(self, request: web.Request, visit: Visit) -> web.Response:
+        """The form."""
+        return self._page(request, visit, {}, ())
+
+    async def submit(self, request: web.Request, visit: Visit) -> web.Response:
+        """POST of the form: to the bans in force, or the same page with the list's faults."""
+        refuse_foreign(request)
+        fields = await _parts(request)
+        typed = {name: fields.get(name, b"").decode("utf-8", "replace") for name in _TEXTS}
+        file, text = fields.get(_FILE, b""), fields.get("text", b"")
+        if bool(file.strip()) == bool(text.strip()):
+            raise invalid(_FILE, "Choose a file or paste a list, one of both.")
+        asked = _Asked(file or text.replace(b"\r\n", b"\n"), _length(typed["length"]), checked_why(typed["why"]))
+        try:
+            count = await self._take(asked, visit)
+        except BadList as bad:
+            return self._page(request, visit, typed, bad.faults)
+        return see_other(f"{self._renderer.home}/bans?done={'bans-imported' if count else 'bans-none'}")
+
+    async def call(self, request: web.Request, visit: Visit) -> web.Response:
+        """POST ``{"list", "length", "why"}``: ``{"done", "bans"}``; 422 with an error for each fault of the list."""
+        asked = _asked(await read_bounded(request, MOST_BYTES + _ROOM), request.content_type)
+        try:
+            count = await self._take(asked, visit)
+        except BadList as bad:
+            errors = [{"pointer": "/list", "detail": fault} for fault in bad.faults]
+            raise Problem(422, Reason.VALIDATION, "Nothing of the list is in force.", errors=errors) from None
+        return json_answer({"done": "bans-imported" if count else "bans-none", "bans": count})
+
+    async def _take(self, asked: _Asked, visit: Visit) -> int:
+        # In a thread: a large list takes a good part of a second to read.
+        lines = await asyncio.to_thread(read, asked.content)
+        if not lines:
+            raise BadList(["names nobody"])
+        return await self._desk.take_over(lines, visit.by, visit.now, length=asked.length, reason=asked.why)
+
+    def _page(
+        self, request: web.Request, visit: Visit, typed: Mapping[str, str], faults: tuple[str, ...]
+    ) -> web.Response:
+        context = {"typed": typed, "faults": faults, "most": MOST_LINES, "mebibytes": MOST_BYTES >> 20}
+        status = 422 if faults else 200
+        return self._renderer.page(request, visit, "bans_import.html", context, here="bans", status=status)
+
+
+def _asked(raw: bytes, media_type: str) -> _Asked:
+    if media_type != "application/json":
+        raise Problem(415, Reason.UNSUPPORTED_MEDIA_TYPE)
+    try:
+        body: Any = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        raise Problem(400, Reason.VALIDATION, "The body is not JSON.") from None
+    if not isinstance(body, dict):
+        raise Problem(422, Reason.VALIDATION, "The body is not an object.")
+    for name, value in body.items():
+        if name not in _CALL or not isinstance(value, str):
+            raise invalid(name, "is not known here" if name not in _CALL else "is not a string")
+    content = body.get("list", "").encode()
+    return _Asked(content, _length(body.get("length", "")), checked_why(body.get("why", "")))
+
+
+def _length(text: str) -> float | None:
+    given = text.strip()
+    try:
+        return float(parse_duration(given)) if given else None
+    except ValueError:
+        raise invalid("length", "How long is a duration such as 15m or 30d, or nothing for good.") from None
+
+
+async def _parts(request: web.Request) -> dict[str, bytes]:
+    """The form's parts by name, all of them together bounded. Raises Problem (400, 413, 415, 422)."""
+    if request.content_type != _FORM:
+        raise Problem(415, Reason.UNSUPPORTED_MEDIA_TYPE, "The form was not sent the way browsers send it.")
+    found: dict[str, bytes] = {}
+    room = MOST_BYTES + _ROOM
+    try:
+        parts = await request.multipart()
+        while (part := await parts.next()) is not None:
+            name = part.name if isinstance(part, BodyPartReader) else None
+            if not isinstance(part, BodyPartReader) or name is None or name in found or len(found) >= _MOST_PARTS:
+                raise _malformed()
+            found[name] = await _content(part, room)
+            room -= len(found[name])
+    except (ValueError, RuntimeError, BadHttpMessage, web.RequestPayloadError):
+        raise _malformed() from None
+    return found
+
+
+async def _content(part: BodyPartReader, room: int) -> bytes:
+    content = bytearray()
+    while chunk := await part.read_chunk():
+        content += chunk
+        if len(content) > room:
+            raise Problem(413, Reason.TOO_LARGE, f"A list is at most {MOST_BYTES >> 20} MiB large; split it.")
+    return bytes(content)
+
+
+def _malformed() -> Problem:
+    return Problem(400, Reason.VALIDATION, "The form could not be read. Go back and send it again.")
