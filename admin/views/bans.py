@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from aiohttp import web
@@ -43,6 +44,7 @@ class BanViews:
                 fault = str(bad)
         context = {
             "bans": rows,
+            "names": await self._names([*(ban for _, ban in rows), *(history or ())]),
             "typed": typed,
             "following": following,
             "first": "after" not in request.query,
@@ -60,7 +62,13 @@ class BanViews:
     async def ended(self, request: web.Request, visit: Visit) -> web.Response:
         """The bans that are over, the latest ending first."""
         rows, following = await self._over(request, visit)
-        context = {"bans": rows, "typed": typed, "following": following, "first": "after" not in request.query}
+        context = {
+            "bans": rows,
+            "names": await self._names([ban for _, ban in rows]),
+            "typed": typed,
+            "following": following,
+            "first": "after" not in request.query,
+        }
         return self._renderer.page(request, visit, "bans_ended.html", context, here="bans")
 
     async def ended_listing(self, request: web.Request, visit: Visit) -> web.Response:
@@ -98,6 +106,10 @@ class BanViews:
         except BadBan as bad:
             raise invalid("subject", f"{bad}.") from None
         return Done("ban-lifted", "bans", {"ban": _row(ban)})
+
+    async def _names(self, bans: Sequence[Ban]) -> Mapping[str, str]:
+        """The e-mails of those who made or lifted them, by their ids."""
+        return await self._reader.emails({who for ban in bans for who in (ban.actor, ban.lifted_by) if who})
 
     async def _asked(self, request: web.Request, visit: Visit) -> tuple[list[tuple[int, Ban]], int | None]:
         rows = await self._reader.bans(visit.now, count=SHOWN + 1, after=number_of(request.query.get("after")))
