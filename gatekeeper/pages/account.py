@@ -172,13 +172,15 @@ class AccountPages:
 
     async def end_session(self, request: web.Request) -> web.Response:
         """POST ``account/sessions``: the one that ``session`` names, or with ``others`` all but this one; ``not_me``
-        names one that is somebody else's: all but this one, and a new password is asked for.
+        names one that is somebody else's, or is empty for a sign-in of theirs: all but this one, and a new password is
+        asked for.
         """
         fields = await self._frame.form(request)
         who = await self._visits.signed_in(request, back=self._home)
         now = request[INBOUND].received
         if "not_me" in fields:
-            await self._identity.end_own(who, fields["not_me"], now)
+            if fields["not_me"]:
+                await self._identity.end_own(who, fields["not_me"], now)
             await self._identity.end_sessions(who, "others", now)
             return self._done("not-me", who, request)
         if "others" in fields:
@@ -211,7 +213,10 @@ class AccountPages:
             "fresh_first": None if lacking is None else self._fresh_first(lacking),
             "admin": ROLE in account.state.roles,
             "sessions": await self._shown_sessions(who, now, language),
-            "attempts": [_attempt(one, now, language) for one in await self._attempts.latest_of(user, SHOWN)],
+            "attempts": [
+                _attempt(one, who.principal.session, now, language)
+                for one in await self._attempts.latest_of(user, SHOWN)
+            ],
             "factors": await self._factors(user, now),
             "api_keys": shown_keys(await self._keys.of_user(user, now), now, language),
             "faults": faults or {},
@@ -271,7 +276,7 @@ def _shown(account: Account, language: Language) -> dict[str, object]:
     }
 
 
-def _attempt(attempt: Attempt, now: float, language: Language) -> dict[str, object]:
+def _attempt(attempt: Attempt, session: str, now: float, language: Language) -> dict[str, object]:
     why = _WHY.get(attempt.reason) if attempt.reason else None
     bad = "" if attempt.reason in _HALFWAY else "danger"
     return {
@@ -282,4 +287,5 @@ def _attempt(attempt: Attempt, now: float, language: Language) -> dict[str, obje
         "address": str(attempt.address),
         "time": language.moment(attempt.time),
         "ago": language.distance(attempt.time, now),
+        "let_in": attempt.result is Result.SUCCESS and attempt.session != session,
     }

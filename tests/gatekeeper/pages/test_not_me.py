@@ -192,6 +192,22 @@ async def test_the_account_page_ends_a_strangers_session_with_all_others_and_ask
     assert "Now set a new password" in await text_of(await browser.get("/_gate/account?done=not-me"))
 
 
+async def test_a_sign_in_in_the_recent_activity_can_be_disowned_also_when_its_session_is_over(gate):
+    await gate.register(ADA)
+    browser = Browser(gate)
+    await browser.sign_in(ADA, PASSWORD)
+    button = 'name="not_me" value=""'
+    assert button not in await (await browser.get("/_gate/account")).text(), "one's own is no stranger's"
+    first, _ = await _stranger(gate)
+    assert (await gate.post("logout", headers=bearer(first))).status == 204
+    other = await gate.login(ADA)
+    assert button in await (await browser.get("/_gate/account")).text()
+    answer = await browser.submit("/_gate/account/sessions", {"not_me": ""})
+    assert (answer.status, answer.headers["Location"]) == (303, "/_gate/account?done=not-me")
+    assert await _reaches(gate, other) == 401
+    assert (await browser.get("/_gate/account")).status == 200
+
+
 async def test_the_link_of_a_real_mail_ends_the_session(postgres_dsn, redis_url, tmp_path, upstream):
     async with mail_server() as server:
         settings = {
