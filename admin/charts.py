@@ -93,10 +93,10 @@ def _bar(found: Mapping[str, int], start: float, step: float, most: int) -> Bar:
 
 
 def nice(value: int) -> int:
-    """The next number that a scale may end at: 1, 2, 5, 10, 20, 50, ..."""
+    """The next number that a scale may end at: 1, 2, 3, 4, 5, 6, 8, 10, 20, 30, ..."""
     size = 1
     while True:
-        for digit in (1, 2, 5):
+        for digit in (1, 2, 3, 4, 5, 6, 8):
             if value <= digit * size:
                 return digit * size
         size *= 10
