@@ -28,8 +28,8 @@ def test_parts_of_a_bar_stand_on_one_another_in_the_order_of_results():
     chart = chart_of(
         Count(36_000.0, ("blocked",), 1, 1), Count(36_000.0, ("success",), 5, 0), Count(37_800.0, ("success",), 1, 0)
     )
-    assert chart.most == 10
-    assert chart.bars[0] == Bar(36_000.0, 39_600.0, 8, [Part("success", 6, 40.0, 60.0), Part("blocked", 2, 20.0, 20.0)])
+    assert chart.most == 8
+    assert chart.bars[0] == Bar(36_000.0, 39_600.0, 8, [Part("success", 6, 25.0, 75.0), Part("blocked", 2, 0.0, 25.0)])
     assert chart.totals == {"success": 6, "failure": 0, "blocked": 2}
 
 
@@ -55,7 +55,7 @@ def test_no_bar_is_higher_than_the_chart(attempts):
 
 @pytest.mark.parametrize(
     ("value", "scale"),
-    [(0, 1), (1, 1), (2, 2), (3, 5), (6, 10), (10, 10), (11, 20), (501, 1000), (10**12 + 1, 2 * 10**12)],
+    [(0, 1), (1, 1), (2, 2), (3, 3), (7, 8), (9, 10), (10, 10), (11, 20), (501, 600), (10**12 + 1, 2 * 10**12)],
 )
 def test_a_scale_ends_at_a_round_number(value, scale):
     assert nice(value) == scale
