@@ -139,6 +139,7 @@ class Panel:
             "logins": views.logins.listing,
             "map": views.map.listing,
             "sessions": views.sessions.listing,
+            "sessions/{session}": views.sessions.one_call,
             "users": views.users.listing,
             "users/{user}": views.users.one_call,
             "bans": views.bans.listing,

@@ -48,12 +48,13 @@ class UserRow:
 
 @dataclass(frozen=True, slots=True)
 class SessionFilter:
-    """Open sessions for which all that is set holds; ``email`` is part of one."""
+    """Open sessions for which all that is set holds; ``email`` is part of one, ``agent`` of a User-Agent."""
 
     email: str | None = None
     user_id: str | None = None
     network: IPv4Network | IPv6Network | None = None
     country: str | None = None
+    agent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

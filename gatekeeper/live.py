@@ -164,6 +164,11 @@ class LiveConnections:
         if self._drained is not None and not self._endless and not self._drained.done():
             self._drained.set_result(None)
 
+    def held(self) -> dict[str, int]:
+        """How many tunnels and event streams each session holds here."""
+        counts = {session: sum(live.endless for live in lives) for session, lives in self._by_session.items()}
+        return {session: count for session, count in counts.items() if session and count}
+
     async def run(self) -> None:
         """Follow the changes and the time, until cancelled."""
         async with asyncio.TaskGroup() as group:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from aiohttp import web
@@ -23,7 +23,7 @@ from gatekeeper.tokens.durable import SessionRecord
 from gatekeeper.tokens.sessions import Session
 from policies.model import Reason
 
-FILTERS: Final = {"user": "User", "address": "Address", "country": "Country"}
+FILTERS: Final = {"user": "User", "address": "Address", "country": "Country", "agent": "Device"}
 _ROUNDS: Final = 4  # portions of records among which a page of living ones is looked for
 _PORTION: Final = 500  # sessions that are ended at once
 
@@ -34,23 +34,41 @@ class LiveSessions(Protocol):
     async def find(self, session: str) -> Session | None: ...
 
 
+class HeldConnections(Protocol):
+    """Tunnels and event streams on all workers, as of some seconds ago. Raises StoreUnavailable."""
+
+    async def of(self, sessions: Sequence[str], now: float) -> dict[str, int]:
+        """How many each of these sessions holds; those that hold none are left out."""
+
+
 @dataclass(frozen=True, slots=True)
 class OpenSession:
-    """A session that lives, and whose it is; ``live`` is None of one that does not any more."""
+    """A session that lives, and whose it is; ``live`` is None of one that does not any more. ``held`` are the
+    connections that it holds open.
+    """
 
     record: SessionRecord
     email: str
     live: Session | None
+    held: int = 0
 
 
 class SessionViews:
     """``P/admin/sessions`` and ``P/admin/api/sessions``. ``idle_ttl`` in seconds."""
 
     def __init__(
-        self, reader: PanelReader, live: LiveSessions, desk: SessionDesk, renderer: Renderer, *, idle_ttl: float
+        self,
+        reader: PanelReader,
+        live: LiveSessions,
+        held: HeldConnections,
+        desk: SessionDesk,
+        renderer: Renderer,
+        *,
+        idle_ttl: float,
     ) -> None:
         self._reader = reader
         self._live = live
+        self._held = held
         self._desk = desk
         self._renderer = renderer
         self._idle_ttl = idle_ttl
@@ -79,10 +97,13 @@ class SessionViews:
 
     async def one(self, request: web.Request, visit: Visit) -> web.Response:
         """One session, living or not."""
-        record, email = await self._found(request)
-        live = await self._live.find(record.id)
-        entry = OpenSession(record, email, live if live and live.alive(visit.now, self._idle_ttl) else None)
-        return self._renderer.page(request, visit, "session.html", {"entry": entry}, here="sessions")
+        entry = await self._one(request, visit)
+        context = {"entry": entry, "idles_out": entry.live.seen_at + self._idle_ttl if entry.live else None}
+        return self._renderer.page(request, visit, "session.html", context, here="sessions")
+
+    async def one_call(self, request: web.Request, visit: Visit) -> web.Response:
+        """The same as JSON."""
+        return json_answer(_row(await self._one(request, visit)))
 
     async def confirm_all(self, request: web.Request, visit: Visit) -> web.Response:
         """How many sessions of a filter would end."""
@@ -130,17 +151,29 @@ class SessionViews:
                 if state is not None and state.alive(now, self._idle_ttl):
                     found.append(OpenSession(record, email, state))
                     if len(found) > count:
-                        return found[:count], True
+                        return await self._holding(found[:count], now), True
             if len(records) < count:
-                return found, False
+                return await self._holding(found, now), False
             after = Place(records[-1][0].started_at, records[-1][0].id)
-        return found, True
+        return await self._holding(found, now), True
+
+    async def _holding(self, entries: list[OpenSession], now: float) -> list[OpenSession]:
+        held = await self._held.of([entry.record.id for entry in entries], now)
+        return [replace(entry, held=held.get(entry.record.id, 0)) for entry in entries]
 
     async def _portions(self, wanted: SessionFilter, visit: Visit) -> AsyncGenerator[list[str], None]:
         after = None
         while records := await self._reader.sessions(wanted, visit.now, count=_PORTION, after=after):
             after = Place(records[-1][0].started_at, records[-1][0].id)
             yield [record.id for record, _ in records if record.id != visit.admin.session]
+
+    async def _one(self, request: web.Request, visit: Visit) -> OpenSession:
+        record, email = await self._found(request)
+        live = await self._live.find(record.id)
+        # What a raised epoch has ended is dead, though Redis still has it.
+        if record.ended_at is not None or live is None or not live.alive(visit.now, self._idle_ttl):
+            return OpenSession(record, email, None)
+        return (await self._holding([OpenSession(record, email, live)], visit.now))[0]
 
     async def _found(self, request: web.Request) -> tuple[SessionRecord, str]:
         found = await self._reader.session(request.match_info["session"])
@@ -159,6 +192,7 @@ def _filter(filters: Fields) -> SessionFilter:
         email=filters.get("user"),
         network=network_of(filters.get("address")),
         country=country_of(filters.get("country")),
+        agent=filters.get("agent"),
     )
 
 
@@ -174,6 +208,10 @@ def _row(entry: OpenSession) -> dict[str, object]:
         "refreshed_at": rfc3339(live.rotated_at) if live else None,
         "generation": live.generation if live else None,
         "acr": live.acr if live else None,
+        "proved_at": rfc3339(live.auth_time) if live else None,
+        "second_factor_at": rfc3339(live.mfa_time) if live and live.mfa_time else None,
+        "must_enrol": live.must_enrol if live else None,
+        "connections": entry.held,
         "address": str(record.origin.address),
         "country": record.origin.country,
         "device": device(record.origin.user_agent),

@@ -14,6 +14,7 @@ from gatekeeper.app.applications import internal_application, panel_application,
 from gatekeeper.app.audit import audit_sealer
 from gatekeeper.app.bans import ban_parts
 from gatekeeper.app.edge import build_edge
+from gatekeeper.app.held import LIFE, HeldKeeper
 from gatekeeper.app.login_log import LoginLog, login_log
 from gatekeeper.app.mail import Post, build_post, keep_tidy, passwords_of
 from gatekeeper.app.parts import Running, Stores, TokenParts, keep_keys, load_keys, open_stores, token_parts
@@ -40,6 +41,7 @@ from gatekeeper.observe.metrics import Metrics
 from gatekeeper.pools import Pools, show_targets
 from gatekeeper.reload_desk import ReloadDesk
 from gatekeeper.store.addresses import StoreAddresses
+from gatekeeper.store.held import RedisHeld
 from gatekeeper.surfaces.entrance import Handler
 from gatekeeper.surfaces.express import Express
 from policies.ban_list import BanList
@@ -189,6 +191,7 @@ def _life(
                 asyncio.create_task(keep_places(running.places)),
                 asyncio.create_task(keep_tidy(post, running)),
                 asyncio.create_task(running.rule_hits.run()),
+                asyncio.create_task(held_keeper(running).run()),
                 asyncio.create_task(keep_uses(tokens.api_keys.uses, running.stores.api_keys)),
                 *_fresh_keys(tokens, running),
                 *(asyncio.create_task(watched.run()) for watched in running.watched),
@@ -207,6 +210,11 @@ def _life(
             await running.close()
 
     return life
+
+
+def held_keeper(running: Running) -> HeldKeeper:
+    """What tells how many connections sessions hold here."""
+    return HeldKeeper(running.live.held, RedisHeld(running.stores.redis, life=LIFE), running.clock)
 
 
 def _fresh_keys(tokens: TokenParts, running: Running) -> set[asyncio.Task[None]]:

@@ -10,6 +10,7 @@ from admin.views.sessions import SessionViews
 from admin.views.trusting import TrustView
 from admin.views.users import UserViews
 from gatekeeper.app.api_keys import key_service
+from gatekeeper.app.held import LIFE
 from gatekeeper.app.logins import Logins
 from gatekeeper.app.parts import Running, TokenParts
 from gatekeeper.config.model import Config
@@ -19,6 +20,7 @@ from gatekeeper.identity.session_desk import SessionDesk
 from gatekeeper.identity.user_desk import UserDesk
 from gatekeeper.store.factors import PostgresFactors
 from gatekeeper.store.familiar import PostgresProfiles
+from gatekeeper.store.held import RedisHeld
 from gatekeeper.store.panel import PostgresPanel
 from gatekeeper.store.seen_devices import PostgresSeenDevices
 
@@ -60,7 +62,14 @@ def owner_views(
     return OwnerViews(
         UserViews(reader, stores.login_reader, desk, sessions, keys, devices, renderer),
         NewcomerViews(desk, renderer, form_limit=config.sizes.json_body),
-        SessionViews(reader, stores.live, sessions, renderer, idle_ttl=config.tokens.idle_ttl),
+        SessionViews(
+            reader,
+            stores.live,
+            RedisHeld(stores.redis, life=LIFE),
+            sessions,
+            renderer,
+            idle_ttl=config.tokens.idle_ttl,
+        ),
         TrustView(stores.login_reader, desk, devices),
         desk,
         sessions,

@@ -111,6 +111,7 @@ class PostgresPanel:
             ("s.user_id = %s", None if wanted.user_id is None else uuid.UUID(wanted.user_id)),
             ("s.address <<= %s::inet", wanted.network),
             ("coalesce(s.country, '') = %s", wanted.country),
+            ("strpos(lower(s.user_agent), lower(%s)) > 0", wanted.agent),
         )
         for condition, value in conditions:
             if value is not None:

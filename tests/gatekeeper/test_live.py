@@ -326,3 +326,15 @@ async def test_a_session_s_room_counts_what_is_endless():
     assert registry.live.has_room(None)
     registry.live.remove(one)
     assert registry.live.has_room(who)
+
+
+async def test_what_sessions_hold_open_is_counted_without_answers_that_end_by_themselves():
+    registry = Registry()
+    who, other = await registry.known(), await registry.known()
+    one = registry.add(who)
+    registry.add(who)
+    registry.add(other, endless=False)
+    registry.add(None)
+    assert registry.live.held() == {who.session: 2}
+    registry.live.remove(one)
+    assert registry.live.held() == {who.session: 1}
