@@ -8,6 +8,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Final, Self
 
 from admin.charts import Slice, slices
@@ -21,8 +22,11 @@ _CELL: Final = 16.0  # places as near as this, in thousandths of the picture's w
 _SMALLEST: Final = 7.0  # a bubble's radius, likewise
 _GROWTH: Final = 21.0  # how much larger the largest is
 _MARGIN: Final = 0.2  # of the part that is looked at, around it
-_CLOSEST: Final = 40.0  # units of the map that are always to be seen
+_CLOSEST: Final = 20.0  # units of the map that are always to be seen
 _ROUNDED: Final = 0.05  # degrees that a place may be off
+
+
+_Spot = tuple[Decimal | None, Decimal | None, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,35 +83,64 @@ class Bubble:
     chosen: bool
 
 
-def bubbles(spots: Iterable[Spot], picture: Picture, *, area: Area | None, country: str | None) -> list[Bubble]:
-    """What is to be seen, the largest first so that none hides a smaller one."""
-    cells: dict[str, list[Spot]] = defaultdict(list)
-    for spot in spots:
-        key = key_of(spot.latitude, spot.longitude, spot.country, picture)
-        if key is not None and spot.total:
-            cells[key].append(spot)
-    most = max((sum(spot.total for spot in cell) for cell in cells.values()), default=1)
-    found = [
-        _bubble(key, cell, most, picture.unit, chosen=any(_picked(spot, area, country) for spot in cell))
-        for key, cell in cells.items()
-    ]
-    return sorted(found, key=lambda one: (-one.total, one.key))
+class Layout:
+    """The bubbles of ``spots`` in a picture, the largest first so that none hides a smaller one."""
+
+    def __init__(self, spots: Iterable[Spot], picture: Picture, *, area: Area | None, country: str | None) -> None:
+        self._keys: dict[_Spot, str] = {}
+        cells = self._gathered(spots, picture)
+        most = max((sum(spot.total for spot in cell) for cell in cells.values()), default=1)
+        found = [
+            _bubble(key, cell, most, picture.unit, chosen=any(_picked(spot, area, country) for spot in cell))
+            for key, cell in cells.items()
+        ]
+        self.bubbles = sorted(found, key=lambda one: (-one.total, one.key))
+
+    def key_of(self, latitude: float | None, longitude: float | None, country: str | None) -> str | None:
+        """Which bubble a place is part of; None for one that is not to be seen."""
+        return self._keys.get((_tenth(latitude), _tenth(longitude), country or ""))
+
+    def _gathered(self, spots: Iterable[Spot], picture: Picture) -> dict[str, list[Spot]]:
+        """Each spot joins the nearest of the larger ones that were there before it, if it is near; by squares of the
+        map, since there may be thousands.
+        """
+        side = _CELL * picture.unit
+        cells: dict[str, list[Spot]] = {}
+        middles: dict[tuple[int, int], list[tuple[float, float, str]]] = defaultdict(list)
+        for spot in sorted((spot for spot in spots if spot.total), key=lambda spot: -spot.total):
+            where = _where(spot.latitude, spot.longitude, spot.country)
+            if where is None or not picture.holds(*where):
+                continue
+            square = (int(where[0] // side), int(where[1] // side))
+            key = f"c-{spot.country}" if spot.latitude is None else _nearest(middles, square, where, side)
+            if key is None:
+                key = f"p-{len(cells)}"
+                middles[square].append((*where, key))
+            cells.setdefault(key, []).append(spot)
+            self._keys[_tenth(spot.latitude), _tenth(spot.longitude), spot.country] = key
+        return cells
 
 
-def key_of(latitude: float | None, longitude: float | None, country: str | None, picture: Picture) -> str | None:
-    """Which bubble a place is part of; None for one that is not to be seen."""
-    where = _where(latitude, longitude, country)
-    if where is None or not picture.holds(*where):
-        return None
-    if latitude is None:
-        return f"c-{country}"
-    side = _CELL * picture.unit
-    return f"p-{int(where[0] // side)}-{int(where[1] // side)}"
+def _nearest(
+    middles: Mapping[tuple[int, int], Sequence[tuple[float, float, str]]],
+    square: tuple[int, int],
+    where: tuple[float, float],
+    reach: float,
+) -> str | None:
+    around = [(square[0] + right, square[1] + down) for right in (-1, 0, 1) for down in (-1, 0, 1)]
+    near = [(math.dist((x, y), where), key) for one in around if one in middles for x, y, key in middles[one]]
+    distance, key = min(near, default=(math.inf, None))
+    return key if distance < reach else None
+
+
+def _tenth(degrees: float | None) -> Decimal | None:
+    """As the database rounds: halves away from zero."""
+    return None if degrees is None else Decimal(repr(degrees)).quantize(Decimal("0.1"), ROUND_HALF_UP)
 
 
 def _where(latitude: float | None, longitude: float | None, country: str | None) -> tuple[float, float] | None:
     if latitude is not None and longitude is not None:
-        return project(round(latitude, 1), round(longitude, 1))
+        return project(latitude, longitude)
     middle = centroid(country or "")
     return None if middle is None else project(*middle)
 

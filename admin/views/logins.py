@@ -71,6 +71,7 @@ class LoginViews:
             "chips": chips(filters, FILTERS, said(wanted)),
             "following": following,
             "query": query_of(filters),
+            "on_map": query_of({name: value for name, value in filters.items() if name not in ("since", "until")}),
             "first": "after" not in request.query,
             "results": [str(result) for result in Result],
             "reasons": sorted(str(reason) for reason in Reason),
@@ -147,7 +148,12 @@ def _known(text: str | None) -> str | None:
 
 def said(wanted: LoginFilter) -> dict[str, str]:
     """Filters that people know by other words than their addresses."""
-    return {} if wanted.area is None else {"area": wording.area(wanted.area)}
+    words = {} if wanted.area is None else {"area": wording.area(wanted.area)}
+    if wanted.country:
+        words["country"] = wording.country_name(wanted.country)
+    if wanted.signal:
+        words["signal"] = wanted.signal.replace("_", " ")
+    return words
 
 
 def _one_of(kind: Any, text: str | None, name: str) -> Any:

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from admin.bubbles import Bubble, Picture, bubbles, key_of
+from admin.bubbles import Bubble, Layout, Picture
 from admin.charts import stacked
 from admin.guard import Visit
 from admin.paging import chips, filled, query_of, said_area
@@ -18,7 +18,7 @@ from admin.places import Found, PlaceReader, Spot
 from admin.render import Renderer
 from admin.spans import SPANS, Span, since_of
 from admin.views.logins import FILTERS as OF_LOGINS
-from admin.views.logins import asked, said
+from admin.views.logins import RANGES, asked, said
 from admin.wording import country_name, rfc3339
 from gatekeeper.answers import json_answer
 from gatekeeper.identity.user_desk import invalid
@@ -88,7 +88,7 @@ class MapViews:
             self._logins.page(wanted, count=_LISTED + 1),
         )
         picture = Picture.of(wanted.area)
-        shown = bubbles(found.spots, picture, area=wanted.area, country=wanted.country)
+        layout = Layout(found.spots, picture, area=wanted.area, country=wanted.country)
         links = _Links(self._renderer.home, filters, time)
         context = {
             "time": time,
@@ -100,13 +100,13 @@ class MapViews:
             "picture": picture,
             "strip_sums": _results(found.spots, wanted),
             "frame": {"width": WIDTH, "height": HEIGHT, "scale": SCALE, "top": TOP},
-            "bubbles": shown,
+            "bubbles": layout.bubbles,
             "logins": rows[:_LISTED],
             "more": len(rows) > _LISTED,
-            "key_of": lambda row: key_of(row.latitude, row.longitude, row.country, picture),
+            "key_of": lambda row: layout.key_of(row.latitude, row.longitude, row.country),
             "name_of": name_of,
             "sums": _sums(found, wanted),
-            "top": [bubble for bubble in shown if bubble.chosen][:_PLACES],
+            "top": [bubble for bubble in layout.bubbles if bubble.chosen][:_PLACES],
             "complete": found.complete,
             "geography": self._geography(),
             "results": _RESULTS,
@@ -174,6 +174,7 @@ def name_of(bubble: Bubble) -> str:
 def _time(query: Mapping[str, str], now: float) -> Time:
     """Raises Problem (422)."""
     name = query.get("range") or "7d"
+    name = "24h" if name in RANGES and name not in SPANS else name  # a link from the logins may say less
     if name not in SPANS:
         raise invalid("range", f"The range is one of {', '.join(SPANS)}.")
     span = SPANS[name]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from admin.bubbles import Picture, bubbles, key_of
+from admin.bubbles import Layout, Picture
 from admin.places import Spot
 from gatekeeper.journal.questions import Area
 from geo.projection import HEIGHT, WIDTH, project
@@ -16,7 +16,7 @@ WORLD = Picture.of(None)
 
 
 def _all(spots, picture=WORLD, area=None, country=None):
-    return bubbles(spots, picture, area=area, country=country)
+    return Layout(spots, picture, area=area, country=country).bubbles
 
 
 def test_near_places_are_one_bubble_and_far_ones_are_not():
@@ -58,11 +58,21 @@ def test_what_the_filter_does_not_pick_is_told_apart():
 
 
 def test_every_place_knows_its_bubble():
-    shown = {one.key: one for one in _all([ZURICH, WINTERTHUR, BOSTON, SOMEWHERE])}
-    assert shown[key_of(47.51, 8.72, "CH", WORLD)].cities[0] == "Zürich"
-    assert shown[key_of(None, None, "JP", WORLD)].country == "JP"
-    assert key_of(None, None, None, WORLD) is None
-    assert key_of(None, None, "??", WORLD) is None
+    layout = Layout([ZURICH, WINTERTHUR, BOSTON, SOMEWHERE], WORLD, area=None, country=None)
+    shown = {one.key: one for one in layout.bubbles}
+    assert shown[layout.key_of(47.45, 8.7249, "CH")].cities[0] == "Zürich"  # 47.5 in the database
+    assert shown[layout.key_of(None, None, "JP")].country == "JP"
+    assert layout.key_of(None, None, None) is None
+    assert layout.key_of(None, None, "FR") is None
+    assert layout.key_of(0.0, 0.0, "CH") is None
+
+
+def test_neighbours_are_one_bubble_wherever_a_square_of_the_map_ends():
+    """A small place a hair's breadth from a large one is never a bubble upon a bubble."""
+    for longitude in range(-1700, 1700, 7):
+        large = Spot("CH", "a", 47.4, longitude / 10, {"success": 9})
+        small = Spot("CH", "b", 47.5, longitude / 10 + 0.1, {"success": 1})
+        assert len(_all([small, large])) == 1
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,20 @@ async def test_times_are_the_viewers_and_the_list_follows_what_happens(gate, bro
     assert person.complaints == []
 
 
+async def test_logins_are_followed_like_a_log_until_it_is_paused(gate, admin):
+    await admin.goto("/_gate/admin/logins")
+    await gate.newcomer("ada@example.com")
+    await admin.evaluate("document.body.dispatchEvent(new CustomEvent('panel-tick'))")
+    await admin.wait_for_selector("tr.just-come:has-text('ada@example.com')")
+    assert await admin.locator("tr.just-come").count() == await admin.locator("tr:has-text('ada@')").count()
+    await admin.click("#tail")
+    assert await admin.inner_text("#tail") == "Paused"
+    await gate.newcomer("bob@example.com")
+    await admin.click("#tail")
+    await admin.wait_for_selector("tr.just-come:has-text('bob@example.com')")
+    assert await admin.locator("tr.just-come:has-text('ada@')").count() == 0
+
+
 async def test_the_pages_work_without_script(gate, browser):
     person = await Person.sits_down(browser, gate.url, java_script_enabled=False, viewport=NARROW)
     page = await person.page()

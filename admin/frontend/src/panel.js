@@ -42,9 +42,33 @@ function busy(live) {
 
 function tick() {
   const live = document.querySelector("[data-live]");
-  if (live && document.visibilityState === "visible" && !busy(live)) {
+  if (live && !still() && document.visibilityState === "visible" && !busy(live)) {
     document.body.dispatchEvent(new CustomEvent("panel-tick"));
   }
+}
+
+// A list that is followed like a log shows which rows have just come, and stands still on demand.
+let list = null;
+let known = null;
+function mark() {
+  const shown = document.querySelector("[data-tail]");
+  if (shown === list) return;
+  list = shown;
+  const rows = [...shown.querySelectorAll("[data-row]")];
+  if (known) for (const row of rows) row.classList.toggle("just-come", !known.has(row.dataset.row));
+  known = new Set(rows.map((row) => row.dataset.row));
+}
+
+const tail = document.getElementById("tail");
+const still = () => tail?.getAttribute("aria-pressed") === "false";
+if (tail) {
+  tail.hidden = false;
+  tail.addEventListener("click", () => {
+    tail.setAttribute("aria-pressed", String(still()));
+    tail.textContent = still() ? "Paused" : "Live";
+    tick();
+  });
+  mark();
 }
 
 // A list that names a stream (server-sent events) is asked for anew as soon as there is news. A browser has few
@@ -70,7 +94,10 @@ if (said) said.textContent = `times in ${zone}`;
 localTimes(document);
 countDown();
 setInterval(countDown, 1000);
-new MutationObserver(() => localTimes(document)).observe(document.body, { childList: true, subtree: true });
+new MutationObserver(() => {
+  localTimes(document);
+  if (tail) mark();
+}).observe(document.body, { childList: true, subtree: true });
 const live = document.querySelector("[data-live]");
 if (live) setInterval(tick, EVERY);
 if (live?.dataset.stream) {
