@@ -15,9 +15,10 @@ from typing import Any, Final
 
 from policies.familiar import HOURS, Familiar, Sighting
 from policies.listed import Listed
-from policies.travel import Limits, impossible
+from policies.travel import Limits, impossible, nearby
 
 Evidence = Mapping[str, Any]
+WITHIN_COUNTRY: Final = "within_country"
 
 
 class Signal(StrEnum):
@@ -99,6 +100,7 @@ class Settings:
     brute_force: int = 8
     otp_guessing: int = 4
     hours_known: int = 40  # logins that an habit needs
+    moves_told_every: float = 30 * 86_400.0  # seconds; of a user's moves for which ``is_vague`` holds
     listed: Listed = field(default_factory=Listed)
 
 
@@ -127,9 +129,7 @@ class Login:
     @property
     def by_usual_ways(self) -> bool:
         """Whether this address, or on a known device this network, is usual for the user: such as a VPN's."""
-        if self.seen.place in self.familiar.addresses:
-            return True
-        return self.on_known_device and str(self.seen.asn) in self.familiar.networks
+        return self.seen.place in self.familiar.addresses or (self.on_known_device and self.familiar.has_way(self.seen))
 
 
 def new_device(login: Login) -> Evidence | None:
@@ -279,20 +279,45 @@ def of_use(before: Sighting, login: Login) -> list[Finding]:
 
     An address or a network that is usual for the user is no change that anybody need hear of.
     """
-    found: list[Finding] = []
-    now, familiar = login.seen, login.familiar
-    usual = now.place in familiar.addresses or str(now.asn) in familiar.networks
-    if before.place != now.place and not usual:
-        facts = {"from": before.place, "to": now.place, "from_country": before.country, "to_country": now.country}
-        found.append(Finding(Signal.ADDRESS_CHANGED, facts))
+    now, moved = login.seen, _moved(before, login)
+    found = [] if moved is None else [moved]
+    if moved is not None and moved.signal is Signal.ADDRESS_CHANGED:
         elsewhere = before.country and now.country and before.country != now.country
         if elsewhere and 0 <= now.time - before.time < login.settings.parallel:
             countries = sorted((str(before.country), str(now.country)))
             minutes = int((now.time - before.time) // 60)
             found.append(Finding(Signal.PARALLEL_COUNTRIES, {"countries": countries, "minutes": minutes}))
-    if before.fingerprint and now.fingerprint and before.fingerprint != now.fingerprint:
+    if not _looks_alike(before, now):
         found.append(Finding(Signal.FINGERPRINT_MISMATCH))
     return found
+
+
+def _looks_alike(before: Sighting, now: Sighting) -> bool:
+    return not before.fingerprint or not now.fingerprint or before.fingerprint == now.fingerprint
+
+
+def _moved(before: Sighting, login: Login) -> Finding | None:
+    """A session somewhere else: of a browser that stays the same and near to where its user always is, such as from
+    their desk into the street, it is a new network and no more. Where nothing but the country is known, and that is a
+    usual one, it may be such a move or a longer one: then the evidence says so (``WITHIN_COUNTRY``).
+    """
+    now, familiar = login.seen, login.familiar
+    if before.place == now.place or familiar.has_way(now):
+        return None
+    facts = {"from": before.place, "to": now.place, "from_country": before.country, "to_country": now.country}
+    at_home = now.country in familiar.countries and _looks_alike(before, now) and listed_network(login) is None
+    km = nearby(now.spot, familiar.spots, login.settings.travel) if at_home and now.spot else None
+    if km is None:
+        nowhere = at_home and now.asn is None and now.spot is None
+        return Finding(Signal.ADDRESS_CHANGED, {**facts, WITHIN_COUNTRY: True} if nowhere else facts)
+    if now.asn is None:
+        return Finding(Signal.NEW_ADDRESS, {**facts, "km_from_usual": round(km)})
+    return Finding(Signal.NEW_NETWORK, {**facts, "km_from_usual": round(km), "asn": now.asn, "as_org": now.as_org})
+
+
+def is_vague(findings: Sequence[Finding]) -> bool:
+    """Whether all that is odd is a move within the usual country, of which nobody can tell how far it went."""
+    return bool(findings) and all(WITHIN_COUNTRY in one.evidence for one in findings)
 
 
 def risk(signals: Iterable[Signal]) -> int:

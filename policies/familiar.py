@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any, Final
 
 from policies.model import Address
@@ -19,6 +19,7 @@ _MOST: Final = {"fingerprints": 20, "addresses": 50, "networks": 30, "countries"
 _MOST_SPOTS: Final = 20
 _HALF_AT: Final = 400  # logins; then the counts of hours are halved, so that habits may change
 HOURS: Final = 24
+_BLOCK: Final = {4: 16, 6: 32}  # bits; what providers are usually given, and move their customers about in
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,10 @@ def network_of(address: Address) -> str:
     if address.version == 4:
         return str(address)
     return str(ip_network((address, 64), strict=False))
+
+
+def _block_of(address: Address) -> int:
+    return int(address) >> (address.max_prefixlen - _BLOCK[address.version])
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +142,22 @@ class Familiar:
             fingerprints=_without(self.fingerprints, fingerprint),
             forgotten=_with("forgotten", self.forgotten, fingerprint, time),
         )
+
+    def has_way(self, seen: Sighting) -> bool:
+        """Whether the address, its autonomous system or, where that is not known, its block is usual for the user."""
+        if seen.place in self.addresses:
+            return True
+        if seen.asn is not None:
+            return str(seen.asn) in self.networks
+        return seen.country in self.countries and self._has_block(seen.address)
+
+    def _has_block(self, address: Address) -> bool:
+        """Whether a usual address is in the same /16 (IPv6: /32). Private and reserved ones are nobody's block."""
+        if not address.is_global:
+            return False
+        block = _block_of(address)
+        usual = (ip_address(place.partition("/")[0]) for place in self.addresses)
+        return any(one.version == address.version and _block_of(one) == block for one in usual)
 
     def dump(self) -> dict[str, Any]:
         """As JSON."""

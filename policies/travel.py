@@ -1,4 +1,5 @@
-"""Impossible travel: could the same person have been at both places? Used by ``policies.anomalies``.
+"""Impossible travel: could the same person have been at both places? And is a place near a usual one? Used by
+``policies.anomalies``.
 
 Unknown and imprecise places cannot be judged and never count against anybody; neither does the same address.
 """
@@ -28,12 +29,16 @@ class Spot:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """``speed`` in km/h; ``tolerance`` in km is taken off each distance, for databases are not exact."""
+    """``speed`` in km/h; ``tolerance`` in km is taken off each distance, for databases are not exact. Within
+    ``nearby`` km of a usual place somebody is where they always are.
+    """
 
     speed: float = 1000.0
     tolerance: float = 200.0
     vaguest: float = 500.0  # km; a place less exact than this says nothing
     window: float = 14 * 86_400.0  # seconds in which journeys are looked at
+    nearby: float = 100.0
+    exact: float = 200.0  # km; of a place less exact than this nobody can say that it is nearby
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +77,12 @@ def impossible(now: Spot, before: Iterable[Spot], limits: Limits) -> Journey | N
         if km > 0 and km / hours > limits.speed and (worst is None or km / hours > worst.speed):
             worst = Journey(spot, now, km, hours)
     return worst
+
+
+def nearby(now: Spot, usual: Iterable[Spot], limits: Limits) -> float | None:
+    """Kilometres to the nearest usual place, if that is nearby and both are exact enough to say so."""
+    exact = [spot for spot in usual if spot.accuracy_km <= limits.exact]
+    if now.accuracy_km > limits.exact or not exact:
+        return None
+    km = min(distance(spot.latitude, spot.longitude, now.latitude, now.longitude) for spot in exact)
+    return km if km <= limits.nearby else None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 
 from gatekeeper.config.signals import DEFAULTS, Action
-from policies.anomalies import Finding, Lately, Login, Settings, Signal, of_failure, of_login, of_use
+from policies.anomalies import Finding, Lately, Login, Settings, Signal, is_vague, of_failure, of_login, of_use
 from policies.familiar import Familiar, Sighting
 from policies.listed import Listed
 from year.attacks import planted
@@ -15,6 +16,24 @@ from year.people import DAY, START, Happening, Person
 from year.world import HOSTING_ASN, Network, new_device
 
 QUARTER = 90 * DAY
+
+
+class Database(StrEnum):
+    """What is known of addresses: places and networks, places only, or, as with the bundled one, countries only."""
+
+    FULL = "full"
+    PLACES = "places"
+    COUNTRIES = "countries"
+
+
+def known_of(seen: Sighting, database: Database) -> Sighting:
+    """What a gate with such a database sees."""
+    if database is Database.FULL:
+        return seen
+    seen = replace(seen, asn=None, as_org=None)
+    if database is Database.PLACES:
+        return seen
+    return replace(seen, city=None, latitude=None, longitude=None, accuracy_km=None)
 
 
 @dataclass(slots=True)
@@ -63,13 +82,28 @@ class _Lately:
         )
 
 
-def year(users: int, seed: int) -> Iterator[Happening]:
-    """All that happens, in order."""
+class _Moves:
+    """Who has been told of a vague move, and when."""
+
+    def __init__(self, every: float) -> None:
+        self._every = every
+        self._told: dict[int, float] = {}
+
+    def may_tell(self, one: Happening) -> bool:
+        if one.time - self._told.get(one.user, -self._every) < self._every:
+            return False
+        self._told[one.user] = one.time
+        return True
+
+
+def year(users: int, seed: int, database: Database = Database.FULL) -> Iterator[Happening]:
+    """All that happens, in order, as a gate with this database sees it."""
     people = [Person(number, seed) for number in range(users)]
     everything = [one for person in people for one in person.happenings()]
     everything += planted(seed, people)
     everything += _gone(users, seed)
-    return iter(sorted(everything, key=lambda one: one.time))
+    for one in sorted(everything, key=lambda one: one.time):
+        yield replace(one, seen=known_of(one.seen, database))
 
 
 def _gone(user: int, seed: int) -> list[Happening]:
@@ -90,10 +124,13 @@ def replay(
     outcome, lately = Outcome(), _Lately(settings.window)
     familiar: dict[int, Familiar] = defaultdict(Familiar)
     last: dict[tuple[int, str | None], Sighting] = {}
+    moves = _Moves(settings.moves_told_every)
     for one in happenings:
         login = Login(one.seen, familiar[one.user], lately.counted(one), settings)
         findings = _findings(one, login, last)
         alarms = {finding.signal for finding in findings if actions[finding.signal] is not Action.LOG}
+        if is_vague(findings) and not moves.may_tell(one):
+            alarms = set()
         outcome.happenings += 1
         outcome.by_kind[one.kind] += 1
         if one.attack is not None:

@@ -88,6 +88,7 @@ def new_device(random: Random) -> Device:
 
 
 def _address(random: Random, asn: int) -> IPv4Address:
-    address = ip_address(0x0B00_0000 + (asn % 4096) * 0x10000 + random.getrandbits(16))
+    """One of the four /16 that each autonomous system has here."""
+    address = ip_address(0x0B00_0000 + ((asn % 4096) << 18) + random.getrandbits(18))
     assert isinstance(address, IPv4Address)
     return address

@@ -128,11 +128,26 @@ def _desk(config: Config, running: Running) -> SignalDesk:
 
 
 def _watch(
-    tokens: TokenParts, running: Running, desk: SignalDesk, recording: Recording, accounts: Accounts, notices: Notices
+    config: Config,
+    tokens: TokenParts,
+    running: Running,
+    desk: SignalDesk,
+    recording: Recording,
+    accounts: Accounts,
+    notices: Notices,
 ) -> SessionWatch:
     stores = running.stores
     sightings = RedisSessionSightings(stores.redis, life=tokens.sessions.idle_ttl)
-    watch = SessionWatch(sightings, desk, recording, tokens.sessions, stores.records, accounts, notices)
+    watch = SessionWatch(
+        sightings,
+        desk,
+        recording,
+        tokens.sessions,
+        stores.records,
+        accounts,
+        notices,
+        moves_told_every=config.anomalies.moves_told_every,
+    )
     running.closers.append(watch.close)
     return watch
 
@@ -174,7 +189,7 @@ def build_logins(config: Config, tokens: TokenParts, running: Running, notices: 
     accounts = Accounts(stores.accounts, stores.live)
     desk = _desk(config, running)
     recording = _recording(tokens, running, desk, accounts, notices)
-    watch = _watch(tokens, running, desk, recording, accounts, notices)
+    watch = _watch(config, tokens, running, desk, recording, accounts, notices)
     challenges = _challenges(config, running)
     parts = _factors(config, running)
     checks = _checks(config, running, parts, challenges)

@@ -77,6 +77,12 @@ class Travel(Section):
     tolerance: float = Field(
         200.0, ge=0, le=20_000, description="km taken off each distance, beside the accuracy of the places."
     )
+    nearby: float = Field(
+        100.0,
+        ge=0,
+        le=20_000,
+        description="A session that goes on within so many km of a place of the user's logins has not changed address.",
+    )
 
 
 class Anomalies(Section):
@@ -107,6 +113,13 @@ class Anomalies(Section):
     travel: Travel = Field(default_factory=Travel)
     dormant_after: Duration = Field(90 * 86_400.0, description="Silence after which an account is dormant.")
     parallel_within: Duration = Field(1800.0, description="Time in which two countries are at once.")
+    moves_told_every: Duration = Field(
+        30 * 86_400.0,
+        description=(
+            "Time in which a user is told once of sessions that move within a usual country, where the databases know"
+            " neither place nor network of the address."
+        ),
+    )
     window: Duration = Field(900.0, description="Time in which failures are counted.")
     spray_accounts: int = Field(5, ge=2, le=100, description="Accounts that one address must fail on.")
     stuffing_accounts: int = Field(10, ge=2, le=100, description="Accounts that like clients must fail on, and")
@@ -126,9 +139,10 @@ class Anomalies(Section):
     def settings(self, listed: Listed) -> Settings:
         """As ``policies.anomalies`` takes them; ``listed`` is what ``listed_networks`` comes to."""
         return Settings(
-            travel=Limits(self.travel.speed, self.travel.tolerance),
+            travel=Limits(self.travel.speed, self.travel.tolerance, nearby=self.travel.nearby),
             dormant=self.dormant_after,
             parallel=self.parallel_within,
+            moves_told_every=self.moves_told_every,
             window=self.window,
             spray=self.spray_accounts,
             stuffing=(self.stuffing_accounts, self.stuffing_addresses),

@@ -23,6 +23,7 @@ from gatekeeper.identity.signals import SignalDesk, Verdict
 from gatekeeper.tokens.durable import SessionRecords
 from gatekeeper.tokens.refresh import RefreshClaim
 from gatekeeper.tokens.sessions import Sessions, TokenPair, UserState
+from policies.anomalies import is_vague
 from policies.familiar import Sighting
 from policies.model import Reason
 
@@ -42,6 +43,9 @@ class SessionSightings(Protocol):
     async def may_tell(self, session: str) -> bool:
         """Whether nobody has been told of this session for a day; from now on somebody has."""
 
+    async def may_tell_of_move(self, user: str, every: float) -> bool:
+        """Whether this user has been told of no vague move for ``every`` seconds; from now on they have."""
+
 
 class SessionWatch:
     """The service. A store that is away raises nothing here: what could not be looked at is not odd."""
@@ -55,7 +59,10 @@ class SessionWatch:
         records: SessionRecords,
         accounts: Accounts,
         notices: Notices,
+        *,
+        moves_told_every: float,
     ) -> None:
+        self._moves_told_every = moves_told_every
         self._sightings = sightings
         self._signals = signals
         self._recording = recording
@@ -134,8 +141,17 @@ class SessionWatch:
         self, user: UserState, session: str, verdict: Verdict, caller: Caller, now: float, reason: Reason | None
     ) -> None:
         await self._recording.used(Tried(user.email, user.id, METHOD), session, verdict, caller, now, reason=reason)
-        if verdict.action is not Action.LOG and await self._sightings.may_tell(session):
+        if verdict.action is not Action.LOG and await self._may_tell(user.id, session, verdict, reason):
             await self._notices.session_moved(user, in_words(verdict), caller.origin(), now)
+
+    async def _may_tell(self, user: str, session: str, verdict: Verdict, reason: Reason | None) -> bool:
+        """Vague moves that end nothing are told of seldom, and those left out do not use up the session's one mail a
+        day: a theft of the same day needs it.
+        """
+        vague = reason is None and is_vague(verdict.findings)
+        if vague and not await self._sightings.may_tell_of_move(user, self._moves_told_every):
+            return False
+        return await self._sightings.may_tell(session)
 
     async def _end(self, session: str, user: str, verdict: Verdict, now: float) -> None:
         if verdict.asks(Action.REVOKE):

@@ -1,7 +1,7 @@
 """Where each session was used last, in Redis. Implements ``identity.session_watch.SessionSightings``.
 
 Keys ``gate:{sid}:seen`` and, once its user was told of it, ``gate:{sid}:told``, on the node of the session (Redis
-Cluster).
+Cluster); ``gate:{u:user}:moved`` while a user is not to be told of another vague move.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from gatekeeper.store.live_records import session_key
+from gatekeeper.store.live_records import session_key, user_key
 from gatekeeper.store.redis import Redis
 from policies.familiar import Sighting
 
@@ -33,6 +33,14 @@ class RedisSessionSightings:
     async def may_tell(self, session: str) -> bool:
         """Whether nobody has been told of this session for a day; from now on somebody has. One atomic step."""
         return await self._redis.call("SET", f"{session_key(session)}:told", 1, "EX", _QUIET, "NX") is not None
+
+
+    async def may_tell_of_move(self, user: str, every: float) -> bool:
+        """Whether this user has been told of no vague move for ``every`` seconds; from now on they have. One atomic
+        step.
+        """
+        life = max(int(every), 1)
+        return await self._redis.call("SET", f"{user_key(user)}:moved", 1, "EX", life, "NX") is not None
 
 
 def _dump(seen: Sighting) -> bytes:

@@ -81,6 +81,27 @@ async def test_a_session_that_goes_on_at_another_address_is_a_row_and_its_owner_
         assert _told(gate) == 1, "one mail a session and day"
 
 
+def _at(address, browser=LAPTOP):
+    return {"User-Agent": browser, "X-Forwarded-For": address}
+
+
+async def test_moves_within_the_usual_country_are_rows_and_their_owner_is_told_seldom(gate_with):
+    async with gate_with() as gate:  # of these the bundled database knows that they are in the United States
+        _, tokens = await _login(gate, _at("8.8.8.8"))
+        _, other = await _login(gate, _at("8.8.8.8"))
+        _, tokens = await _refresh(gate, tokens, _at("8.8.4.4"))
+        assert await _odd(gate) == [], "the same block"
+        assert (await _refresh(gate, tokens, _at("4.4.4.4")))[0] == 200
+        _, other = await _refresh(gate, other, _at("17.1.2.3"))
+        rows = await _odd(gate)
+        assert [row["signals"] for row in rows] == [["address_changed"], ["address_changed"]]
+        assert rows[0]["evidence"]["address_changed"]["within_country"] is True
+        assert _told(gate) == 1, "one mail a user and month"
+        gate.clock.advance(1)
+        assert (await _refresh(gate, other, _at("192.0.2.1", "curl/8.1")))[0] == 200
+        assert _told(gate) == 2, "what may be a theft is told all the same"
+
+
 async def test_a_stolen_token_in_another_browser_ends_the_session_where_that_is_wanted(gate_with):
     async with gate_with(fingerprint_mismatch="deny") as gate:
         _, tokens = await _login(gate)

@@ -16,6 +16,7 @@ from policies.anomalies import (
     Settings,
     Signal,
     evidence_of,
+    is_vague,
     of_failure,
     of_login,
     of_use,
@@ -23,10 +24,12 @@ from policies.anomalies import (
 )
 from policies.familiar import Familiar, Sighting
 from policies.listed import Listed
+from policies.travel import Limits
 
 NOW = 1_800_000_000.0
 HOUR, DAY = 3600.0, 86_400.0
 BERLIN = {"country": "DE", "city": "Berlin", "latitude": 52.52, "longitude": 13.40, "accuracy_km": 20.0}
+MUNICH = {"country": "DE", "city": "Munich", "latitude": 48.14, "longitude": 11.58, "accuracy_km": 20.0}
 TOKYO = {"country": "JP", "city": "Tokyo", "latitude": 35.68, "longitude": 139.69, "accuracy_km": 20.0}
 
 
@@ -158,9 +161,62 @@ def use(now: Sighting, before: Sighting = HOME, familiar: Familiar = USUAL) -> d
 
 def test_a_session_that_moves_to_an_unusual_address_is_told_with_both() -> None:
     assert use(sighting()) == {}
-    found = use(sighting(address="12.0.0.1", asn=9))
+    found = use(sighting(address="12.0.0.1", asn=9, **MUNICH))
     assert found["address_changed"] == {"from": "11.0.0.1", "to": "12.0.0.1", "from_country": "DE", "to_country": "DE"}
     assert use(sighting(address="12.0.0.1")) == {}  # the usual network
+
+
+def test_a_session_that_moves_about_its_user_s_own_town_has_a_new_network_and_no_more() -> None:
+    street = sighting(address="12.0.0.1", asn=9, latitude=52.40, longitude=13.06)  # Potsdam
+    found = use(street)
+    assert list(found) == ["new_network"]
+    assert (found["new_network"]["asn"], found["new_network"]["km_from_usual"]) == (9, 27)
+    assert list(use(replace(street, asn=None))) == ["new_address"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "settings"),
+    [
+        (MUNICH, {}),
+        ({"accuracy_km": 300.0}, {}),  # it may be anywhere
+        ({"country": "PL"}, {}),
+        ({"latitude": None}, {}),
+        ({"fingerprint": "f2"}, {}),
+        ({}, {"listed": Listed([9])}),
+        ({"latitude": 52.40, "longitude": 13.06}, {"travel": Limits(nearby=10)}),
+    ],
+)
+def test_a_move_that_may_be_far_or_of_another_is_told(facts: dict[str, Any], settings: dict[str, Any]) -> None:
+    now = sighting(address="12.0.0.1", asn=9, **facts)
+    found = of_use(HOME, Login(now, USUAL, Lately(), Settings(**settings)))
+    assert Signal.ADDRESS_CHANGED in {one.signal for one in found}
+
+
+def test_a_move_of_which_only_the_usual_country_is_known_is_vague_and_nothing_else_is() -> None:
+    nowhere = {"city": None, "latitude": None, "longitude": None, "accuracy_km": None, "asn": None}
+    before = sighting(NOW - 5 * HOUR, **nowhere)
+    usual = Familiar().with_login(before)
+
+    def vague(**facts: Any) -> bool:
+        now = sighting(address="12.0.0.1", **{**nowhere, **facts})
+        found = of_use(before, Login(now, usual, Lately(), Settings()))
+        assert found[0].signal is Signal.ADDRESS_CHANGED
+        return is_vague(found)
+
+    assert vague()
+    assert not vague(country="FR")
+    assert not vague(country=None)
+    assert not vague(fingerprint="f2")
+    assert not vague(asn=9)
+    assert not is_vague([])
+
+
+def test_where_networks_are_not_known_a_vpn_of_a_known_browser_is_known_by_its_block() -> None:
+    usual = USUAL.with_login(sighting(NOW - HOUR, "12.7.0.1", asn=None, **TOKYO))
+    again = sighting(address="12.7.200.1", asn=None, **TOKYO)
+    assert "impossible_travel" not in signals(again, USUAL.with_login(replace(again, time=NOW - 9 * DAY)))
+    assert "impossible_travel" not in signals(again, usual)
+    assert "impossible_travel" in signals(replace(again, device=None, fingerprint="f9"), usual)
 
 
 def test_a_session_on_another_machine_or_in_two_countries_is_told() -> None:

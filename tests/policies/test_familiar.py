@@ -76,3 +76,31 @@ def test_a_profile_from_before_devices_could_be_forgotten_is_read() -> None:
     record = Familiar().with_login(_login(1, NOW)).dump()
     del record["forgotten"]
     assert list(Familiar.load(record).fingerprints) == ["f1"]
+
+
+HOME = Sighting(NOW, ip_address("11.1.2.3"), "DE", asn=3320)
+
+
+@pytest.mark.parametrize(
+    ("seen", "usual"),
+    [
+        (Sighting(NOW, ip_address("11.1.2.3")), True),  # the very address
+        (Sighting(NOW, ip_address("12.0.0.1"), "DE", asn=3320), True),  # the network
+        (Sighting(NOW, ip_address("11.1.9.9"), "DE", asn=64_496), False),  # another network in the same block
+        (Sighting(NOW, ip_address("11.1.9.9"), "DE"), True),  # the block, where the network is not known
+        (Sighting(NOW, ip_address("11.2.9.9"), "DE"), False),
+        (Sighting(NOW, ip_address("11.1.9.9"), "FR"), False),
+        (Sighting(NOW, ip_address("11.1.9.9")), False),
+        (Sighting(NOW, ip_address("2a00:1::5"), "DE"), False),
+    ],
+)
+def test_an_address_is_usual_by_itself_by_its_network_or_by_its_block(seen: Sighting, usual: bool) -> None:
+    assert Familiar().with_login(HOME).has_way(seen) is usual
+
+
+def test_blocks_of_ipv6_are_32_bits_and_private_addresses_have_none() -> None:
+    familiar = Familiar().with_login(Sighting(NOW, ip_address("2a00:1:2:3::4"), "DE"))
+    assert familiar.has_way(Sighting(NOW, ip_address("2a00:1:ffff::1"), "DE"))
+    assert not familiar.has_way(Sighting(NOW, ip_address("2a00:2:2:3::4"), "DE"))
+    inside = Familiar().with_login(Sighting(NOW, ip_address("10.1.2.3"), "DE"))
+    assert not inside.has_way(Sighting(NOW, ip_address("10.1.2.4"), "DE"))

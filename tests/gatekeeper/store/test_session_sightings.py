@@ -59,3 +59,10 @@ async def test_of_one_session_somebody_is_told_once_a_day(redis, sightings):
     assert sorted(told) == [False] * 19 + [True]
     assert await sightings.may_tell("s6")
     assert 86_000 < await redis.call("TTL", "gate:{s5}:told") <= 86_400
+
+
+async def test_of_a_user_s_vague_moves_somebody_is_told_once_in_the_time_given(redis, sightings):
+    told = await asyncio.gather(*(sightings.may_tell_of_move("u1", 2_592_000.0) for _ in range(20)))
+    assert sorted(told) == [False] * 19 + [True]
+    assert await sightings.may_tell_of_move("u2", 0.5), "of another user too"
+    assert 2_591_000 < await redis.call("TTL", "gate:{u:u1}:moved") <= 2_592_000
