@@ -34,7 +34,6 @@ class RedisSessionSightings:
         """Whether nobody has been told of this session for a day; from now on somebody has. One atomic step."""
         return await self._redis.call("SET", f"{session_key(session)}:told", 1, "EX", _QUIET, "NX") is not None
 
-
     async def may_tell_of_move(self, user: str, every: float) -> bool:
         """Whether this user has been told of no vague move for ``every`` seconds; from now on they have. One atomic
         step.
