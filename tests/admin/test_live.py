@@ -102,6 +102,17 @@ async def test_a_stream_ends_with_its_session(gate, admin):
             await answer.content.read()
 
 
+async def test_a_stream_keeps_nobodys_stay_alive(gate, admin):
+    """security 22: idle 15 min"""
+    gate.clock.advance(600)
+    async with _stream(gate, admin) as answer:
+        assert answer.status == 200
+    gate.clock.advance(301)
+    assert (await admin.get("/_gate/admin/")).status == 302
+    async with _stream(gate, admin) as answer:
+        assert (answer.status, answer.headers["X-Gate-Reason"]) == (401, "step-up-required")
+
+
 async def test_strangers_and_others_get_no_stream(gate, admin, ada):
     """security 22"""
     for browser, status in ((Browser(gate), 401), (ada, 404)):

@@ -133,3 +133,10 @@ async def test_the_pages_work_without_script(gate, browser):
     await press(page, "tr:has-text('ada@example.com') button")
     assert "The session has ended" in await page.inner_text("[role=status]")
     assert "ada@example.com" not in await page.inner_text("main table")
+
+
+async def test_what_happens_is_on_the_live_page_because_the_stream_says_so(gate, admin):
+    await admin.add_init_script("window.setInterval = () => 0")  # not because it was time for another look
+    await admin.goto("/_gate/admin/activity/live")
+    await gate.newcomer("ada@example.com")
+    await admin.wait_for_selector("td:has-text('ada@example.com')")
