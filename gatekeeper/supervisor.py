@@ -29,6 +29,7 @@ from gatekeeper.config.forms import is_loopback, target_place
 from gatekeeper.config.load import LoadedConfig
 from gatekeeper.config.model import Config
 from gatekeeper.config.origin import Origin
+from gatekeeper.config.processes import worker_count
 from gatekeeper.control import RELOAD, Keep
 from gatekeeper.doors import check_files
 from gatekeeper.errors import StartupError
@@ -177,7 +178,7 @@ class Supervisor:
 
     def run(self, *, example_upstream: bool) -> None:
         """Start everything, stay until told to stop, end everything. Raises GatekeeperError or Stopped."""
-        storage, count = self._config.storage, worker_count(self._config)
+        storage, count = self._config.storage, worker_count(self._config.workers)
         postgres, redis = storage.postgres.get_secret_value(), storage.redis.get_secret_value()
         with ExitStack() as stack:
             running = self._spawn(count, stack, example_upstream=example_upstream)
@@ -339,15 +340,6 @@ class Supervisor:
 async def first_of(*several: Waitable, timeout: float | None = None) -> None:
     """Until one of them is done, for at most ``timeout`` seconds."""
     await asyncio.wait(several, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-
-
-def worker_count(config: Config) -> int:
-    """How many workers there are to be; ``auto`` is one for each core that this process may use."""
-    if config.workers != "auto":
-        return int(config.workers)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def example_address(config: Config) -> ListenAddress:

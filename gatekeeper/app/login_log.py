@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from gatekeeper.clock import Clock
 from gatekeeper.config.model import Config
+from gatekeeper.config.processes import worker_count
 from gatekeeper.identity.emails import InvalidEmail, canonical_email
 from gatekeeper.journal.archive import Archive
 from gatekeeper.journal.attempts import Attempt, AttemptLog
@@ -73,7 +74,7 @@ def login_log(
     """All of it, at rest; ``on_kept`` hears of each attempt as it is kept."""
     logs, folder, store = config.logs, config.storage.data_dir / FOLDER, stores.login_log
     spool = Spool(folder, sync=logs.spool_sync, most=logs.spool_max)
-    caps = FloodCaps(session=logs.caps.session, address=logs.caps.address, minute=logs.caps.minute)
+    caps = flood_caps(config)
     hide = hidden_email(secret) if logs.unknown_emails == "hashed" else None
     recorder = LoginRecorder(
         spool,
@@ -88,6 +89,14 @@ def login_log(
     drain = Drain(spool, store, folder / "rejected.jsonl")
     keeper = LoginKeeper(lambda: retention(config, stores.postgres), clock)
     return LoginLog(MeasuredAttempts(recorder, metrics), spool, drain, keeper)
+
+
+def flood_caps(config: Config) -> FloodCaps:
+    """Those of one worker. Sessions and addresses may come by one connection, and so to one worker alone; of all
+    attempts, which come evenly, each worker has its share, so that the cap is that of the gate.
+    """
+    caps, workers = config.logs.caps, worker_count(config.workers)
+    return FloodCaps(session=caps.session, address=caps.address, minute=-(-caps.minute // workers))
 
 
 @contextlib.asynccontextmanager

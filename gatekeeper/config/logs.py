@@ -12,11 +12,13 @@ from gatekeeper.config.types import AccessForm, Duration, Number, Size
 
 
 class LoginCaps(Section):
-    """Login attempts a minute that one worker gives a row each; beyond, failed and refused ones are only counted."""
+    """Login attempts a minute that get a row each; beyond, failed and refused ones are only counted."""
 
-    session: int = Field(600, ge=1, le=10_000_000, description="Of one session.")
-    address: int = Field(30_000, ge=1, le=10_000_000, description="From one address (IPv6: one /64).")
-    minute: int = Field(600_000, ge=1, le=10_000_000, description="Of all together.")
+    session: int = Field(600, ge=1, le=10_000_000, description="Of one session, in each worker.")
+    address: int = Field(30_000, ge=1, le=10_000_000, description="From one address (IPv6: one /64), in each worker.")
+    minute: int = Field(
+        600_000, ge=1, le=10_000_000, description="Of all together; each worker has an even share, rounded up."
+    )
 
 
 class Logs(Section):

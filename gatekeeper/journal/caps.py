@@ -1,7 +1,7 @@
 """Caps against log flooding: how many attempts a minute get rows of their own. Asked by ``journal.recorder``.
 
 Beyond a cap attempts are counted instead. Successful ones always get a row: there is a session to each. Counted in
-each worker for itself, by the minute of the attempt.
+each worker for itself, by the minute of the attempt; ``app.login_log`` gives each its share of the cap of all.
 """
 
 from __future__ import annotations

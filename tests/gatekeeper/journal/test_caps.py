@@ -5,9 +5,12 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 import orjson
+import pytest
 from attempts import attempt
 from factories import NOW
 
+from gatekeeper.app.login_log import flood_caps
+from gatekeeper.config.model import Config
 from gatekeeper.errors import StoreUnavailable
 from gatekeeper.journal.attempts import Attempt, Result
 from gatekeeper.journal.caps import Cap, FloodCaps, Reached
@@ -73,6 +76,16 @@ def test_what_one_address_is_refused_takes_no_place_from_others():
 def test_a_successful_login_always_gets_its_row():
     few = caps(session=1, address=1, minute=1)
     assert [few.take(attempt(result=Result.SUCCESS, reason=None, session="s")) for _ in range(9)] == [None] * 9
+
+
+@pytest.mark.parametrize(("workers", "rows"), [(1, 10), (4, 12), (20, 20)])
+def test_the_workers_of_one_gate_share_the_cap_of_all_and_not_the_others(workers, rows):
+    caps_of_all = {"session": 3, "address": 1000, "minute": 10}
+    config = Config.model_validate({"workers": workers, "logs": {"caps": caps_of_all}})
+    each = [flood_caps(config) for _ in range(workers)]
+    assert sum(one.take(attempt()) is None for one in each for _ in range(50)) == rows
+    alone = flood_caps(Config.model_validate({"workers": workers, "logs": {"caps": {**caps_of_all, "minute": MANY}}}))
+    assert sum(alone.take(attempt(session="s")) is None for _ in range(9)) == 3
 
 
 async def test_beyond_a_cap_an_attempt_is_counted_by_what_it_was():
