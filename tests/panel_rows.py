@@ -36,11 +36,12 @@ FROM login_logs, unnest(ARRAY['hour', 'day']) AS grain,
 GROUP BY 1, 2, 3, 4, 5 ON CONFLICT DO NOTHING
 """
 PLACES = """
-INSERT INTO login_places (grain, bucket, country, city, latitude, longitude, result, attempts)
+INSERT INTO login_places (grain, bucket, country, city, latitude, longitude, success, failure, blocked)
 SELECT grain, date_trunc(grain, time, 'UTC'), coalesce(country, ''), coalesce(city, ''),
   coalesce(round(latitude::numeric, 1)::double precision, 'NaN'),
-  coalesce(round(longitude::numeric, 1)::double precision, 'NaN'), result, count(*)
-FROM login_logs, unnest(ARRAY['hour', 'day']) AS grain GROUP BY 1, 2, 3, 4, 5, 6, 7
+  coalesce(round(longitude::numeric, 1)::double precision, 'NaN'), count(*) FILTER (WHERE result = 'success'),
+  count(*) FILTER (WHERE result = 'failure'), count(*) FILTER (WHERE result = 'blocked')
+FROM login_logs, unnest(ARRAY['hour', 'day']) AS grain GROUP BY 1, 2, 3, 4, 5, 6
 ON CONFLICT DO NOTHING
 """
 

@@ -71,12 +71,13 @@ WHERE grain <> 'hour' OR time > %s
 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3
 """
 _PLACES = """
-INSERT INTO login_places (grain, bucket, country, city, latitude, longitude, result, attempts)
+INSERT INTO login_places (grain, bucket, country, city, latitude, longitude, success, failure, blocked)
 SELECT grain, date_trunc(grain, time, 'UTC'), country, city, round(latitude::numeric, 1), round(longitude::numeric, 1),
-    result, count(*)
+    count(*) FILTER (WHERE result = 'success'), count(*) FILTER (WHERE result = 'failure'),
+    count(*) FILTER (WHERE result = 'blocked')
 FROM login_logs, unnest(ARRAY['day', 'hour']) AS grain
 WHERE grain <> 'hour' OR time > %s
-GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2
+GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2
 """
 _PORTION = 500_000
 _ROWS_WANTED = 10_000_000

@@ -28,7 +28,7 @@ _TRIES = 10
 _LOOKS = 40
 _EVERY = 5.0  # seconds between two looks of a page that is open (admin/frontend/src/panel.js)
 _DOWNLOADED = 31  # days
-_ASSET = re.compile(r'(?:href|src)="(/_gate/static/[^"]+)"')
+_ASSET = re.compile(r'(?:href|src)="(/_gate/static/[^"#]+)["#]')
 _MIB = 1 << 20
 
 

@@ -44,14 +44,16 @@ WITH fresh AS (
     ON CONFLICT DO NOTHING
     RETURNING time, result, reason, country, city, latitude, longitude, device_kind, method, browser, os
 ), placed AS (
-INSERT INTO login_places AS places (grain, bucket, country, city, latitude, longitude, result, attempts)
+INSERT INTO login_places AS places (grain, bucket, country, city, latitude, longitude, success, failure, blocked)
 SELECT grain, date_trunc(grain, time, 'UTC'), coalesce(country, ''), coalesce(city, ''),
        coalesce(round(latitude::numeric, 1)::double precision, 'NaN'),
-       coalesce(round(longitude::numeric, 1)::double precision, 'NaN'), result, count(*)
+       coalesce(round(longitude::numeric, 1)::double precision, 'NaN'), count(*) FILTER (WHERE result = 'success'),
+       count(*) FILTER (WHERE result = 'failure'), count(*) FILTER (WHERE result = 'blocked')
 FROM fresh, unnest(ARRAY['day', 'hour']) AS grain
-GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2, 3, 4, 5, 6, 7
-ON CONFLICT (grain, bucket, country, city, latitude, longitude, result)
-DO UPDATE SET attempts = places.attempts + EXCLUDED.attempts
+GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6
+ON CONFLICT (grain, bucket, country, city, latitude, longitude)
+DO UPDATE SET success = places.success + EXCLUDED.success, failure = places.failure + EXCLUDED.failure,
+    blocked = places.blocked + EXCLUDED.blocked
 ), counted AS (
 INSERT INTO login_counts AS counts (grain, bucket, result, reason, country, device, attempts)
 SELECT grain, date_trunc(grain, time, 'UTC'), result, coalesce(reason, ''), coalesce(country, ''),

@@ -157,7 +157,9 @@ async def test_counts_by_minute_and_hour_are_forgotten_and_those_by_day_stay(dat
     assert [(row["grain"], row["n"]) for row in counted] == [("day", 3), ("hour", 2), ("minute", 1)]
 
 
-@pytest.mark.parametrize("table", ["login_shares WHERE kind = 'method'", "login_places"])
+@pytest.mark.parametrize(
+    "table", ["login_shares WHERE kind = 'method'", "(SELECT grain, failure AS attempts FROM login_places) AS places"]
+)
 async def test_shares_and_places_are_kept_by_day_as_long_as_the_rows_and_by_hour_for_two_weeks(database, months, table):
     await keep(database, "2027-06-14", "2027-05-01", "2026-01-01")
     await Retention(months, None, retain=90 * DAY, most=None).keep(NOW)

@@ -68,9 +68,10 @@ async def test_places_are_counted_with_their_results(places):
 )
 async def test_counts_and_rows_say_the_same(places, wanted):
     """``method`` has no counts, and every attempt here has the same one."""
-    by_counts = LoginFilter(since=ALL.since, until=ALL.until, **wanted)
-    by_rows = LoginFilter(since=ALL.since, until=ALL.until, **wanted, method="password")
-    for grain in (Grain.HOUR, Grain.DAY):
+    whole_days_within = NOW - 60 * HOUR
+    for grain, since in ((Grain.HOUR, ALL.since), (Grain.DAY, ALL.since), (Grain.HOUR, whole_days_within)):
+        by_counts = LoginFilter(since=since, until=ALL.until, **wanted)
+        by_rows = LoginFilter(since=since, until=ALL.until, **wanted, method="password")
         assert await places.spots(by_counts, grain) == await places.spots(by_rows, grain)
         assert await places.times(by_counts, grain) == await places.times(by_rows, grain)
 
