@@ -62,6 +62,14 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
+class Wedge:
+    """A part of a bubble as an SVG path; dashes round a circle would be inexact where the map is looked at closely."""
+
+    result: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Bubble:
     """One place or several near ones: where, how large (units of the map), and what came from there.
 
@@ -76,6 +84,7 @@ class Bubble:
     attempts: Mapping[str, int]
     total: int
     slices: Sequence[Slice]
+    wedges: Sequence[Wedge]
     area: Area | None
     country: str
     cities: Sequence[str]
@@ -158,22 +167,32 @@ def _bubble(key: str, cell: Sequence[Spot], most: int, unit: float, *, chosen: b
         at = _where(spot.latitude, spot.longitude, spot.country) or (0.0, 0.0)
         x, y = x + at[0] * spot.total, y + at[1] * spot.total
     total = sums.total()
+    x, y, radius = x / total, y / total, (_SMALLEST + _GROWTH * math.sqrt(total / most)) * unit
     attempts = {str(result): sums[result] for result in Result if sums[result]}
     largest = sorted(cell, key=lambda spot: -spot.total)
     return Bubble(
         key=key,
-        x=round(x / total, 2),
-        y=round(y / total, 2),
-        radius=round((_SMALLEST + _GROWTH * math.sqrt(total / most)) * unit, 3),
+        x=round(x, 3),
+        y=round(y, 3),
+        radius=round(radius, 3),
         attempts=attempts,
         total=total,
         slices=slices(attempts),
+        wedges=[_wedge(part, x, y, radius) for part in slices(attempts)] if len(attempts) > 1 else [],
         area=_around(cell),
         country=largest[0].country,
         cities=list(dict.fromkeys(spot.city for spot in largest if spot.city)),
         places=len(cell),
         chosen=chosen,
     )
+
+
+def _wedge(part: Slice, x: float, y: float, radius: float) -> Wedge:
+    """From the top on, clockwise."""
+    angles = [math.tau * at / 100 for at in (part.start, part.start + part.part)]
+    (x1, y1), (x2, y2) = [(x + radius * math.sin(angle), y - radius * math.cos(angle)) for angle in angles]
+    arc = f"A{radius:.4f} {radius:.4f} 0 {int(part.part > 50)} 1 {x2:.4f} {y2:.4f}"
+    return Wedge(part.value, f"M{x:.4f} {y:.4f}L{x1:.4f} {y1:.4f}{arc}Z")
 
 
 def _around(cell: Iterable[Spot]) -> Area | None:

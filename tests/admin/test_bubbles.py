@@ -1,5 +1,8 @@
 """admin/bubbles.py: places as bubbles, near ones as one."""
 
+import math
+import re
+
 import pytest
 
 from admin.bubbles import Layout, Picture
@@ -29,6 +32,20 @@ def test_near_places_are_one_bubble_and_far_ones_are_not():
     ]
     assert (other.cities, other.total) == (["Boston"], 1)
     assert one.radius > other.radius
+
+
+def test_wedges_go_round_clockwise_from_the_top_without_a_gap():
+    (bubble,) = _all([ZURICH])
+    ends = []
+    for wedge in bubble.wedges:
+        numbers = [float(number) for number in re.findall(r"-?[\d.]+", wedge.path)]
+        assert math.dist(numbers[:2], numbers[2:4]) == pytest.approx(bubble.radius, abs=1e-3)
+        ends.append((numbers[2:4], numbers[-2:]))
+    (top, turn), (again, end) = ends
+    assert [wedge.result for wedge in bubble.wedges] == ["success", "failure"]
+    assert turn == again
+    assert top == end == pytest.approx([bubble.x, bubble.y - bubble.radius], abs=2e-3)
+    assert turn[0] < bubble.x  # four fifths of the way round
 
 
 def test_what_selects_a_bubble_holds_all_of_its_places_and_no_other():

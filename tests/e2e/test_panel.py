@@ -9,7 +9,7 @@ from person import press
 
 pytestmark = pytest.mark.chromium
 ADMIN = "root@example.com"
-PAGES = ["", "logins", "map", "sessions", "users", "users/invite", "bans", "rules"]
+PAGES = ["", "signals", "logins", "map", "sessions", "users", "users/invite", "bans", "rules"]
 PAGES += ["activity", "activity/live", "keys", "config"]
 
 
