@@ -221,14 +221,16 @@ class Filler:
 
     async def _add_hits(self) -> None:
         hits = PostgresRuleHits(self._postgres)
-        rules = [rule.name for rule in self._loaded.rules.rules]
+        rules = [rule for rule in self._loaded.rules.rules if not rule.report_only]
         for hour in range(DAYS * 24):
             time = self._now - hour * 3600
             busy = 1.0 + 4.0 * (7 <= as_datetime(time).hour < 18)
+            often = {("allow", ""): 340, ("login", "credentials-missing"): 14}
             counted = {
-                Ruling(rule, False, verdict, reason): int(self._random.uniform(0.7, 1.3) * busy * often / (1 + place))
-                for place, rule in enumerate(rules)
-                for verdict, reason, often in (("allow", "", 340), ("login", "credentials-missing", 14))
+                Ruling(rule.name, False, verdict, reason): int(self._random.uniform(0.7, 1.3) * busy * count)
+                for rule in rules
+                for (verdict, reason), count in often.items()
+                if verdict == "allow" or not rule.public
             }
             await hits.add({one: count for one, count in counted.items() if count}, time)
 
