@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from aiohttp import web
 
@@ -137,6 +138,8 @@ class Panel:
             "overview": views.overview.listing,
             "signals": views.signals.listing,
             "logins": views.logins.listing,
+            "logins.csv": views.exports.csv,
+            "logins.jsonl": views.exports.json_lines,
             "map": views.map.listing,
             "sessions": views.sessions.listing,
             "sessions/{session}": views.sessions.one_call,
@@ -167,22 +170,22 @@ class Panel:
             ("POST", "keys/rotate", views.keys.rotate),
             ("POST", "keys/retire", views.keys.retire),
         ]
-        admitting = self._guard.admitting
+        admitting, acting = partial(self._guard.admitting, keys=True), partial(self._guard.acting, keys=True)
         routes = [
             web.post(f"{api}/rules/check", admitting(views.trial.call)),
             web.post(f"{api}/activity/verify", admitting(views.activity.verify)),
-            web.post(f"{api}/bans/import", self._guard.acting(views.ban_import.call)),
+            web.post(f"{api}/bans/import", acting(views.ban_import.call)),
             web.get(f"{api}/activity/stream", admitting(views.live.stream, background=True)),
-            *(web.get(f"{api}/{path}", self._looking(view)) for path, view in reads.items()),
+            *(web.get(f"{api}/{path}", self._looking(view, keys=True)) for path, view in reads.items()),
         ]
         return routes + [
-            web.route(method, f"{api}/{path}", self._guard.acting(self._acts.by_call(act)))
-            for method, path, act in acts
+            web.route(method, f"{api}/{path}", acting(self._acts.by_call(act))) for method, path, act in acts
         ]
 
-    def _looking(self, view: View) -> Handler:
+    def _looking(self, view: View, *, keys: bool = False) -> Handler:
         """A page that asks for itself again (htmx says so) keeps nobody's stay alive."""
-        here, by_itself = self._guard.admitting(view), self._guard.admitting(view, background=True)
+        here = self._guard.admitting(view, keys=keys)
+        by_itself = self._guard.admitting(view, background=True, keys=keys)
 
         async def handle(request: web.Request) -> web.StreamResponse:
             return await (by_itself if "HX-Request" in request.headers else here)(request)

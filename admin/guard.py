@@ -2,6 +2,7 @@
 
 Admins see and act, auditors see; both by two factors where the admins' role needs them, and not after a time without
 a page. Acts want a login or step-up of the last minutes. Anonymous people are led to the login, others learn nothing.
+Calls are open to API keys of admins too: a key proves nothing but itself, so its scopes say what it is for.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from gatekeeper.pages.theme import Theme, outage
 from gatekeeper.surfaces.step_up import step_up_location
 from gatekeeper.tokens.cookies import Cookies
 from policies.model import Principal, Reason, StepUp
+from policies.scopes import ADMIN_ACT, ADMIN_READ
 
 AUDITOR: Final = "auditor"
 _READ_ONLY: Final = "This account may look at everything here, but change nothing."
@@ -79,17 +81,25 @@ class Guard:
         self._factor_roles = frozenset(factor_roles)
         self._idle = idle
 
-    def admitting(self, view: View, *, background: bool = False) -> Handler:
-        """``view`` for whoever may look; ``background`` for what a page asks by itself, which keeps nobody here."""
-        return self._guarded(view, acts=False, background=background)
+    def admitting(self, view: View, *, background: bool = False, keys: bool = False) -> Handler:
+        """``view`` for whoever may look; ``background`` for what a page asks by itself, which keeps nobody here.
 
-    def acting(self, view: View) -> Handler:
-        """``view`` for whoever may change things and has just proved to be there."""
-        return self._guarded(view, acts=True, background=False)
+        ``keys``: for API keys of scope ``admin:read`` too.
+        """
+        return self._guarded(view, acts=False, background=background, keys=keys)
 
-    def _guarded(self, view: View, *, acts: bool, background: bool) -> Handler:
+    def acting(self, view: View, *, keys: bool = False) -> Handler:
+        """``view`` for whoever may change things and has just proved to be there.
+
+        ``keys``: for API keys of scope ``admin:act`` too, which was given after such a proof.
+        """
+        return self._guarded(view, acts=True, background=False, keys=keys)
+
+    def _guarded(self, view: View, *, acts: bool, background: bool, keys: bool) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
             try:
+                if keys and self._authenticator.present(request[INBOUND]).api_key is not None:
+                    return await self._by_key(request, view, ADMIN_ACT if acts else ADMIN_READ)
                 return await self._handle(request, view, acts=acts, background=background)
             except Problem as refusal:
                 return self._refuse(request, refusal)
@@ -116,6 +126,20 @@ class Guard:
             raise Problem(403, Reason.RULE_DENIED, _READ_ONLY)
         by = Actor(who.subject, inbound.client, inbound.request_id)
         return self._renewed(await view(request, Visit(who, now, may_act, by)), found, now)
+
+    async def _by_key(self, request: web.Request, view: View, scope: str) -> web.StreamResponse:
+        """For a key whose owner is an admin now, if it has the scope. Raises Problem (401, 403, 404)."""
+        inbound: InboundRequest = request[INBOUND]
+        found = await self._authenticator.authenticate_key(inbound)
+        if isinstance(found, Reason):
+            raise Problem(401, found)
+        who = found.principal
+        if ROLE not in who.roles or who.key is None:
+            raise Problem(404, Reason.NOT_FOUND)
+        if scope not in who.key.scopes:
+            raise Problem(403, Reason.RULE_DENIED, f"This call wants an API key of scope {scope}.")
+        by = Actor(who.subject, inbound.client, inbound.request_id, who.key.id)
+        return await view(request, Visit(who, inbound.received, scope == ADMIN_ACT, by))
 
     async def _missing(self, found: Authenticated, now: float, *, acts: bool, background: bool) -> StepUp | None:
         """What has to be proved before this may go on."""

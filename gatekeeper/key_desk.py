@@ -128,7 +128,8 @@ class KeyDesk:
 
     async def _note(self, action: str, kid: str, facts: dict[str, object], by: Actor, now: float, why: str) -> None:
         after = {**facts, "why": why} if why else facts
-        await self._audit.record_change(Change(now, by.name, action, kid, None, after, by.address, by.request_id))
+        change = Change(now, by.name, action, kid, None, after, by.address, by.request_id, by.key)
+        await self._audit.record_change(change)
 
 
 def _shown(key: SealedKey, keys: Sequence[SealedKey], now: float) -> ShownKey:

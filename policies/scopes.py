@@ -14,8 +14,12 @@ from typing import Final
 from policies.globs import Glob, parse_glob, split_path
 from policies.read import METHODS
 
+ADMIN_READ: Final = "admin:read"
+ADMIN_ACT: Final = "admin:act"
+#: What admins' keys may do with the panel's calls.
+ADMIN_SCOPES: Final = frozenset({ADMIN_READ, ADMIN_ACT})
 #: What keys may do with the gate's own calls; an admin gives them.
-RESERVED: Final = frozenset({"introspect", "revoke", "admin:read", "admin:act"})
+RESERVED: Final = frozenset({"introspect", "revoke", *ADMIN_SCOPES})
 MOST: Final = 32
 LONGEST: Final = 200
 

@@ -131,7 +131,7 @@ class RuleViews:
         after: dict[str, object] = {"why": checked_why(fields.get("why", ""))}
         by = visit.by
         change = Change(
-            visit.now, by.name, "rules.reload-asked", "configuration", None, after, by.address, by.request_id
+            visit.now, by.name, "rules.reload-asked", "configuration", None, after, by.address, by.request_id, by.key
         )
         await self._audit.record_change(change)
         if not self._reloads.ask():

@@ -114,7 +114,7 @@ class SignalViews:
         by = visit.by
         after: dict[str, object] = {"signals": list(odd.attempt.signals), "attempts": odd.attempts, "reason": why}
         await self._audit.record_change(
-            Change(visit.now, by.name, "signal.close", odd.subject, None, after, by.address, by.request_id)
+            Change(visit.now, by.name, "signal.close", odd.subject, None, after, by.address, by.request_id, by.key)
         )
         return "signal-closed"
 

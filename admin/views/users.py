@@ -149,7 +149,7 @@ class UserViews:
 
     async def _revoke_key(self, user: str, visit: Visit, why: str, fields: Fields) -> str:
         owner = (await self._desk.account(user)).state.id
-        by = Author(visit.by.name, visit.by.address, visit.by.request_id)
+        by = Author(visit.by.name, visit.by.address, visit.by.request_id, visit.by.key)
         try:
             await self._keys.revoke(fields.get("key", ""), by, visit.now, owner=owner, why=why)
         except Problem as refusal:

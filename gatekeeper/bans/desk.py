@@ -36,11 +36,14 @@ class UserFinder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks: a user's id or ``cli:<operating system user>``, from where, in which request."""
+    """Who asks: a user's id or ``cli:<operating system user>``, from where, in which request, and the id of the API
+    key by which, if it was one.
+    """
 
     name: str
     address: Address | None = None
     request_id: str | None = None
+    key: str | None = None
 
 
 class BanDesk:
@@ -141,7 +144,7 @@ class BanDesk:
         before: dict[str, object] | None,
         after: dict[str, object] | None,
     ) -> None:
-        change = Change(now, by.name, action, subject, before, after, by.address, by.request_id)
+        change = Change(now, by.name, action, subject, before, after, by.address, by.request_id, by.key)
         await self._audit.record_change(change)
 
 

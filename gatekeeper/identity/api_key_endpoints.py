@@ -30,6 +30,8 @@ from gatekeeper.identity.notices import Notices
 from gatekeeper.identity.step_up import StepUps
 from gatekeeper.inbound import InboundRequest
 from policies.criteria import Network
+from policies.model import Principal
+from policies.scopes import ADMIN_SCOPES
 
 
 class ApiKeyEndpoints:
@@ -96,7 +98,7 @@ class ApiKeyEndpoints:
             expires_at = self.keys.end_of(wanted.expires_at, now)
         except ValueError as fault:
             raise invalid("/expires_at", str(fault)) from None
-        await self._step_ups.require_fresh(principal, now)
+        await self._require_there(wanted.scopes, principal, now)
         asked = Wanted(wanted.name, wanted.scopes, wanted.networks, expires_at)
         made, text = await self.keys.add(principal.subject, asked, author(who, inbound), now)
         await self._tell(who, made, inbound)
@@ -107,8 +109,8 @@ class ApiKeyEndpoints:
     ) -> tuple[ApiKey, str]:
         """A key in place of one of the caller's. Raises Problem (401 step-up-required, 404, 422), StoreUnavailable."""
         principal, now = who.principal, inbound.received
-        await self._step_ups.require_fresh(principal, now)
         old = await self.keys.own(principal.subject, key, now)
+        await self._require_there(old.scopes, principal, now)
         if old.created_by == principal.subject:  # what an operator gave is the owner's as long as it is good
             self._check_scopes(old.scopes, who)
         _, made, text = await self.keys.rotate(old, author(who, inbound), now, overlap=overlap)
@@ -119,6 +121,12 @@ class ApiKeyEndpoints:
         """Revoke a key of the caller's. Raises Problem (404), StoreUnavailable."""
         subject = who.principal.subject
         await self.keys.revoke(key, author(who, inbound), inbound.received, owner=subject)
+
+    async def _require_there(self, scopes: Sequence[str], who: Principal, now: float) -> None:
+        """A key outlives the step-up that it is made by; one for the panel's calls wants all that the panel does."""
+        if not ADMIN_SCOPES.isdisjoint(scopes):
+            self._step_ups.require_factors(who)
+        await self._step_ups.require_fresh(who, now)
 
     def _check_scopes(self, scopes: Sequence[str], who: Authenticated) -> None:
         try:

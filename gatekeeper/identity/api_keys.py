@@ -77,11 +77,14 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who changes something, for the audit log; ``name`` is a user's id or ``cli:<operating system user>``."""
+    """Who changes something, for the audit log; ``name`` is a user's id or ``cli:<operating system user>``, ``key``
+    the id of the API key by which they came.
+    """
 
     name: str
     address: Address | None = None
     request_id: str | None = None
+    key: str | None = None
 
 
 class KeyStore(Protocol):
@@ -251,7 +254,7 @@ class ApiKeys:
         before: dict[str, object] | None = None,
         after: dict[str, object] | None = None,
     ) -> None:
-        change = Change(now, author.name, action, key.id, before, after, author.address, author.request_id)
+        change = Change(now, author.name, action, key.id, before, after, author.address, author.request_id, author.key)
         await self._audit.record_change(change)
 
 

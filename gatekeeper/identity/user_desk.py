@@ -217,7 +217,7 @@ def noted(
 ) -> Change:
     """The entry of the audit log for an act, with why it was done."""
     said = {**after, "why": why} if why else after
-    return Change(now, by.name, action, subject, before, said or None, by.address, by.request_id)
+    return Change(now, by.name, action, subject, before, said or None, by.address, by.request_id, by.key)
 
 
 def checked_why(text: str) -> str:

@@ -10,7 +10,10 @@ from policies.model import Address
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One entry of the audit log; ``actor`` is a user id, or ``cli:<operating system user>``."""
+    """One entry of the audit log; ``actor`` is a user id, or ``cli:<operating system user>``.
+
+    ``key`` is the id of the API key by which the actor came; the entry has it in ``after``.
+    """
 
     time: float
     actor: str
@@ -20,6 +23,12 @@ class Change:
     after: dict[str, object] | None = None
     address: Address | None = None
     request_id: str | None = None
+    key: str | None = None
+
+    @property
+    def said_after(self) -> dict[str, object] | None:
+        """``after`` as it is written down."""
+        return self.after if self.key is None else {**(self.after or {}), "api_key": self.key}
 
 
 class AuditLog(Protocol):

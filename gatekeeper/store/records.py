@@ -127,6 +127,7 @@ class PostgresJournal:
 
     async def record_change(self, change: Change) -> None:
         """One entry of the audit log."""
+        after = change.said_after
         await self._postgres.execute(
             "INSERT INTO audit_log (time, actor, action, subject, before, after, address, request_id)"
             " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
@@ -136,7 +137,7 @@ class PostgresJournal:
                 change.action,
                 change.subject,
                 json.dumps(change.before) if change.before is not None else None,
-                json.dumps(change.after) if change.after is not None else None,
+                json.dumps(after) if after is not None else None,
                 str(change.address) if change.address else None,
                 change.request_id,
             ),
