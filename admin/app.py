@@ -24,6 +24,7 @@ from admin.views.rules import RuleViews
 from admin.views.search import SearchView
 from admin.views.sessions import SessionViews
 from admin.views.signals import SignalViews
+from admin.views.story import StoryView
 from admin.views.trial import TrialViews
 from admin.views.trusting import TrustView
 from admin.views.users import UserViews
@@ -44,6 +45,7 @@ class Views:
     sessions: SessionViews
     users: UserViews
     newcomers: NewcomerViews
+    story: StoryView
     bans: BanViews
     ban_import: BanImport
     rules: RuleViews
@@ -91,6 +93,7 @@ class Panel:
             "users/invite": views.newcomers.invite_form,
             "users/new": views.newcomers.create_form,
             "users/{user}": views.users.one,
+            "users/{user}/story": views.story.page,
             "bans": views.bans.page,
             "bans/ended": views.bans.ended,
             "rules": views.rules.page,
@@ -145,6 +148,7 @@ class Panel:
             "sessions/{session}": views.sessions.one_call,
             "users": views.users.listing,
             "users/{user}": views.users.one_call,
+            "users/{user}/story": views.story.listing,
             "bans": views.bans.listing,
             "bans/ended": views.bans.ended_listing,
             "bans/history": views.bans.history,

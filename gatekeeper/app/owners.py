@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from admin.render import Renderer
 from admin.views.newcomers import NewcomerViews
 from admin.views.sessions import SessionViews
+from admin.views.story import StoryView
 from admin.views.trusting import TrustView
 from admin.views.users import UserViews
 from gatekeeper.app.api_keys import key_service
@@ -23,6 +24,7 @@ from gatekeeper.store.familiar import PostgresProfiles
 from gatekeeper.store.held import RedisHeld
 from gatekeeper.store.panel import PostgresPanel
 from gatekeeper.store.seen_devices import PostgresSeenDevices
+from gatekeeper.store.story import PostgresStory
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class OwnerViews:
 
     users: UserViews
     newcomers: NewcomerViews
+    story: StoryView
     sessions: SessionViews
     trusting: TrustView
     user_desk: UserDesk
@@ -62,6 +65,7 @@ def owner_views(
     return OwnerViews(
         UserViews(reader, stores.login_reader, desk, sessions, keys, devices, renderer),
         NewcomerViews(desk, renderer, form_limit=config.sizes.json_body),
+        StoryView(PostgresStory(stores.postgres), stores.login_reader, desk, renderer),
         SessionViews(
             reader,
             stores.live,

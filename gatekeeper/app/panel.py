@@ -133,6 +133,7 @@ def _views(
         sessions=owners.sessions,
         users=owners.users,
         newcomers=owners.newcomers,
+        story=owners.story,
         bans=BanViews(reader, PostgresEndedBans(stores.postgres), ban_desk, renderer),
         ban_import=BanImport(ban_desk, renderer),
         rules=RuleViews(

@@ -36,7 +36,7 @@ u.id, u.email, u.email_verified, u.name, u.roles, u.locked, u.created_at,
   + (SELECT count(*) FROM passkeys p WHERE p.user_id = u.id) AS second_factors
 """
 # What somebody is called is looked up for the rows of a page only; actors and subjects may be other than accounts.
-_CHANGE: Final = f"""
+CHANGE: Final = f"""
 a.id, a.time, a.actor, (SELECT email FROM users WHERE id = {_account("a.actor")}) AS actor_email, a.action,
 a.subject, (SELECT email FROM users WHERE id = {_account("a.subject")}) AS subject_email,
 a.before, a.after, host(a.address) AS address, a.request_id
@@ -161,16 +161,16 @@ class PostgresPanel:
                 where.append(f"{column} IN ({_NAMES})")
                 params += [value, value]
         rows = await self._postgres.fetch(
-            f"SELECT {_CHANGE} FROM {source} CROSS JOIN LATERAL (SELECT * FROM audit_log"  # noqa: S608
+            f"SELECT {CHANGE} FROM {source} CROSS JOIN LATERAL (SELECT * FROM audit_log"  # noqa: S608
             f" WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT %s) AS a ORDER BY a.id DESC LIMIT %s",
             [*named, *params, count, count],
         )
-        return [_change_row(row) for row in rows]
+        return [change_row(row) for row in rows]
 
     async def change(self, number: int) -> ChangeRow | None:
-        sql = f"SELECT {_CHANGE} FROM audit_log a WHERE a.id = %s"  # noqa: S608  # columns
+        sql = f"SELECT {CHANGE} FROM audit_log a WHERE a.id = %s"  # noqa: S608  # columns
         row = await self._postgres.fetch_one(sql, (number,))
-        return None if row is None else _change_row(row)
+        return None if row is None else change_row(row)
 
     async def emails(self, users: Collection[str]) -> dict[str, str]:
         ids = [one for one in users if _UUID.fullmatch(one)]
@@ -200,7 +200,8 @@ class PostgresPanel:
         return (row["waiting"], row["given_up"]) if row else (0, 0)
 
 
-def _change_row(row: dict[str, Any]) -> ChangeRow:
+def change_row(row: dict[str, Any]) -> ChangeRow:
+    """A row of ``CHANGE``."""
     return ChangeRow(**{**row, "time": row["time"].timestamp()})
 
 
