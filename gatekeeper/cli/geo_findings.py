@@ -12,6 +12,10 @@ from gatekeeper.listed import LISTED, read_listed
 from geo.lookup import PlaceFinder
 
 NO_POSITIONS = "knows no positions: impossible travel is not evaluated, and maps show the middle of countries"
+NO_MOVES = (
+    "not known without geo.asn_database: users hear of sessions that move within their country once in"
+    " anomalies.moves_told_every"
+)
 
 
 def places(config: Config) -> Iterator[Finding]:
@@ -53,6 +57,8 @@ def _known(config: Config, finder: PlaceFinder) -> Iterator[Finding]:
             yield ok("networks", f"{config.geo.asn_database}, built {networks.built.isoformat()}")
         else:
             yield warn("networks", f"{config.geo.asn_database} knows no networks; is it the right file?")
+    elif "latitude" not in covers:
+        yield warn("networks", NO_MOVES)
 
 
 def _listed(covers: frozenset[str]) -> str:

@@ -11,7 +11,7 @@ from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 
 from gatekeeper.cli import main
-from gatekeeper.cli.geo_findings import NO_POSITIONS, places
+from gatekeeper.cli.geo_findings import NO_MOVES, NO_POSITIONS, places
 from gatekeeper.config.load import load
 
 CITY = {
@@ -75,6 +75,12 @@ def test_check_warns_of_what_a_database_does_not_know(folder):
     assert len(warned) == 2
     assert NO_POSITIONS in warned[0]
     assert "knows no networks" in warned[1]
+
+
+@pytest.mark.parametrize(("section", "said"), [("{}", True), ("geo: {database: places.mmdb}", False)])
+def test_check_warns_where_neither_places_nor_networks_tell_moves_apart(folder, section, said):
+    (folder / "config.yaml").write_text(f"{section}\n")
+    assert (f"warn networks: {NO_MOVES}" in findings(folder / "config.yaml")) is said
 
 
 @pytest.mark.parametrize("key", ["database", "asn_database"])
