@@ -20,14 +20,16 @@ FILLED: Final = {
     "roles": "staff",
     "text": "rules:\n  - {name: api, path: /**, allow: authenticated}\n",
 }
+#: Where a name means something else.
+ELSEWHERE: Final = {"bans/import": {"text": "192.0.2.80\n198.51.100.0/24  # scans\n"}}
 #: Every form that changes something and is not about the walker's own session.
 _FORMS: Final = """() => [...document.querySelectorAll("main form[method=post]")].map((form, index) => {
   const row = form.closest("tr");
   return { index, action: form.getAttribute("action"), own: row !== null && row.innerText.includes("this browser") };
 })"""
 _EMPTY: Final = """form => [...form.elements]
-  .filter((field) => field.name && field.type !== "hidden" && (field.required || field.name === "length"))
-  .filter((field) => field.value === "").map((field) => field.name)"""
+  .filter((field) => field.required || field.name === "length" || field.type === "textarea")
+  .filter((field) => field.type !== "hidden" && field.value === "").map((field) => field.name)"""
 
 
 class Doer:
@@ -61,13 +63,14 @@ class Doer:
             await self._page.goto(address)
 
     async def _send(self, form: Locator) -> str:
-        action = await form.get_attribute("action")
+        action = await form.get_attribute("action") or ""
         fold = form.locator("xpath=ancestor::details[not(@open)]")
         if await fold.count():
             await fold.first.locator("summary").first.click()
         for name in await form.evaluate(_EMPTY):
-            assert name in FILLED, f"{action}: what stands in {name}?"
-            await form.locator(f"[name={name}]").fill(FILLED[name])
+            filled = FILLED | ELSEWHERE.get(kind_of(action), {})
+            assert name in filled, f"{action}: what stands in {name}?"
+            await form.locator(f"[name={name}]").fill(filled[name])
         async with self._page.expect_navigation() as going:
             await form.locator("button:not([type=button])").first.click()
         answer = await going.value

@@ -78,7 +78,12 @@ async def _admin(gate, browser, **settings):
         "SELECT email FROM sessions s JOIN users u ON u.id = s.user_id WHERE ended_at IS NULL"
         f" AND email <> '{ADMIN}' GROUP BY email ORDER BY count(*) DESC, email LIMIT 1"
     )
-    return person, page, [f"{HOME}/{asked.replace('{}', rows[0]['email'])}" for asked in ASKED]
+    asked = [one.replace("{}", rows[0]["email"]) for one in ASKED]
+    (attempt,) = await gate.rows(
+        "SELECT id FROM login_logs WHERE result = 'success' AND user_id IS NOT NULL AND fingerprint IS NOT NULL"
+        f" AND email <> '{ADMIN}' ORDER BY time DESC LIMIT 1"
+    )
+    return person, page, [f"{HOME}/{one}" for one in (f"logins/{attempt['id']}", *asked)]
 
 
 def _routes(gate, method):
