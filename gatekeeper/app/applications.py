@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from admin.operations import described
 from gatekeeper.answers import json_answer
 from gatekeeper.app.edge import Edge
 from gatekeeper.config.model import Config
@@ -20,7 +21,7 @@ def public_application(config: Config, edge: Edge) -> web.Application:
     if not apart:
         app.add_routes(edge.panel.routes())
     edge.cors.setup(app)
-    openapi = document(prefix, config.public_url)
+    openapi = document(prefix, config.public_url, {} if apart else described(prefix))
 
     async def openapi_json(_request: web.Request) -> web.Response:
         return json_answer(openapi)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -82,8 +83,8 @@ _PROBLEM = {
 }
 
 
-def document(prefix: str, public_url: str) -> dict[str, Any]:
-    """The OpenAPI document of the gate's own calls."""
+def document(prefix: str, public_url: str, further: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """The OpenAPI document of the gate's own calls, with ``further`` paths."""
     paths: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS:
         paths.setdefault(f"{prefix}{operation.path}", {})[operation.method] = _operation(operation)
@@ -91,10 +92,13 @@ def document(prefix: str, public_url: str) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "Gatekeeper", "version": __version__},
         "servers": [{"url": public_url}],
-        "paths": paths,
+        "paths": {**paths, **further},
         "components": {
             "schemas": {**_schemas(), "Problem": _PROBLEM},
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "apiKey": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
+            },
         },
     }
 
