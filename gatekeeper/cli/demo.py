@@ -13,6 +13,7 @@ from gatekeeper.config.load import LoadedConfig
 from gatekeeper.errors import Refused
 from gatekeeper.identity.emails import InvalidEmail, canonical_email
 from gatekeeper.identity.passwords import OWASP
+from gatekeeper.identity.setup import ROLE as ADMIN_ROLE
 
 ADMIN = "admin@example.com"
 
@@ -52,5 +53,6 @@ def run(args: argparse.Namespace, loaded: LoadedConfig) -> int:
     print(f"Sign in at {loaded.config.panel_url}{loaded.config.prefix}/admin/")
     print(f"  e-mail    {email}")
     print(f"  password  {password}   (shown once)")
-    print("It asks for a second factor to be added: any authenticator app will do.")
+    if ADMIN_ROLE in loaded.config.mfa.require_for_roles:
+        print("It asks for a second factor to be added: any authenticator app will do.")
     return done
