@@ -19,6 +19,8 @@ from geo.centroids import centroid
 from geo.projection import HEIGHT, WIDTH, project
 
 _CELL: Final = 16.0  # places as near as this, in thousandths of the picture's width, are one bubble
+_MOST_BUBBLES: Final = 250
+_COARSER: Final = 1.3
 _SMALLEST: Final = 7.0  # a bubble's radius, likewise
 _GROWTH: Final = 21.0  # how much larger the largest is
 _MARGIN: Final = 0.2  # of the part that is looked at, around it
@@ -96,8 +98,12 @@ class Layout:
     """The bubbles of ``spots`` in a picture, the largest first so that none hides a smaller one."""
 
     def __init__(self, spots: Iterable[Spot], picture: Picture, *, area: Area | None, country: str | None) -> None:
-        self._keys: dict[_Spot, str] = {}
-        cells = self._gathered(spots, picture)
+        cells = _fitting(_seen(spots, picture), _CELL * picture.unit)
+        self._keys: dict[_Spot, str] = {
+            (_tenth(spot.latitude), _tenth(spot.longitude), spot.country): key
+            for key, cell in cells.items()
+            for spot in cell
+        }
         most = max((sum(spot.total for spot in cell) for cell in cells.values()), default=1)
         found = [
             _bubble(key, cell, most, picture.unit, chosen=any(_picked(spot, area, country) for spot in cell))
@@ -109,25 +115,42 @@ class Layout:
         """Which bubble a place is part of; None for one that is not to be seen."""
         return self._keys.get((_tenth(latitude), _tenth(longitude), country or ""))
 
-    def _gathered(self, spots: Iterable[Spot], picture: Picture) -> dict[str, list[Spot]]:
-        """Each spot joins the nearest of the larger ones that were there before it, if it is near; by squares of the
-        map, since there may be thousands.
-        """
-        side = _CELL * picture.unit
-        cells: dict[str, list[Spot]] = {}
-        middles: dict[tuple[int, int], list[tuple[float, float, str]]] = defaultdict(list)
-        for spot in sorted((spot for spot in spots if spot.total), key=lambda spot: -spot.total):
-            where = _where(spot.latitude, spot.longitude, spot.country)
-            if where is None or not picture.holds(*where):
-                continue
-            square = (int(where[0] // side), int(where[1] // side))
-            key = f"c-{spot.country}" if spot.latitude is None else _nearest(middles, square, where, side)
-            if key is None:
-                key = f"p-{len(cells)}"
-                middles[square].append((*where, key))
-            cells.setdefault(key, []).append(spot)
-            self._keys[_tenth(spot.latitude), _tenth(spot.longitude), spot.country] = key
-        return cells
+
+_Seen = Sequence[tuple[Spot, tuple[float, float]]]
+
+
+def _seen(spots: Iterable[Spot], picture: Picture) -> _Seen:
+    """What has attempts and is within the picture, the largest first, each with where it is."""
+    placed = ((spot, _where(spot.latitude, spot.longitude, spot.country)) for spot in spots if spot.total)
+    found = [(spot, where) for spot, where in placed if where is not None and picture.holds(*where)]
+    return sorted(found, key=lambda one: -one[0].total)
+
+
+def _fitting(seen: _Seen, reach: float) -> dict[str, list[Spot]]:
+    """The places of each bubble. Where there would be more bubbles than one can tell apart, or than a page should hold,
+    those further apart are one too; looked at closely they come apart.
+    """
+    while True:
+        cells = _gathered(seen, reach)
+        if len(cells) <= _MOST_BUBBLES or reach > WIDTH:
+            return cells
+        reach *= _COARSER
+
+
+def _gathered(seen: _Seen, reach: float) -> dict[str, list[Spot]]:
+    """Each spot joins the nearest of the larger ones that were there before it, if it is near; by squares of the map,
+    since there may be thousands.
+    """
+    cells: dict[str, list[Spot]] = {}
+    middles: dict[tuple[int, int], list[tuple[float, float, str]]] = defaultdict(list)
+    for spot, where in seen:
+        square = (int(where[0] // reach), int(where[1] // reach))
+        key = f"c-{spot.country}" if spot.latitude is None else _nearest(middles, square, where, reach)
+        if key is None:
+            key = f"p-{len(cells)}"
+            middles[square].append((*where, key))
+        cells.setdefault(key, []).append(spot)
+    return cells
 
 
 def _nearest(

@@ -105,6 +105,21 @@ def test_a_picture_is_within_the_map_and_has_its_proportion(area):
     assert picture.holds(*project((area.south + area.north) / 2, (area.west + area.east) / 2))
 
 
+def test_very_many_places_are_no_more_bubbles_than_one_can_tell_apart_and_none_is_lost():
+    spots = [
+        Spot("XX", f"{north} {east}", north / 10, east / 10, {"success": 1 + (north + east) % 7})
+        for north in range(-500, 700, 25)
+        for east in range(-1700, 1700, 50)
+    ]
+    layout = Layout(spots, WORLD, area=None, country=None)
+    assert 50 < len(layout.bubbles) <= 250
+    assert sum(one.total for one in layout.bubbles) == sum(spot.total for spot in spots)
+    keys = {one.key for one in layout.bubbles}
+    assert {layout.key_of(spot.latitude, spot.longitude, "XX") for spot in spots} == keys
+    closely = Layout(spots, Picture.of(Area(40, 0, 50, 20)), area=None, country=None)
+    assert max(one.places for one in closely.bubbles) < max(one.places for one in layout.bubbles)
+
+
 def test_nothing_is_no_bubble():
     assert _all([]) == []
     assert _all([Spot("CH", "Bern", 46.9, 7.4, {})]) == []
