@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from aiohttp import web
@@ -21,6 +22,7 @@ from admin.paging import (
     network_of,
     place_by_uuid,
     query_of,
+    said_area,
     said_place,
 )
 from admin.render import Renderer
@@ -28,7 +30,7 @@ from gatekeeper.answers import json_answer
 from gatekeeper.errors import Problem
 from gatekeeper.identity.user_desk import invalid
 from gatekeeper.journal.attempts import Attempt, Result
-from gatekeeper.journal.questions import LoginFilter, LoginReader, Seen
+from gatekeeper.journal.questions import Area, LoginFilter, LoginReader, Seen
 from gatekeeper.journal.rows import public
 from policies.anomalies import Signal
 from policies.model import Reason
@@ -51,6 +53,8 @@ FILTERS: Final = {
     "since": "Since",
     "until": "Until",
 }
+_NEAR: Final = 50.0  # kilometres within which places are not told apart
+_NEARBY: Final = 0.5  # degrees around a place
 RANGES: Final = {"15m": 900.0, "1h": 3600.0, "24h": 86_400.0, "7d": 7 * 86_400.0, "30d": 30 * 86_400.0}
 
 
@@ -99,6 +103,7 @@ class LoginViews:
             "attempt": attempt,
             "before": before,
             "journey": _journey(before, attempt),
+            "around": query_of(_around(attempt)),
             "evidence": dict(attempt.evidence or {}),
         }
         return self._renderer.page(request, visit, "attempt.html", context, here="logins")
@@ -178,10 +183,33 @@ def _seen(text: str | None) -> Seen | None:
     return None if place is None else Seen(place.at, uuid.UUID(place.id))
 
 
-def _journey(before: Attempt | None, attempt: Attempt) -> dict[str, float | None] | None:
-    """Seconds and, where both places are known, kilometres since the attempt before."""
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """From the login before to this attempt: seconds, and where both places are known kilometres and km/h."""
+
+    seconds: float
+    km: float | None
+
+    @property
+    def speed(self) -> float | None:
+        """None too where it says nothing: within the exactness of places, or in no time."""
+        if self.km is None or self.km < _NEAR or self.seconds < 1:
+            return None
+        return self.km / (self.seconds / 3600)
+
+
+def _journey(before: Attempt | None, attempt: Attempt) -> Journey | None:
     if before is None:
         return None
     ends = (before.latitude, before.longitude, attempt.latitude, attempt.longitude)
     known = [degrees for degrees in ends if degrees is not None]
-    return {"seconds": attempt.time - before.time, "km": distance(*known) if len(known) == len(ends) else None}
+    return Journey(attempt.time - before.time, distance(*known) if len(known) == len(ends) else None)
+
+
+def _around(attempt: Attempt) -> dict[str, str]:
+    """What the map is asked for to show where an attempt came from."""
+    if attempt.latitude is not None and attempt.longitude is not None:
+        south, west = round(attempt.latitude, 1), round(attempt.longitude, 1)
+        area = Area(*(round(edge, 2) for edge in (south - _NEARBY, west - _NEARBY, south + _NEARBY, west + _NEARBY)))
+        return {"range": "30d", "area": said_area(area)}
+    return {"range": "30d", "country": attempt.country} if attempt.country else {}

@@ -109,3 +109,25 @@ async def test_a_page_that_does_not_exist_is_refused(admin, name):
         answer = await admin.get(f"/_gate/admin/{name}?after={after}")
         assert answer.status == 422
     assert (await admin.get("/_gate/admin/users?after=1.5_a")).status == 422
+
+
+async def test_an_attempt_says_how_far_it_is_from_the_login_before(gate, admin):
+    user = (await gate.register("ada@example.com"))["id"]
+    rows = await gate.rows(
+        "INSERT INTO login_logs (id, time, email, user_id, result, method, address, country, city, latitude, longitude,"
+        " request_id) SELECT gen_random_uuid(), timestamptz '2027-01-15 07:00:00+00' + hours * interval '1 hour',"
+        f" 'ada@example.com', '{user}'::uuid, 'success', 'password', address::inet, country, city, latitude, longitude,"
+        " 'r' FROM (VALUES (0, '192.0.2.1', 'CH', 'Zürich', 47.4, 8.5), (2, '192.0.2.2', 'US', 'Boston', 42.4, -71.1),"
+        " (3, '192.0.2.2', 'US', 'Boston', 42.4, -71.1), (4, '192.0.2.3', NULL, NULL, NULL, NULL))"
+        " AS rows (hours, address, country, city, latitude, longitude) RETURNING id, time"
+    )
+    zurich, boston, again, nowhere = [row["id"] for row in sorted(rows, key=lambda row: row["time"])]
+    seen = await text_of(await admin.get(f"/_gate/admin/logins/{boston}"))
+    assert "Time between 2 h Distance 6014 km, at 3007 km/h Place then Zürich, Switzerland" in seen
+    assert "Address then 192.0.2.1" in seen
+    seen = await text_of(await admin.get(f"/_gate/admin/logins/{again}"))
+    assert "Distance 0 km Place then Boston, United States Address then the same" in seen
+    assert "Distance not known" in await text_of(await admin.get(f"/_gate/admin/logins/{nowhere}"))
+    page = await (await admin.get(f"/_gate/admin/logins/{zurich}")).text()
+    assert "Since the login before" not in page
+    assert 'href="/_gate/admin/map?range=30d&amp;area=46.9%2C8%2C47.9%2C9"' in page
