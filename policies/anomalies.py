@@ -165,9 +165,9 @@ def new_country(login: Login) -> Evidence | None:
 
 def impossible_travel(login: Login) -> Evidence | None:
     """Nobody gets from one of the latest places to this one in the time between, unless by usual ways."""
-    spot = None if login.by_usual_ways else login.seen.spot
+    spot = login.seen.spot
     journey = impossible(spot, login.familiar.spots, login.settings.travel) if spot else None
-    if journey is None:
+    if journey is None or login.by_usual_ways:
         return None
     return {
         "from": journey.start.label or journey.start.where,
@@ -187,10 +187,10 @@ def dormant_account(login: Login) -> Evidence | None:
 def parallel_countries(login: Login) -> Evidence | None:
     """Somebody signs in while the same user was in another country just now, and not by usual ways."""
     seen = login.seen
-    if seen.country is None or login.by_usual_ways:
+    if seen.country is None:
         return None
     for country, at in login.familiar.countries.items():
-        if country != seen.country and 0 <= seen.time - at < login.settings.parallel:
+        if country != seen.country and 0 <= seen.time - at < login.settings.parallel and not login.by_usual_ways:
             return {"countries": sorted((country, seen.country)), "minutes": int((seen.time - at) // 60)}
     return None
 
