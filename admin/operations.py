@@ -90,6 +90,7 @@ CALLS: Final = (
     Call("get", "sessions/{session}", "One session, living or not", _SESSION),
     Call("get", "users", "Accounts, newest first", {"users": [_USER], **_NEXT}, ("text?", "role?", "state?", "after?")),
     Call("get", "users/{user}", "One account with what it has", {**_USER, "sessions": ["any"], "api_keys": ["any"]}),
+    Call("get", "users/{user}/story", "What happened to an account", {"events": ["any"], **_NEXT}, ("after?",)),
     Call("get", "bans", "Bans in force, newest first", {"bans": [_BAN], **_NEXT}, ("after?",)),
     Call("get", "bans/ended", "Bans that are over, the latest ending first", {"bans": [_BAN | _PAST], **_NEXT}),
     Call("get", "bans/history", "The bans of exactly one subject", {"bans": [_BAN | _PAST]}, ("subject",)),
