@@ -81,7 +81,7 @@ async def _admin(gate, browser, **settings):
     asked = [one.replace("{}", rows[0]["email"]) for one in ASKED]
     (attempt,) = await gate.rows(
         "SELECT id FROM login_logs WHERE result = 'success' AND user_id IS NOT NULL AND fingerprint IS NOT NULL"
-        f" AND email <> '{ADMIN}' ORDER BY time DESC LIMIT 1"
+        f" AND email NOT IN ('{ADMIN}', '{rows[0]['email']}') ORDER BY time DESC LIMIT 1"
     )
     return person, page, [f"{HOME}/{one}" for one in (f"logins/{attempt['id']}", *asked)]
 
