@@ -15,6 +15,7 @@ from admin.views.bans import BanViews
 from admin.views.config import ConfigViews
 from admin.views.exports import LoginExports
 from admin.views.keys import KeyViews
+from admin.views.limits import LimitViews
 from admin.views.live import LiveViews
 from admin.views.logins import LoginViews
 from admin.views.map import MapViews
@@ -48,6 +49,7 @@ class Views:
     story: StoryView
     bans: BanViews
     ban_import: BanImport
+    limits: LimitViews
     rules: RuleViews
     trial: TrialViews
     activity: ActivityViews
@@ -96,6 +98,7 @@ class Panel:
             "users/{user}/story": views.story.page,
             "bans": views.bans.page,
             "bans/ended": views.bans.ended,
+            "limits": views.limits.page,
             "rules": views.rules.page,
             "rules/named/{rule}": views.rules.one,
             "rules/check": views.trial.page,
@@ -152,6 +155,7 @@ class Panel:
             "bans": views.bans.listing,
             "bans/ended": views.bans.ended_listing,
             "bans/history": views.bans.history,
+            "limits": views.limits.listing,
             "rules": views.rules.listing,
             "rules/explain": views.rules.explain,
             "activity": views.activity.listing,

@@ -43,6 +43,7 @@ _USER: Final = {
     "roles": ["text"],
 }
 _KEY: Final = dict.fromkeys(("kid", "purpose", "algorithm", "state", "created_at", "signs_from"), "text")
+_LIMIT: Final = {"name": "text", "amount": "number", "window": "number", "by": "text", "most": ["any"]}
 _RULE: Final = {"number": "number", "name": "text", "report_only": "flag", "hits": "any?", "last_hit": "text?"}
 _TRIAL: Final = {"good": "flag", "faults": ["any"], "warnings": ["any"], "changed": ["text"], "restart": ["text"]}
 _VERIFIED: Final = {
@@ -94,6 +95,7 @@ CALLS: Final = (
     Call("get", "bans", "Bans in force, newest first", {"bans": [_BAN], **_NEXT}, ("after?",)),
     Call("get", "bans/ended", "Bans that are over, the latest ending first", {"bans": [_BAN | _PAST], **_NEXT}),
     Call("get", "bans/history", "The bans of exactly one subject", {"bans": [_BAN | _PAST]}, ("subject",)),
+    Call("get", "limits", "Who uses up most of each limit", {"limits": [_LIMIT], "whole": "flag"}),
     Call("get", "rules", "The rules in force with their hits", {"rules": [_RULE], **_NEXT}, ("find?", "after?")),
     Call("get", "rules/explain", "Which rule would decide", {"allowed": "flag", "rules": ["any"]}, ("url", "method?")),
     Call("post", "rules/check", "What a configuration would change; changes nothing", _TRIAL, ("text",)),

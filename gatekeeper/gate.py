@@ -82,6 +82,11 @@ class Gate:
         """Those in force."""
         return self._rules
 
+    @property
+    def address_limit(self) -> Limit:
+        """``limits.default``, in force."""
+        return self._address_limit
+
     def reload(self, rules: RuleBook, address_limit: Limit) -> None:
         """Other rules, and another limit of an address, from the next request on."""
         self._rules = rules

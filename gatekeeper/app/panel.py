@@ -15,6 +15,7 @@ from admin.views.bans import BanViews
 from admin.views.config import ConfigViews
 from admin.views.exports import LoginExports
 from admin.views.keys import KeyViews
+from admin.views.limits import LimitViews
 from admin.views.live import LiveViews
 from admin.views.logins import LoginViews
 from admin.views.map import Geography, MapViews
@@ -41,6 +42,7 @@ from gatekeeper.pages.theme import Theme
 from gatekeeper.store.activity import RedisActivity
 from gatekeeper.store.ban_words import RedisBanWords
 from gatekeeper.store.bans import PostgresBans
+from gatekeeper.store.limit_use import RedisLimitUse
 from gatekeeper.store.login_places import PostgresLoginPlaces
 from gatekeeper.store.open_signals import PostgresOpenSignals
 from gatekeeper.store.panel import PostgresPanel
@@ -48,10 +50,16 @@ from gatekeeper.store.panel_bans import PostgresEndedBans
 from gatekeeper.store.presence import RedisPresence
 from gatekeeper.trial import Trials
 from geo.lookup import PlaceFinder
+from policies.rates import Limit
 
 
 def _geography(places: PlaceFinder) -> Geography:
     return Geography(places.places.positions, places.database_date.isoformat())
+
+
+def _limits(gate: Gate) -> list[Limit]:
+    """Those of requests, as they are in force."""
+    return [gate.address_limit, *(rule.limit for rule in gate.rules.rules if rule.limit is not None)]
 
 
 class _Finder:
@@ -136,6 +144,7 @@ def _views(
         story=owners.story,
         bans=BanViews(reader, PostgresEndedBans(stores.postgres), ban_desk, renderer),
         ban_import=BanImport(ban_desk, renderer),
+        limits=LimitViews(reader, RedisLimitUse(stores.redis), lambda: _limits(gate), renderer),
         rules=RuleViews(
             explainer,
             RuleTable(lambda: gate.rules, stores.rule_hits, running.rule_hits.write),
