@@ -35,6 +35,7 @@ _SESSION: Final = {
     **dict.fromkeys(("id", "user_id", "email", "started_at", "expires_at", "address", "device", "user_agent"), "text"),
     **dict.fromkeys(("seen_at", "refreshed_at", "acr", "proved_at", "second_factor_at", "country"), "text?"),
     "amr": ["text"],
+    "connections": "number",
 }
 _USER: Final = {
     **dict.fromkeys(("id", "email", "created_at"), "text"),
@@ -42,6 +43,7 @@ _USER: Final = {
     "name": "text?",
     "roles": ["text"],
 }
+_EVENT: Final = {"time": "text", "kind": "text"}
 _KEY: Final = dict.fromkeys(("kid", "purpose", "algorithm", "state", "created_at", "signs_from"), "text")
 _LIMIT: Final = {"name": "text", "amount": "number", "window": "number", "by": "text", "most": ["any"]}
 _RULE: Final = {"number": "number", "name": "text", "report_only": "flag", "hits": "any?", "last_hit": "text?"}
@@ -87,11 +89,19 @@ CALLS: Final = (
     Call("get", "logins.csv", "The same, all of them, as CSV", None, _LOGINS, media_type="text/csv"),
     Call("get", "logins.jsonl", "The same, all of them, as JSON lines", None, _LOGINS, media_type="application/jsonl"),
     Call("get", "map", "Attempts by place", _PLACES, ("range?", "at?")),
-    Call("get", "sessions", "Open sessions, newest first", {"sessions": [_SESSION], **_NEXT}, ("user?", "after?")),
+    Call(
+        "get",
+        "sessions",
+        "Open sessions, newest first",
+        {"sessions": [_SESSION], **_NEXT},
+        ("user?", "agent?", "after?"),
+    ),
     Call("get", "sessions/{session}", "One session, living or not", _SESSION),
     Call("get", "users", "Accounts, newest first", {"users": [_USER], **_NEXT}, ("text?", "role?", "state?", "after?")),
     Call("get", "users/{user}", "One account with what it has", {**_USER, "sessions": ["any"], "api_keys": ["any"]}),
-    Call("get", "users/{user}/story", "What happened to an account", {"events": ["any"], **_NEXT}, ("after?",)),
+    Call(
+        "get", "users/{user}/story", "What happened to an account", {"events": [_EVENT], **_NEXT}, ("kind?", "after?")
+    ),
     Call("get", "bans", "Bans in force, newest first", {"bans": [_BAN], **_NEXT}, ("after?",)),
     Call("get", "bans/ended", "Bans that are over, the latest ending first", {"bans": [_BAN | _PAST], **_NEXT}),
     Call("get", "bans/history", "The bans of exactly one subject", {"bans": [_BAN | _PAST]}, ("subject",)),
