@@ -75,6 +75,7 @@ class Panel:
             *self._pages(),
             *self._forms(),
             *self._calls(),
+            *self._changing_calls(),
             web.route("*", f"{self._home}{{rest:(?:/.*)?}}", self._guard.admitting(_nothing)),
         ]
 
@@ -164,6 +165,16 @@ class Panel:
             "keys": views.keys.listing,
             "config": views.config.listing,
         }
+        admitting = partial(self._guard.admitting, keys=True)
+        return [
+            web.post(f"{api}/rules/check", admitting(views.trial.call)),
+            web.post(f"{api}/activity/verify", admitting(views.activity.verify)),
+            web.get(f"{api}/activity/stream", admitting(views.live.stream, background=True)),
+            *(web.get(f"{api}/{path}", self._looking(view, keys=True)) for path, view in reads.items()),
+        ]
+
+    def _changing_calls(self) -> list[web.RouteDef]:
+        views, api = self._views, f"{self._home}/api"
         acts: list[tuple[str, str, Act]] = [
             ("DELETE", "sessions/{session}", views.sessions.end),
             ("POST", "logins/{attempt}/trust", views.trusting.trust),
@@ -178,16 +189,10 @@ class Panel:
             ("POST", "keys/rotate", views.keys.rotate),
             ("POST", "keys/retire", views.keys.retire),
         ]
-        admitting, acting = partial(self._guard.admitting, keys=True), partial(self._guard.acting, keys=True)
-        routes = [
-            web.post(f"{api}/rules/check", admitting(views.trial.call)),
-            web.post(f"{api}/activity/verify", admitting(views.activity.verify)),
+        acting = partial(self._guard.acting, keys=True)
+        return [
             web.post(f"{api}/bans/import", acting(views.ban_import.call)),
-            web.get(f"{api}/activity/stream", admitting(views.live.stream, background=True)),
-            *(web.get(f"{api}/{path}", self._looking(view, keys=True)) for path, view in reads.items()),
-        ]
-        return routes + [
-            web.route(method, f"{api}/{path}", acting(self._acts.by_call(act))) for method, path, act in acts
+            *(web.route(method, f"{api}/{path}", acting(self._acts.by_call(act))) for method, path, act in acts),
         ]
 
     def _looking(self, view: View, *, keys: bool = False) -> Handler:
