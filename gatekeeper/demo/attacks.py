@@ -82,8 +82,14 @@ def _code_guessing(random: Random, time: float, people: Sequence[Person]) -> Ite
 
 
 def _stolen_password(random: Random, time: float, people: Sequence[Person]) -> Iterator[Happening]:
-    """The right password, from the other side of the world."""
-    victim = random.choice([person for person in people if person.method == "password" and person.per_day >= 0.9])
+    """The right password, from the other side of the world, while its owner works at home."""
+    often = [
+        one for one in people if one.method == "password" and one.per_day >= 0.9 and one.created_at < time - 9 * DAY
+    ]
+    victim = random.choice(often)
+    before = victim.home.seen(random, time - 1500, victim.laptop.cookie, None)
+    factor = "totp" if victim.totp else None
+    yield Happening(before.time, victim.email, victim.id, before, victim.laptop, factor=factor)
     line, browser = Line(random.choice(DARK), "home"), desktop(random, "RU")
     seen = line.seen(random, time, None, None)
     yield Happening(seen.time, victim.email, victim.id, seen, browser, planted=True)

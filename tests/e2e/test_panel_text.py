@@ -96,6 +96,7 @@ async def _poisoned(gate):
         await gate.rows(f"{sql}; SELECT 1 AS one")
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     "asked", [pytest.param(CORPUS[3:4], id="one"), pytest.param(CORPUS, id="all", marks=pytest.mark.full)]
 )

@@ -11,6 +11,7 @@ from gatekeeper.config.model import Config
 from gatekeeper.demo.attacks import attacks
 from gatekeeper.demo.people import people
 from gatekeeper.demo.story import Story
+from gatekeeper.demo.world import DAY
 from policies.listed import Listed
 
 FOUND = {"brute_force", "credential_stuffing", "impossible_travel", "new_country", "otp_guessing", "password_spray"}
@@ -61,6 +62,17 @@ def test_an_admin_with_no_email_is_refused(command):
     assert answer.status == 1
     assert answer.err.startswith("--email: 'root' ")
     assert command.rows("SELECT count(*) AS users FROM users") == [{"users": 0}]
+
+
+@pytest.mark.parametrize("hour", range(0, 24, 3))
+async def test_at_any_hour_every_kind_of_attack_is_in_the_story(hour):
+    now = NOW + 3600.0 * hour
+    random = Random(1)
+    company = people(random, now)
+    story = Story(Config(), random, now, lambda headers: headers["User-Agent"], Listed())
+    happenings = [one for person in company for one in person.happenings(now - 30 * DAY, now)]
+    told = await story.tell([*happenings, *attacks(random, now, company)])
+    assert {signal for one in told.attempts for signal in one.signals} >= FOUND
 
 
 async def test_a_seed_tells_one_story_without_real_people():
