@@ -16,18 +16,17 @@ from gatekeeper.config.model import Config
 from gatekeeper.config.signals import Action
 from gatekeeper.demo.lately import ToldFailures, ToldProfiles
 from gatekeeper.demo.people import Happening
+from gatekeeper.identity.recording import BAN_SOURCE
 from gatekeeper.identity.signals import NOTHING, Failure, SignalDesk, Verdict
 from gatekeeper.journal.attempts import Attempt, Result
 from gatekeeper.journal.audit import Change
 from geo.device import find_device
-from policies.anomalies import Signal
 from policies.bans import Ban, Source, of_offender
 from policies.familiar import Familiar, Sighting
 from policies.listed import Listed
 from policies.model import Reason
 
 _GUESSES: Final = 10  # of an account within the window; more are refused unseen
-_SOURCES: Final = {Signal.PASSWORD_SPRAY: Source.SPRAY, Signal.OTP_GUESSING: Source.OTP}
 _AMR: Final = {"password": "pwd", "passkey": "hwk", "otp": "otp"}
 _MILLISECONDS: Final = {"password": (38.0, 90.0), "passkey": (6.0, 18.0), "otp": (4.0, 12.0)}
 _HOUR: Final = 3600.0
@@ -182,7 +181,7 @@ class Story:
         section = self._config.bans
         wanted = [one.signal for one in verdict.findings if verdict.actions[one.signal] is Action.BAN]
         if wanted and not verdict.report_only:
-            source = _SOURCES.get(wanted[0], Source.FAILURES)
+            source = BAN_SOURCE.get(wanted[0], Source.FAILURES)
         elif section.after is not None and self._failures.of_address(seen.place, now, section.within) >= section.after:
             source = Source.FAILURES
         else:

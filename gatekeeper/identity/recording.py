@@ -33,7 +33,7 @@ from policies.model import Address, Reason
 
 _log = logging.getLogger("gatekeeper.identity")
 
-_BAN_SOURCE: Final = {Signal.PASSWORD_SPRAY: Source.SPRAY, Signal.OTP_GUESSING: Source.OTP}
+BAN_SOURCE: Final = {Signal.PASSWORD_SPRAY: Source.SPRAY, Signal.OTP_GUESSING: Source.OTP}
 _CODES: Final = frozenset({Reason.OTP_INVALID, Reason.MFA_INVALID})
 _BROKEN_OFF: Final = frozenset({429, 503})  # answers that say nothing of what was shown
 #: The first proof was right.
@@ -211,7 +211,7 @@ class Recording:
     async def _ban(self, verdict: Verdict, caller: Caller, now: float) -> None:
         for one in verdict.findings:
             if not verdict.report_only and verdict.actions[one.signal] is Action.BAN:
-                await self._bans.ban(_BAN_SOURCE.get(one.signal, Source.FAILURES), caller.address, now)
+                await self._bans.ban(BAN_SOURCE.get(one.signal, Source.FAILURES), caller.address, now)
                 return
 
     def seen(self, account: str, caller: Caller, now: float) -> Sighting:

@@ -2,7 +2,9 @@
 
 import pytest
 from chromium import Person, chromium
+from factories import PASSWORD
 from gates import running_gate
+from person import press
 from upstreams import Upstream
 
 EMAIL = "ada@example.com"
@@ -45,4 +47,17 @@ async def ada(gate, browser):
     await gate.register(EMAIL)
     person = await Person.sits_down(browser, gate.url)
     yield person
+    assert person.complaints == []
+
+
+@pytest.fixture
+async def admin(gate, browser):
+    """The first admin before the panel; what the browser complains of is a fault."""
+    person = await Person.sits_down(browser, gate.url)
+    page = await person.page()
+    await page.goto(f"/_gate/setup/{gate.setup_token}")
+    await page.fill("#email", "root@example.com")
+    await page.fill("#password", PASSWORD)
+    await press(page, "main button[type=submit]")
+    yield page
     assert person.complaints == []

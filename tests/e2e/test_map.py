@@ -1,11 +1,9 @@
 """The panel's map in a real browser: what is selected on it filters the list, and the other way round (issue 7.3)."""
 
 import pytest
-from chromium import Person, look
-from factories import PASSWORD
+from chromium import look
 from gates import running_gate
 from panel_rows import fill
-from person import press
 
 pytestmark = pytest.mark.chromium
 
@@ -16,19 +14,6 @@ async def gate(postgres_dsn, redis_url, tmp_path):
         postgres_dsn, redis_url, tmp_path, host="localhost", mfa={"require_for_roles": []}
     ) as running:
         yield running
-
-
-@pytest.fixture
-async def admin(gate, browser):
-    """The first admin before the panel; what the browser complains of is a fault."""
-    person = await Person.sits_down(browser, gate.url)
-    page = await person.page()
-    await page.goto(f"/_gate/setup/{gate.setup_token}")
-    await page.fill("#email", "root@example.com")
-    await page.fill("#password", PASSWORD)
-    await press(page, "main button[type=submit]")
-    yield page
-    assert person.complaints == []
 
 
 @pytest.mark.full

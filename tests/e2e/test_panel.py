@@ -28,19 +28,6 @@ async def gate(postgres_dsn, redis_url, tmp_path, upstream):
         yield running
 
 
-@pytest.fixture
-async def admin(gate, browser):
-    """The first admin before the panel; what the browser complains of is a fault."""
-    person = await Person.sits_down(browser, gate.url)
-    page = await person.page()
-    await page.goto(f"/_gate/setup/{gate.setup_token}")
-    await page.fill("#email", ADMIN)
-    await page.fill("#password", PASSWORD)
-    await press(page, "main button[type=submit]")
-    yield page
-    assert person.complaints == []
-
-
 async def _peopled(gate):
     for name in ("ada", "bob", "eve"):
         await gate.newcomer(f"{name}@example.com")
