@@ -1,6 +1,6 @@
 # Every target sets up what it needs; see scripts/setup.sh. `make` says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-full lint bench lock catalogue screenshots clean setup-run setup-dev
+.PHONY: help run test test-full lint bench lock catalogue panel screenshots clean setup-run setup-dev
 TEST_WORKERS ?= 4
 PYTEST := .venv/bin/python -m pytest -n $(TEST_WORKERS)
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin
@@ -13,6 +13,7 @@ help:
 	@echo 'make bench      the gate beside Caddy, Fastify, HAProxy and nginx; a quarter of an hour on a machine with nothing else to do'
 	@echo 'make lock       requirements/ anew from pyproject.toml'
 	@echo 'make catalogue  the translations of the pages, after a change of their texts'
+	@echo 'make panel      the scripts and style sheets of the panel, after a change of admin/frontend; needs npm'
 	@echo 'make screenshots  the pictures of the panel in the README, after a change of its looks; needs Chromium'
 	@echo 'make clean      remove what the others made, but not data/'
 
@@ -38,6 +39,9 @@ lock: setup-dev
 
 catalogue: setup-dev
 	@.venv/bin/python scripts/catalogue.py
+
+panel:
+	cd admin/frontend && npm ci --no-audit --no-fund && npm run build
 
 screenshots: setup-dev
 	@sh scripts/setup-programs.sh

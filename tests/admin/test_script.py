@@ -1,6 +1,7 @@
-"""The panel's script in the wheel is what its source makes (docs/adr/0008-panel-script.md)."""
+"""The panel's scripts and style sheets in the wheel are what their source makes (docs/adr/0008-panel-script.md)."""
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -38,8 +39,22 @@ def test_the_script_in_the_wheel_is_built_of_its_source(tmp_path):
     (tmp_path / "static").mkdir()
     for command in (["npm", "ci", "--no-audit", "--no-fund"], ["npm", "run", "build"]):
         subprocess.run(command, cwd=tmp_path / "frontend", check=True, capture_output=True)
-    for name in ("panel.js", "map.js", "world.svg"):
+    for name in ("panel.js", "map.js", "panel.css", "map.css", "world.svg"):
         assert (tmp_path / "static" / name).read_bytes() == (ADMIN / "static" / name).read_bytes(), name
+
+
+def said(sheet):
+    """A style sheet without its comments and what is a matter of layout: blanks, quotes, a last semicolon."""
+    return re.sub(r"[\s\"]+|;(?=\s*\})", "", re.sub(r"/\*.*?\*/", "", sheet, flags=re.DOTALL))
+
+
+def test_the_style_sheets_in_the_wheel_say_what_their_parts_say():
+    source = FRONTEND / "src"
+    parts = re.findall(r'@import "\./(styles/[a-z-]+\.css)";', (source / "panel.css").read_text())
+    assert sorted(parts) == sorted(f"styles/{file.name}" for file in (source / "styles").iterdir())
+    for name, of in (("panel.css", parts), ("map.css", ["map.css"])):
+        wanted = "".join(said((source / part).read_text()) for part in of)
+        assert said((ADMIN / "static" / name).read_text()) == wanted, f"run make panel: {name} is older than its source"
 
 
 def test_no_template_of_the_panel_has_the_name_of_a_pages():
