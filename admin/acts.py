@@ -5,7 +5,7 @@ Used by ``admin.app`` around the acts of the views; who may act is the guard's t
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from gatekeeper.pages.forms import read_form, see_other
 from policies.model import Reason
 
 Fields = Mapping[str, str]
+SURE: Final = "sure"  # the field
 
 #: What is said once after an act, by the name that the address has for it.
 NOTICES: Final[Mapping[str, str]] = {
@@ -46,6 +47,23 @@ NOTICES: Final[Mapping[str, str]] = {
 }
 
 
+class Unsure(Problem):
+    """An act that harms the one who asks for it, and has to be asked for again with ``sure`` = ``yes``.
+
+    ``hits`` say what it would do, a line each; ``label`` is the button's, ``back`` the page of those who would rather
+    not.
+    """
+
+    def __init__(self, hits: Sequence[str], *, label: str, back: str) -> None:
+        errors = [{"pointer": f"/{SURE}", "detail": hit} for hit in hits]
+        super().__init__(
+            422, Reason.VALIDATION, f"This would shut out you. If it is meant, say {SURE}: yes.", errors=errors
+        )
+        self.hits = tuple(hits)
+        self.label = label
+        self.back = back
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
     """What an act led to: a key of NOTICES, the panel's page to go on to, and what a call is told."""
@@ -56,20 +74,28 @@ class Done:
 
 
 Act = Callable[[web.Request, Visit, Fields], Awaitable[Done]]
+Ask = Callable[[web.Request, Visit, Fields, Unsure], web.Response]
 
 
 class Acts:
-    """Wraps acts. ``home`` is the panel's address without a slash at its end; ``limit`` in bytes of a body."""
+    """Wraps acts. ``home`` is the panel's address without a slash at its end; ``limit`` in bytes of a body; ``ask`` is
+    the page that asks again.
+    """
 
-    def __init__(self, home: str, limit: int) -> None:
+    def __init__(self, home: str, limit: int, ask: Ask) -> None:
         self._home = home
         self._limit = limit
+        self._ask = ask
 
     def by_form(self, act: Act) -> View:
         """POST of a form of the panel."""
 
         async def handle(request: web.Request, visit: Visit) -> web.Response:
-            done = await act(request, visit, await read_form(request, self._limit))
+            fields = await read_form(request, self._limit)
+            try:
+                done = await act(request, visit, fields)
+            except Unsure as unsure:
+                return self._ask(request, visit, fields, unsure)
             mark = "&" if "?" in done.page else "?"
             return see_other(f"{self._home}/{done.page}{mark}done={done.notice}")
 
@@ -100,6 +126,11 @@ class Acts:
             if not isinstance(value, str):
                 raise invalid(name, "is not a string")
         return body
+
+
+def is_sure(fields: Fields) -> bool:
+    """Whether an act is asked for although it harms the one who asks."""
+    return fields.get(SURE) == "yes"
 
 
 def notice_of(request: web.Request) -> str | None:

@@ -9,6 +9,8 @@ from aiohttp import web
 
 from admin.acts import Act, Acts
 from admin.guard import Guard, Handler, View, Visit
+from admin.render import Renderer
+from admin.sure import SurePage
 from admin.views.activity import ActivityViews
 from admin.views.ban_import import BanImport
 from admin.views.bans import BanViews
@@ -62,11 +64,11 @@ class Views:
 class Panel:
     """The routes. ``body_limit`` in bytes of a form."""
 
-    def __init__(self, guard: Guard, views: Views, *, prefix: str, body_limit: int) -> None:
+    def __init__(self, guard: Guard, views: Views, renderer: Renderer, *, prefix: str, body_limit: int) -> None:
         self._guard = guard
         self._views = views
         self._home = f"{prefix}/admin"
-        self._acts = Acts(self._home, body_limit)
+        self._acts = Acts(self._home, body_limit, SurePage(renderer).ask)
 
     def routes(self) -> list[web.RouteDef]:
         """Everything under ``P/admin``; what is not there is guarded too, so that nobody can map it."""

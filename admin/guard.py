@@ -124,7 +124,7 @@ class Guard:
         may_act = ROLE in who.roles
         if acts and not may_act:
             raise Problem(403, Reason.RULE_DENIED, _READ_ONLY)
-        by = Actor(who.subject, inbound.client, inbound.request_id)
+        by = Actor(who.subject, inbound.client, inbound.request_id, agent=request.headers.get("User-Agent"))
         return self._renewed(await view(request, Visit(who, now, may_act, by)), found, now)
 
     async def _by_key(self, request: web.Request, view: View, scope: str) -> web.StreamResponse:
@@ -138,7 +138,7 @@ class Guard:
             raise Problem(404, Reason.NOT_FOUND)
         if scope not in who.key.scopes:
             raise Problem(403, Reason.RULE_DENIED, f"This call wants an API key of scope {scope}.")
-        by = Actor(who.subject, inbound.client, inbound.request_id, who.key.id)
+        by = Actor(who.subject, inbound.client, inbound.request_id, who.key.id, request.headers.get("User-Agent"))
         return await view(request, Visit(who, inbound.received, scope == ADMIN_ACT, by))
 
     async def _missing(self, found: Authenticated, now: float, *, acts: bool, background: bool) -> StepUp | None:

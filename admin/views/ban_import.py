@@ -13,10 +13,12 @@ import orjson
 from aiohttp import BodyPartReader, web
 from aiohttp.http_exceptions import BadHttpMessage
 
+from admin.acts import SURE, is_sure
 from admin.guard import Visit
 from admin.render import Renderer
+from admin.views.bans import unsure
 from gatekeeper.answers import json_answer
-from gatekeeper.bans.desk import BanDesk
+from gatekeeper.bans.desk import BanDesk, OwnBan
 from gatekeeper.bans.lists import MOST_BYTES, MOST_LINES, BadList, read
 from gatekeeper.config.types import parse_duration
 from gatekeeper.errors import Problem
@@ -25,20 +27,22 @@ from gatekeeper.pages.forms import read_bounded, refuse_foreign, see_other
 from policies.model import Reason
 
 _FORM: Final = "multipart/form-data"
-_TEXTS: Final = frozenset({"text", "length", "why"})
+_TEXTS: Final = frozenset({"text", "length", "why", SURE})
 _FILE: Final = "file"
-_CALL: Final = frozenset({"list", "length", "why"})
+_CALL: Final = frozenset({"list", "length", "why", SURE})
 _MOST_PARTS: Final = 8
+_SHOWN_AGAIN: Final = 64 << 10  # bytes of a list
 _ROOM: Final = 1 << 20  # bytes of a body beside its list: other fields, and escapes of a list in JSON
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A list to put in force, for how many seconds (None: for good), and why."""
+    """A list to put in force, for how many seconds (None: for good), why, and whether the one who asks may be in it."""
 
     content: bytes
     length: float | None
     why: str
+    sure: bool
 
 
 class BanImport:
@@ -50,7 +54,7 @@ class BanImport:
 
     async def page(self, request: web.Request, visit: Visit) -> web.Response:
         """The form."""
-        return self._page(request, visit, {}, ())
+        return self._page(request, visit, {})
 
     async def submit(self, request: web.Request, visit: Visit) -> web.Response:
         """POST of the form: to the bans in force, or the same page with the list's faults."""
@@ -60,11 +64,16 @@ class BanImport:
         file, text = fields.get(_FILE, b""), fields.get("text", b"")
         if bool(file.strip()) == bool(text.strip()):
             raise invalid(_FILE, "Choose a file or paste a list, one of both.")
-        asked = _Asked(file or text.replace(b"\r\n", b"\n"), _length(typed["length"]), checked_why(typed["why"]))
+        asked = _Asked(
+            file or text.replace(b"\r\n", b"\n"), _length(typed["length"]), checked_why(typed["why"]), is_sure(typed)
+        )
         try:
             count = await self._take(asked, visit)
         except BadList as bad:
-            return self._page(request, visit, typed, bad.faults)
+            return self._page(request, visit, typed, faults=bad.faults)
+        except OwnBan as own:
+            typed["text"] = _shown_again(asked.content)
+            return self._page(request, visit, typed, own=own.hits)
         return see_other(f"{self._renderer.home}/bans?done={'bans-imported' if count else 'bans-none'}")
 
     async def call(self, request: web.Request, visit: Visit) -> web.Response:
@@ -75,6 +84,8 @@ class BanImport:
         except BadList as bad:
             errors = [{"pointer": "/list", "detail": fault} for fault in bad.faults]
             raise Problem(422, Reason.VALIDATION, "Nothing of the list is in force.", errors=errors) from None
+        except OwnBan as own:
+            raise unsure(own) from None
         return json_answer({"done": "bans-imported" if count else "bans-none", "bans": count})
 
     async def _take(self, asked: _Asked, visit: Visit) -> int:
@@ -82,14 +93,27 @@ class BanImport:
         lines = await asyncio.to_thread(read, asked.content)
         if not lines:
             raise BadList(["names nobody"])
-        return await self._desk.take_over(lines, visit.by, visit.now, length=asked.length, reason=asked.why)
+        return await self._desk.take_over(
+            lines, visit.by, visit.now, length=asked.length, reason=asked.why, own=asked.sure
+        )
 
     def _page(
-        self, request: web.Request, visit: Visit, typed: Mapping[str, str], faults: tuple[str, ...]
+        self,
+        request: web.Request,
+        visit: Visit,
+        typed: Mapping[str, str],
+        *,
+        faults: tuple[str, ...] = (),
+        own: tuple[str, ...] = (),
     ) -> web.Response:
-        context = {"typed": typed, "faults": faults, "most": MOST_LINES, "mebibytes": MOST_BYTES >> 20}
-        status = 422 if faults else 200
+        context = {"typed": typed, "faults": faults, "own": own, "most": MOST_LINES, "mebibytes": MOST_BYTES >> 20}
+        status = 422 if faults or own else 200
         return self._renderer.page(request, visit, "bans_import.html", context, here="bans", status=status)
+
+
+def _shown_again(content: bytes) -> str:
+    """A list that came as a file, which a page cannot choose a second time, as text where it is short."""
+    return content.decode("utf-8", "replace") if len(content) <= _SHOWN_AGAIN else ""
 
 
 def _asked(raw: bytes, media_type: str) -> _Asked:
@@ -105,7 +129,7 @@ def _asked(raw: bytes, media_type: str) -> _Asked:
         if name not in _CALL or not isinstance(value, str):
             raise invalid(name, "is not known here" if name not in _CALL else "is not a string")
     content = body.get("list", "").encode()
-    return _Asked(content, _length(body.get("length", "")), checked_why(body.get("why", "")))
+    return _Asked(content, _length(body.get("length", "")), checked_why(body.get("why", "")), is_sure(body))
 
 
 def _length(text: str) -> float | None:

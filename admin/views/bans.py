@@ -7,14 +7,14 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from admin.acts import Done, Fields
+from admin.acts import Done, Fields, Unsure, is_sure
 from admin.guard import Visit
 from admin.lists import EndedBans, PanelReader
 from admin.paging import SHOWN, filled, number_of, place_of, said_place
 from admin.render import Renderer
 from admin.wording import rfc3339
 from gatekeeper.answers import json_answer
-from gatekeeper.bans.desk import BadBan, BanDesk
+from gatekeeper.bans.desk import BadBan, BanDesk, OwnBan
 from gatekeeper.config.types import parse_duration
 from gatekeeper.identity.user_desk import checked_why, invalid
 from policies.bans import AGENT_PREFIX, Ban, BanKind
@@ -86,7 +86,7 @@ class BanViews:
         return json_answer({"bans": [_past(ban) for ban in found]})
 
     async def add(self, _request: web.Request, visit: Visit, fields: Fields) -> Done:
-        """``subject``, ``length`` (none: for good), ``why``."""
+        """``subject``, ``length`` (none: for good), ``why``, and ``sure`` for what would shut out the one who asks."""
         length = fields.get("length", "").strip()
         why = checked_why(fields.get("why", ""))
         try:
@@ -94,7 +94,11 @@ class BanViews:
         except ValueError:
             raise invalid("length", "How long is a duration such as 15m or 30d, or nothing for good.") from None
         try:
-            ban, _ = await self._desk.add(fields.get("subject", ""), visit.by, visit.now, length=seconds, reason=why)
+            ban, _ = await self._desk.add(
+                fields.get("subject", ""), visit.by, visit.now, length=seconds, reason=why, own=is_sure(fields)
+            )
+        except OwnBan as own:
+            raise unsure(own) from None
         except BadBan as bad:
             raise invalid("subject", f"{bad}.") from None
         return Done("ban-added", "bans", {"ban": _row(ban)})
@@ -123,6 +127,11 @@ class BanViews:
             return rows, None
         number, last = rows[SHOWN - 1]
         return rows[:SHOWN], said_place(last.ended_at or 0.0, str(number))
+
+
+def unsure(own: OwnBan, back: str = "bans") -> Unsure:
+    """What an admin is asked about a ban that would meet them; ``back`` is the page they come from."""
+    return Unsure(own.hits, label="Ban it all the same", back=back)
 
 
 def typed(ban: Ban) -> str:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from aiohttp import web
 
-from admin.acts import Done, Fields
+from admin.acts import Done, Fields, is_sure
 from admin.guard import Visit
 from admin.lists import PanelReader
 from admin.odd import Odd, OddReader
 from admin.render import Renderer
+from admin.views.bans import unsure
 from admin.wording import rfc3339
 from gatekeeper.answers import json_answer
-from gatekeeper.bans.desk import BadBan, BanDesk
+from gatekeeper.bans.desk import BadBan, BanDesk, OwnBan
 from gatekeeper.errors import Problem
 from gatekeeper.identity.session_desk import SessionDesk
 from gatekeeper.identity.user_desk import UserDesk, checked_why, invalid
@@ -54,7 +56,6 @@ class SignalViews:
         self._acts: dict[str, Callable[[Odd, Visit, str], Awaitable[str]]] = {
             "end": self._end,
             "lock": self._lock,
-            "ban": self._ban,
             "close": self._close,
         }
 
@@ -70,7 +71,8 @@ class SignalViews:
 
     async def act(self, request: web.Request, visit: Visit, fields: Fields) -> Done:
         """``end`` the session, ``lock`` the user, ``ban`` the address for a day, or ``close``: each closes the line."""
-        act = self._acts.get(request.match_info["act"])
+        name = request.match_info["act"]
+        act = partial(self._ban, sure=is_sure(fields)) if name == "ban" else self._acts.get(name)
         if act is None:
             raise Problem(404, Reason.NOT_FOUND)
         odd = await self._found(request.match_info["attempt"], visit.now)
@@ -103,9 +105,12 @@ class SignalViews:
         await self._users.lock(odd.attempt.user_id, visit.by, why, visit.now)
         return "user-locked"
 
-    async def _ban(self, odd: Odd, visit: Visit, why: str) -> str:
+    async def _ban(self, odd: Odd, visit: Visit, why: str, *, sure: bool) -> str:
+        whom = str(odd.attempt.address)
         try:
-            await self._bans.add(str(odd.attempt.address), visit.by, visit.now, length=_BANNED_FOR, reason=why)
+            await self._bans.add(whom, visit.by, visit.now, length=_BANNED_FOR, reason=why, own=sure)
+        except OwnBan as own:
+            raise unsure(own, "signals") from None
         except BadBan as bad:
             raise invalid("attempt", f"{bad}.") from None
         return "ban-added"

@@ -111,7 +111,7 @@ def build_panel(
     renderer = Renderer(theme, lambda: running.places.attribution)
     owners = owner_views(config, tokens, running, logins, mail.registration, renderer)
     views = _views(config, running, logins, renderer, gate, health, owners)
-    return Panel(guard, views, prefix=config.prefix, body_limit=config.sizes.json_body)
+    return Panel(guard, views, renderer, prefix=config.prefix, body_limit=config.sizes.json_body)
 
 
 def _views(
@@ -120,7 +120,7 @@ def _views(
     stores = running.stores
     reader = PostgresPanel(stores.postgres)
     bans = PostgresBans(stores.postgres, RedisBanWords(stores.redis).tell)
-    ban_desk = BanDesk(bans, stores.journal, _Finder(logins.accounts))
+    ban_desk = BanDesk(bans, stores.journal, _Finder(logins.accounts), running.places.country)
     explainer = Explainer(
         lambda: gate.rules,
         HostList(config.public_url, config.hosts),

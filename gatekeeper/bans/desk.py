@@ -8,23 +8,34 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from gatekeeper.bans.lists import BadList, Line
+from gatekeeper.bans.own import meets
 from gatekeeper.errors import GatekeeperError
 from gatekeeper.journal.audit import AuditLog, Change
-from policies.bans import LONGEST_REASON, Ban, BanKind, BanStore, Source, Subject, of_user, parse_subject
+from policies.bans import LONGEST_REASON, Ban, BanStore, Source, Subject, of_user, parse_subject
 from policies.model import Address
 
 USER_PREFIX: Final = "user:"
 _PORTION: Final = 500  # lines of a list
+_HITS_SHOWN: Final = 20
 
 
 class BadBan(GatekeeperError):
     """What was asked for cannot be done; ``str()`` says why in one line."""
+
+
+class OwnBan(BadBan):
+    """A ban that would shut out the one who asks for it; ``hits`` say how, a line each. It wants to be said twice."""
+
+    def __init__(self, hits: Sequence[str]) -> None:
+        more = len(hits) - _HITS_SHOWN
+        self.hits = (*hits[:_HITS_SHOWN], *([f"and {more} more"] if more > 0 else []))
+        super().__init__("; ".join(self.hits))
 
 
 class UserFinder(Protocol):
@@ -36,23 +47,34 @@ class UserFinder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks: a user's id or ``cli:<operating system user>``, from where, in which request, and the id of the API
-    key by which, if it was one.
+    """Who asks: a user's id or ``cli:<operating system user>``, from where, in which request, the id of the API key by
+    which, if it was one, and by which User-Agent.
     """
 
     name: str
     address: Address | None = None
     request_id: str | None = None
     key: str | None = None
+    agent: str | None = None
 
 
 class BanDesk:
-    """The service. Times in Unix seconds; every method raises StoreUnavailable."""
+    """The service. Times in Unix seconds; every method raises StoreUnavailable.
 
-    def __init__(self, store: BanStore, audit: AuditLog, users: UserFinder) -> None:
+    ``country_of`` is the country of an address, by which a ban on a country is told from one on those who ask for it.
+    """
+
+    def __init__(
+        self,
+        store: BanStore,
+        audit: AuditLog,
+        users: UserFinder,
+        country_of: Callable[[Address], str | None] = lambda _: None,
+    ) -> None:
         self._store = store
         self._audit = audit
         self._users = users
+        self._country_of = country_of
 
     async def subject(self, text: str) -> tuple[Subject, str | None]:
         """What a person typed, and how people know it where that is not the subject's own text. Raises BadBan."""
@@ -70,10 +92,15 @@ class BanDesk:
         return of_user(user[0]), user[1]
 
     async def add(
-        self, text: str, by: Actor, now: float, *, length: float | None, reason: str
+        self, text: str, by: Actor, now: float, *, length: float | None, reason: str, own: bool = False
     ) -> tuple[Ban, Ban | None]:
-        """Ban for ``length`` seconds (None: for good); the ban, and the one whose place it took. Raises BadBan."""
+        """Ban for ``length`` seconds (None: for good); the ban, and the one whose place it took.
+
+        Raises BadBan, and OwnBan for what would shut out ``by`` unless that is meant (``own``).
+        """
         subject, label = await self.subject(text)
+        if not own and (hit := self._meets(subject, label, by)) is not None:
+            raise OwnBan([hit])
         until = None if length is None else now + length
         ban = Ban(subject, Source.MANUAL, now, until, _reason(reason), by.name, label)
         before = await self._store.find(subject, now)
@@ -96,15 +123,16 @@ class BanDesk:
         return await self._store.history(subject, count)
 
     async def take_over(
-        self, lines: Sequence[Line], by: Actor, now: float, *, length: float | None, reason: str
+        self, lines: Sequence[Line], by: Actor, now: float, *, length: float | None, reason: str, own: bool = False
     ) -> int:
         """Put a list in force, all of it or, with a mistake, nothing; how many bans it was.
 
-        ``length`` and ``reason`` are for lines that say none; what is over by now is left out. A list that holds the
-        address that ``by`` asks from is a mistake too. Raises BadList.
+        ``length`` and ``reason`` are for lines that say none; what is over by now is left out. Raises BadList, and
+        OwnBan for a list without mistakes that would shut out ``by``, unless that is meant (``own``).
         """
         bans: dict[Subject, Ban] = {}
         faults: list[str] = []
+        hits: list[str] = []
         common = _reason(reason)
         usual = None if length is None else now + length
         for place, line in enumerate(lines):
@@ -112,8 +140,6 @@ class BanDesk:
                 await asyncio.sleep(0)  # a gate has requests to answer meanwhile
             try:
                 subject, label = await self.subject(line.subject)
-                if _holds(subject, by.address):
-                    raise BadBan(f"{subject.text} holds {by.address}, from which you are asking")
                 until = usual if line.until is None else line.until
                 said = common if line.reason is None else _reason(line.reason)
             except BadBan as fault:
@@ -121,13 +147,21 @@ class BanDesk:
                 continue
             if until is None or until > now:
                 bans[subject] = Ban(subject, Source.IMPORT, now, until, said, by.name, label)
+                if not own and (hit := self._meets(subject, label, by)) is not None:
+                    hits.append(f"line {line.number}: {hit}")
         if faults:
             raise BadList(faults)
+        if hits:
+            raise OwnBan(hits)
         if bans:
             await self._store.put(list(bans.values()), now)
             after: dict[str, object] = {"bans": len(bans), "until": said_time(usual), "reason": common}
             await self._note("ban.import", f"{len(bans)} bans", by, now, None, after)
         return len(bans)
+
+    def _meets(self, subject: Subject, label: str | None, by: Actor) -> str | None:
+        country = None if by.address is None else self._country_of(by.address)
+        return meets(subject, label, user=by.name, address=by.address, country=country, agent=by.agent)
 
     async def _wider(self, subject: Subject, now: float) -> str:
         if not subject.is_address:
@@ -157,10 +191,6 @@ def facts(ban: Ban) -> dict[str, object]:
         "reason": ban.reason,
     }
     return said if ban.label is None else {**said, "label": ban.label}
-
-
-def _holds(subject: Subject, address: Address | None) -> bool:
-    return address is not None and subject.kind is BanKind.NETWORK and address in subject.network
 
 
 def said_time(seconds: float | None) -> str | None:
