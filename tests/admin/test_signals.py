@@ -58,6 +58,17 @@ async def test_each_act_closes_the_line_and_is_in_the_audit_log(gate, admin, odd
         assert "impossible travel" in json.dumps(rows[0]["after"]), act
 
 
+async def test_an_odd_login_from_the_admin_s_own_address_is_banned_only_if_that_is_meant(gate, admin, odd):
+    _, attempt = odd
+    await gate.rows("UPDATE login_logs SET address = '127.0.0.1' RETURNING 1")
+    answer = await admin.submit(f"/_gate/admin/signals/{attempt}/ban", {"back": "signals"})
+    assert (answer.status, "127.0.0.1 is the address from which" in await answer.text()) == (422, True)
+    assert (await _open(admin))["total"] == 1
+    meant = await admin.submit(f"/_gate/admin/signals/{attempt}/ban", {"back": "signals", "sure": "yes"})
+    assert meant.status == 303
+    assert (await _open(admin))["total"] == 0
+
+
 async def test_what_is_not_open_cannot_be_acted_on(gate, admin, odd):
     _, attempt = odd
     for path in (f"{attempt}/nonsense", "nonsense/ban", "00000000-0000-0000-0000-000000000000/ban"):
