@@ -1,12 +1,10 @@
-"""What was seen, for people and programs: tables on the terminal and as Markdown, JSON, and a plot as SVG."""
+"""What was seen, for people and programs: tables on the terminal and as Markdown, and a plot as SVG."""
 
 from __future__ import annotations
 
-import json
 import operator
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -94,26 +92,6 @@ def goals(parts: Sequence[Part]) -> Part:
     table = Part("Goals of the design", ["what", "goal", "seen", "met"])
     table.rows = [goal.row() for part in parts for goal in part.goals]
     return table
-
-
-def write(folder: Path, about: dict[str, Any], parts: dict[str, Part], bars: Sequence[Bar]) -> list[Path]:
-    """Every figure as DATE.json, and tables and plot for the README as newest.md and newest.svg; what was written."""
-    folder.mkdir(exist_ok=True)
-    figures = {name: {"goals": [asdict(goal) for goal in part.goals], **part.data} for name, part in parts.items()}
-    everything = [*parts.values(), goals(list(parts.values()))]
-    head = "\n".join(f"- {name}: {value}" for name, value in about["machine"].items())
-    text = f"# Benchmark of {about['date']}\n\n{head}\n\n{markdown(everything)}"
-    contents = {
-        f"{about['date']}.json": json.dumps({**about, "parts": figures}, indent=1) + "\n",
-        "newest.md": text,
-        "newest.svg": svg(bars, f"{about['machine']['processor']}, one core for each system, {about['date']}"),
-    }
-    written = []
-    for name, content in contents.items():
-        path = folder / name
-        path.write_text(content)
-        written.append(path)
-    return written
 
 
 @dataclass(frozen=True, slots=True)
