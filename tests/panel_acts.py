@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from panel_crawl import HOME, kind_of
 from person import sign_in
-from playwright.async_api import Locator, Page
+from playwright.async_api import Locator, Page, Response
 
 #: What is filled in where a form asks for it, by the field's name. A field that must be filled in and stands neither
 #: here nor on the page with a value is a new one: say here what to write.
@@ -27,6 +27,7 @@ _FORMS: Final = """() => [...document.querySelectorAll("main form[method=post]")
   const row = form.closest("tr");
   return { index, action: form.getAttribute("action"), own: row !== null && row.innerText.includes("this browser") };
 })"""
+_SURE: Final = "input[name=sure]"
 _EMPTY: Final = """form => [...form.elements]
   .filter((field) => field.required || field.name === "length" || field.type === "textarea")
   .filter((field) => field.type !== "hidden" && field.value === "").map((field) => field.name)"""
@@ -47,7 +48,8 @@ class Doer:
                 pass
 
     async def _one(self, address: str) -> bool:
-        await self._go(address)
+        if self._page.url.partition(HOME)[2] != address.partition(HOME)[2]:  # an act mostly leads back to its page
+            await self._go(address)
         forms: list[dict[str, Any]] = await self._page.evaluate(_FORMS)
         for form in forms:
             kind = kind_of(form["action"])
@@ -71,11 +73,19 @@ class Doer:
             filled = FILLED | ELSEWHERE.get(kind_of(action), {})
             assert name in filled, f"{action}: what stands in {name}?"
             await form.locator(f"[name={name}]").fill(filled[name])
-        async with self._page.expect_navigation() as going:
-            await form.locator("button:not([type=button])").first.click()
-        answer = await going.value
+        answer = await self._press(form)
+        if await self._page.locator(_SURE).count():  # it would harm whoever asks for it
+            await self._page.check(_SURE)
+            answer = await self._press(self._page.locator(f"form:has({_SURE})"))
         assert answer.status == 200, f"{action} answers {answer.status}: {await self._page.inner_text('main')}"
         said = self._page.locator("main [role=status]")
         assert await said.count(), f"{action} is done, and nothing says so: {await self._page.inner_text('main')}"
         assert self._page.url.split("?")[0].partition(HOME)[1], f"{action} leads out of the panel"
         return await said.first.inner_text()
+
+    async def _press(self, form: Locator) -> Response:
+        async with self._page.expect_navigation() as going:
+            await form.locator("button:not([type=button])").first.click()
+        answer = await going.value
+        assert answer is not None
+        return answer

@@ -12,8 +12,9 @@ from playwright.async_api import Page
 HOME = "/_gate/admin"
 CORPUS = [line for line in (Path(__file__).parent / "data" / "xss.txt").read_text(encoding="utf-8").split("\n") if line]
 
-_WORDS = frozenset({"check", "end", "invite", "named", "new"})  # parts of paths that are no names of things
-_THINGS = frozenset({"logins", "sessions", "users", "named"})
+#: Parts of paths that are no names of things.
+_WORDS = frozenset({"check", "end", "invite", "live", "named", "new", "verify"})
+_THINGS = frozenset({"activity", "logins", "named", "sessions", "signals", "users"})
 _PLACES = frozenset({"after", "at", "done", "since", "until"})  # say where in a list, not which list
 _LINKS = "() => [...document.querySelectorAll('a[href]')].map(link => link.getAttribute('href'))"
 #: Everything that only text that is no text could have made.
