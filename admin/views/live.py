@@ -31,6 +31,7 @@ BEAT: Final = 15.0  # seconds after which something is sent, so that nobody on t
 _PATIENCE: Final = 10.0  # seconds for a client to take what was sent
 _SHOWN: Final = 100
 _LOOKED_AT: Final = 1000  # for those of one kind
+_BEGINNING: Final = "0-0"  # the place before the first event
 _RETRY: Final = b"retry: 1000\n\n"
 KINDS: Final = {"": "Everything", "login": "Logins", "signal": "Signals", "change": "Changes"}
 _ATTEMPTS: Final = ("login.", "signal.")
@@ -124,16 +125,18 @@ class LiveViews:
         """The newest events, newest first."""
         kind = request.query.get("kind", "")
         kind = kind if kind in KINDS else ""
-        events = [event for _, event in reversed(await self._recent(kind))][:_SHOWN]
+        place, newest = await self._recent(kind)
+        events = [event for _, event in reversed(newest)][:_SHOWN]
         people = {event["data"].get(part) or "" for event in events for part in ("actor", "subject")}
         names = await self._names.emails(people)
         shown = [_shown(event, names) for event in events]
-        context = {"events": shown, "kind": kind, "kinds": KINDS}
+        context = {"events": shown, "kind": kind, "kinds": KINDS, "place": place}
         return self._renderer.page(request, visit, "live.html", context, here="activity")
 
     async def listing(self, _request: web.Request, _visit: Visit) -> web.Response:
         """``{"events": [{"place", "type", "id", "time", "data"}]}``, oldest first; a stream goes on at a ``place``."""
-        return json_answer({"events": [{"place": place, **event} for place, event in await self._recent("")]})
+        _, newest = await self._recent("")
+        return json_answer({"events": [{"place": place, **event} for place, event in newest]})
 
     async def stream(self, request: web.Request, visit: Visit) -> web.StreamResponse:
         """``text/event-stream``: what follows ``Last-Event-ID`` (or ``after``), then every event as it happens."""
@@ -142,7 +145,7 @@ class LiveViews:
         place = request.headers.get("Last-Event-ID") or request.query.get("after", "")
         if not self._feed.is_place(place):
             newest = await self._feed.recent(1)
-            place = newest[-1].id if newest else "0-0"
+            place = newest[-1].id if newest else _BEGINNING
         headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         answer = web.StreamResponse(headers=headers)
         over = asyncio.Event()
@@ -181,10 +184,11 @@ class LiveViews:
                 await asyncio.wait({following, ended})
         await answer.write_eof()
 
-    async def _recent(self, kind: str) -> list[tuple[str, dict[str, Any]]]:
+    async def _recent(self, kind: str) -> tuple[str, list[tuple[str, dict[str, Any]]]]:
+        """Where the stream ends now, and those of the kind, with their places."""
         seen = await self._feed.recent(_LOOKED_AT if kind else _SHOWN)
         read = ((one.id, orjson.loads(one.event)) for one in seen)
-        return [(place, event) for place, event in read if _is_of(event["type"], kind)]
+        return seen[-1].id if seen else _BEGINNING, [one for one in read if _is_of(one[1]["type"], kind)]
 
 
 async def _send(answer: web.StreamResponse, data: bytes) -> None:

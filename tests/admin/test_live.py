@@ -1,7 +1,9 @@
 """What happens right now, in the panel: the page, the calls and the stream (issue 7, Activity)."""
 
 import asyncio
+import html
 import json
+import re
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -16,10 +18,10 @@ STREAM = "/_gate/admin/api/activity/stream"
 
 
 @asynccontextmanager
-async def _stream(gate, browser, **headers):
+async def _stream(gate, browser, path=STREAM, **headers):
     """The events of a stream that is open, one after the other."""
     cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
-    url = URL(gate.url + STREAM)
+    url = URL(gate.url + path)
     async with gate.client.get(url, headers={"Cookie": cookie, **headers}) as answer:
         yield answer
 
@@ -87,6 +89,17 @@ async def test_a_stream_begins_with_the_next_event_or_behind_the_last_one_seen(g
         assert (await _next(answer))[1]["data"]["email"] == "eve@example.com"
     async with _stream(gate, admin, **{"Last-Event-ID": "nonsense"}) as answer:
         assert answer.status == 200
+
+
+async def test_a_page_goes_on_with_the_stream_where_its_list_ends(gate, admin):
+    """What happens between the two is in neither otherwise."""
+    await _told(gate, 1)
+    page = await (await admin.get("/_gate/admin/activity/live?kind=signal")).text()
+    path = html.unescape(re.search(r'data-stream="([^"]+)"', page)[1])
+    await Browser(gate).sign_in("ada@example.com", "wrong")
+    await _told(gate, 2)
+    async with _stream(gate, admin, path) as answer:
+        assert (await _next(answer))[1]["type"] == "login.failure"
 
 
 async def test_a_stream_ends_with_its_session(gate, admin):

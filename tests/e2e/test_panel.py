@@ -1,7 +1,9 @@
 """The panel in a real browser: every page in both sizes and schemes, and acts as an admin does them (issue 7)."""
 
+import asyncio
+
 import pytest
-from chromium import NARROW, Person, look
+from chromium import NARROW, PATIENCE, Person, look
 from factories import PASSWORD
 from gates import running_gate
 from panel_rows import fill
@@ -123,7 +125,19 @@ async def test_the_pages_work_without_script(gate, browser):
 
 
 async def test_what_happens_is_on_the_live_page_because_the_stream_says_so(gate, admin):
+    """Although it happens before the stream is open."""
     await admin.add_init_script("window.setInterval = () => 0")  # not because it was time for another look
+    asked, opened = asyncio.Event(), asyncio.Event()
+
+    async def open_later(route):
+        asked.set()
+        await opened.wait()
+        await route.continue_()
+
+    await admin.route("**/activity/stream*", open_later)
     await admin.goto("/_gate/admin/activity/live")
+    async with asyncio.timeout(PATIENCE / 1000):
+        await asked.wait()
     await gate.newcomer("ada@example.com")
+    opened.set()
     await admin.wait_for_selector("td:has-text('ada@example.com')")

@@ -72,14 +72,15 @@ if (tail) {
 }
 
 // A list that names a stream (server-sent events) is asked for anew as soon as there is news. A browser has few
-// connections for one host, so a page that nobody sees holds none.
+// connections for one host, so a page that nobody sees holds none. Its address says which events the list has, so that
+// none goes by unseen before the stream is open.
 let stream, due;
-function listen(address) {
+function listen() {
   if (document.visibilityState !== "visible") {
     stream?.close();
     stream = undefined;
   } else if (!stream || stream.readyState === EventSource.CLOSED) {
-    stream = new EventSource(address);
+    stream = new EventSource(document.querySelector("[data-stream]").dataset.stream);
     stream.onmessage = () => {
       due ??= setTimeout(() => {
         due = undefined;
@@ -101,7 +102,6 @@ new MutationObserver(() => {
 const live = document.querySelector("[data-live]");
 if (live) setInterval(tick, EVERY);
 if (live?.dataset.stream) {
-  const { stream: address } = live.dataset;
-  listen(address);
-  document.addEventListener("visibilitychange", () => listen(address));
+  listen();
+  document.addEventListener("visibilitychange", listen);
 }
