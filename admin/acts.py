@@ -1,6 +1,5 @@
-"""Changes that the panel makes: the same act behind a form (303 back, with a notice) and behind a call (JSON).
-
-Used by ``admin.app`` around the acts of the views; who may act is the guard's to say.
+"""Changes that the panel makes: the same act behind a form (303 back, with a notice) and behind a call (JSON, by
+``admin.calls``). Used by ``admin.app`` around the acts of the views; who may act is the guard's to say.
 """
 
 from __future__ import annotations
@@ -9,13 +8,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import orjson
 from aiohttp import web
 
 from admin.guard import View, Visit
-from gatekeeper.answers import json_answer
 from gatekeeper.errors import Problem
-from gatekeeper.identity.user_desk import invalid
 from gatekeeper.pages.forms import read_form, see_other
 from policies.model import Reason
 
@@ -100,32 +96,6 @@ class Acts:
             return see_other(f"{self._home}/{done.page}{mark}done={done.notice}")
 
         return handle
-
-    def by_call(self, act: Act) -> View:
-        """A call with a JSON object of strings, or (DELETE) none."""
-
-        async def handle(request: web.Request, visit: Visit) -> web.Response:
-            done = await act(request, visit, await self._body(request))
-            return json_answer({"done": done.notice, **done.facts})
-
-        return handle
-
-    async def _body(self, request: web.Request) -> Fields:
-        raw = await request.read()  # bounded by the application
-        if not raw and request.method == "DELETE":
-            return {}
-        if request.content_type != "application/json":
-            raise Problem(415, Reason.UNSUPPORTED_MEDIA_TYPE)
-        try:
-            body = orjson.loads(raw)
-        except orjson.JSONDecodeError:
-            raise Problem(400, Reason.VALIDATION, "The body is not JSON.") from None
-        if not isinstance(body, dict):
-            raise Problem(422, Reason.VALIDATION, "The body is not an object.")
-        for name, value in body.items():
-            if not isinstance(value, str):
-                raise invalid(name, "is not a string")
-        return body
 
 
 def is_sure(fields: Fields) -> bool:

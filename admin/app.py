@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, fields
 
 from aiohttp import web
 
 from admin.acts import Act, Acts
+from admin.calls import Answered, Call, asked_well, calls_of, done_by
 from admin.guard import Guard, Handler, View, Visit
 from admin.render import Renderer
 from admin.sure import SurePage
@@ -33,6 +33,7 @@ from admin.views.trusting import TrustView
 from admin.views.users import UserViews
 from gatekeeper.errors import Problem
 from policies.model import Reason
+from policies.scopes import ADMIN_ACT
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,7 @@ class Panel:
             web.get(self._home, self._guard.admitting(self._to_home)),
             *self._pages(),
             *self._forms(),
-            *self._calls(),
-            *self._changing_calls(),
+            *(self._routed(call) for call in self._calls()),
             web.route("*", f"{self._home}{{rest:(?:/.*)?}}", self._guard.admitting(_nothing)),
         ]
 
@@ -141,61 +141,25 @@ class Panel:
             web.post(f"{self._home}/{path}", acting(self._acts.by_form(act))) for path, act in forms.items()
         ]
 
-    def _calls(self) -> list[web.RouteDef]:
-        views, api = self._views, f"{self._home}/api"
-        reads: dict[str, View] = {
-            "overview": views.overview.listing,
-            "signals": views.signals.listing,
-            "logins": views.logins.listing,
-            "logins.csv": views.exports.csv,
-            "logins.jsonl": views.exports.json_lines,
-            "map": views.map.listing,
-            "sessions": views.sessions.listing,
-            "sessions/{session}": views.sessions.one_call,
-            "users": views.users.listing,
-            "users/{user}": views.users.one_call,
-            "users/{user}/story": views.story.listing,
-            "bans": views.bans.listing,
-            "bans/ended": views.bans.ended_listing,
-            "bans/history": views.bans.history,
-            "limits": views.limits.listing,
-            "rules": views.rules.listing,
-            "rules/explain": views.rules.explain,
-            "activity": views.activity.listing,
-            "activity/live": views.live.listing,
-            "activity/{change}": views.activity.one_call,
-            "keys": views.keys.listing,
-            "config": views.config.listing,
-        }
-        admitting = partial(self._guard.admitting, keys=True)
-        return [
-            web.post(f"{api}/rules/check", admitting(views.trial.call)),
-            web.post(f"{api}/activity/verify", admitting(views.activity.verify)),
-            web.get(f"{api}/activity/stream", admitting(views.live.stream, background=True)),
-            *(web.get(f"{api}/{path}", self._looking(view, keys=True)) for path, view in reads.items()),
-        ]
+    @property
+    def declared(self) -> list[Call]:
+        """The calls under ``api``."""
+        return [answered.call for answered in self._calls()]
 
-    def _changing_calls(self) -> list[web.RouteDef]:
-        views, api = self._views, f"{self._home}/api"
-        acts: list[tuple[str, str, Act]] = [
-            ("DELETE", "sessions/{session}", views.sessions.end),
-            ("POST", "logins/{attempt}/trust", views.trusting.trust),
-            ("POST", "sessions/end", views.sessions.end_all),
-            ("POST", "users", views.newcomers.create_call),
-            ("POST", "users/invite", views.newcomers.invite_call),
-            ("POST", "users/{user}/{act}", views.users.change),
-            ("POST", "signals/{attempt}/{act}", views.signals.act),
-            ("POST", "bans", views.bans.add),
-            ("POST", "bans/lift", views.bans.lift),
-            ("POST", "rules/reload", views.rules.reload),
-            ("POST", "keys/rotate", views.keys.rotate),
-            ("POST", "keys/retire", views.keys.retire),
-        ]
-        acting = partial(self._guard.acting, keys=True)
-        return [
-            web.post(f"{api}/bans/import", acting(views.ban_import.call)),
-            *(web.route(method, f"{api}/{path}", acting(self._acts.by_call(act))) for method, path, act in acts),
-        ]
+    def _calls(self) -> list[Answered]:
+        return calls_of(getattr(self._views, one.name) for one in fields(self._views))
+
+    def _routed(self, answered: Answered) -> web.RouteDef:
+        call, by = answered.call, answered.by
+        view = done_by(call, by) if call.by_act else asked_well(call, by)
+        if call.scope == ADMIN_ACT:
+            handler = self._guard.acting(view, keys=True)
+        elif call.background:
+            handler = self._guard.admitting(view, background=True, keys=True)
+        else:
+            handler = self._looking(view, keys=True)
+        path = f"{self._home}/api/{call.path}"
+        return web.get(path, handler) if call.method == "GET" else web.route(call.method, path, handler)
 
     def _looking(self, view: View, *, keys: bool = False) -> Handler:
         """A page that asks for itself again (htmx says so) keeps nobody's stay alive."""

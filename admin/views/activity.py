@@ -8,6 +8,8 @@ from typing import Any, Final, Protocol
 
 from aiohttp import web
 
+from admin.bodies import activity as bodies
+from admin.calls import reads
 from admin.guard import Visit
 from admin.lists import ChangeFilter, ChangeRow, PanelReader
 from admin.paging import SHOWN, chips, filled, moment_of, number_of, query_of
@@ -67,11 +69,13 @@ class ActivityViews:
         """The list under what holding all of the log against its seals has brought to light."""
         return await self._list(request, visit, await self._verify())
 
+    @reads("activity", "The audit log, newest first", bodies.Changes, query=bodies.ChangesPage)
     async def listing(self, request: web.Request, _visit: Visit) -> web.Response:
         """``{"changes": [...], "next"}``, newest first."""
         _, rows, following = await self._asked(request)
         return json_answer({"changes": [_row(row) for row in rows], "next": following})
 
+    @reads("activity/{change}", "One change, and whether it is sealed", bodies.SealedChange)
     async def one_call(self, request: web.Request, _visit: Visit) -> web.Response:
         """A change with ``sealed``: ``{"number", "at", "holds"}``, the first two null where it is not sealed yet."""
         row = await self._found(request)
@@ -79,6 +83,7 @@ class ActivityViews:
         at = None if sealed.at is None else rfc3339(sealed.at)
         return json_answer({**_row(row), "sealed": {"number": sealed.number, "at": at, "holds": sealed.holds}})
 
+    @reads("activity/verify", "Whether anybody changed the audit log", bodies.Verified, method="POST", refusals=(503,))
     async def verify(self, _request: web.Request, _visit: Visit) -> web.Response:
         """``{"unchanged", "faults", "entries", "seals", "waiting", "remembered", "newest"}``; the last is null or
         ``{"number", "hash", "at"}``.

@@ -8,6 +8,9 @@ from typing import Any, Final
 from aiohttp import web
 
 from admin.acts import Done, Fields, Unsure, is_sure
+from admin.bodies import bans as bodies
+from admin.bodies.common import Paged
+from admin.calls import acts, reads
 from admin.guard import Visit
 from admin.lists import EndedBans, PanelReader
 from admin.paging import SHOWN, filled, number_of, place_of, said_place
@@ -54,6 +57,7 @@ class BanViews:
         }
         return self._renderer.page(request, visit, "bans.html", context, here="bans")
 
+    @reads("bans", "Bans in force, newest first", bodies.Bans, query=Paged)
     async def listing(self, request: web.Request, visit: Visit) -> web.Response:
         """``{"bans": [...], "next"}``, newest first."""
         rows, following = await self._asked(request, visit)
@@ -71,11 +75,13 @@ class BanViews:
         }
         return self._renderer.page(request, visit, "bans_ended.html", context, here="bans")
 
+    @reads("bans/ended", "Bans that are over, the latest ending first", bodies.EndedBans, query=Paged)
     async def ended_listing(self, request: web.Request, visit: Visit) -> web.Response:
         """``{"bans": [...], "next"}``, the latest ending first."""
         rows, following = await self._over(request, visit)
         return json_answer({"bans": [_past(ban) for _, ban in rows], "next": following})
 
+    @reads("bans/history", "The bans of exactly one subject", bodies.History, query=bodies.SubjectQuery)
     async def history(self, request: web.Request, _visit: Visit) -> web.Response:
         """``{"bans": [...]}`` of exactly one ``subject``, newest first."""
         subject = filled(request.query, _FIELDS).get("subject", "")
@@ -85,6 +91,7 @@ class BanViews:
             raise invalid("subject", f"{bad}.") from None
         return json_answer({"bans": [_past(ban) for ban in found]})
 
+    @acts("bans", "Ban somebody", bodies.AddBan, bodies.BanDone)
     async def add(self, _request: web.Request, visit: Visit, fields: Fields) -> Done:
         """``subject``, ``length`` (none: for good), ``why``, and ``sure`` for what would shut out the one who asks."""
         length = fields.get("length", "").strip()
@@ -103,6 +110,7 @@ class BanViews:
             raise invalid("subject", f"{bad}.") from None
         return Done("ban-added", "bans", {"ban": _row(ban)})
 
+    @acts("bans/lift", "Lift the ban of exactly this subject", bodies.LiftBan, bodies.BanDone)
     async def lift(self, _request: web.Request, visit: Visit, fields: Fields) -> Done:
         """The ban of exactly this ``subject``."""
         try:

@@ -9,6 +9,8 @@ from typing import Any, Final, Protocol
 
 from aiohttp import web
 
+from admin.bodies import settings as bodies
+from admin.calls import reads
 from admin.guard import Visit
 from admin.render import Renderer
 from admin.wording import rfc3339
@@ -85,6 +87,7 @@ class ConfigViews:
         }
         return self._renderer.page(request, visit, "config.html", context, here="config")
 
+    @reads("config", "The configuration in force, masked", bodies.Configuration)
     async def listing(self, _request: web.Request, visit: Visit) -> web.Response:
         """``{"version", "file", "good", "since", "faults", "waiting", "settings": [...], "databases": [...]}``."""
         standing = self._standing

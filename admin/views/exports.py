@@ -11,6 +11,8 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
+from admin.bodies.logins import LoginsQuery
+from admin.calls import reads
 from admin.guard import Visit
 from admin.views.logins import asked
 from gatekeeper.errors import StoreUnavailable
@@ -36,11 +38,13 @@ class LoginExports:
     def __init__(self, reader: LoginReader) -> None:
         self._reader = reader
 
+    @reads("logins.csv", "Attempts, all of them, as CSV", query=LoginsQuery, media_type="text/csv")
     async def csv(self, request: web.Request, visit: Visit) -> web.StreamResponse:
         """RFC 4180, with a header; no cell can start a formula (security 22)."""
         head = _written([dict(zip(_COLUMNS, _COLUMNS, strict=True))])
         return await self._file(request, visit, "logins.csv", "text/csv; charset=utf-8; header=present", head, _csv)
 
+    @reads("logins.jsonl", "The same as JSON lines", query=LoginsQuery, media_type="application/jsonl")
     async def json_lines(self, request: web.Request, visit: Visit) -> web.StreamResponse:
         """One object a line, as in docs/login-log.md."""
         return await self._file(request, visit, "logins.jsonl", "application/jsonl; charset=utf-8", b"", _json_lines)

@@ -7,6 +7,8 @@ from typing import Any, Final
 from aiohttp import web
 
 from admin.acts import Done, Fields
+from admin.bodies import settings as bodies
+from admin.calls import acts, reads
 from admin.guard import Visit
 from admin.render import Renderer
 from admin.wording import rfc3339
@@ -39,10 +41,12 @@ class KeyViews:
         }
         return self._renderer.page(request, visit, "keys.html", context, here="keys")
 
+    @reads("keys", "Signing keys", bodies.SigningKeys)
     async def listing(self, _request: web.Request, visit: Visit) -> web.Response:
         """``{"keys": [...]}``, the one that signs latest first; never a private half."""
         return json_answer({"keys": [_row(key) for key in await self._desk.all(visit.now)]})
 
+    @acts("keys/rotate", "Publish a new signing key", bodies.RotateKey, bodies.Rotated, refusals=(409,))
     async def rotate(self, _request: web.Request, visit: Visit, fields: Fields) -> Done:
         """Publish a new key for a ``purpose``. Raises Problem (409) while one that was published does not sign yet."""
         why, purpose = checked_why(fields.get("why", "")), fields.get("purpose", "access")
@@ -55,6 +59,7 @@ class KeyViews:
         until = {"signs_from": rfc3339(made.signs_from), "others_until": rfc3339(made.others_until)}
         return Done("key-rotated", "keys", {"kid": made.kid, "purpose": made.purpose, **until})
 
+    @acts("keys/retire", "Retire a signing key", bodies.RetireKey, bodies.Retired, refusals=(409,))
     async def retire(self, _request: web.Request, visit: Visit, fields: Fields) -> Done:
         """End the key ``kid`` at once. Raises Problem (409) where it is not in use."""
         why = checked_why(fields.get("why", ""))

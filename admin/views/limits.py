@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from admin.bodies import bans as bodies
+from admin.calls import reads
 from admin.guard import Visit
 from admin.limit_use import Use, UseReader
 from admin.lists import PanelReader
@@ -44,6 +46,7 @@ class LimitViews:
         context = {"standings": standings, "whole": whole, "names": await self._reader.emails(users), "by": LimitBy}
         return self._renderer.page(request, visit, "limits.html", context, here="bans")
 
+    @reads("limits", "Who uses up most of each limit", bodies.Limits)
     async def listing(self, _request: web.Request, visit: Visit) -> web.Response:
         """``{"limits": [{"name", "amount", "window", "by", "most": [{"who", "requests"}]}], "whole"}``."""
         standings, whole = await self._asked(visit)

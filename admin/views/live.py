@@ -16,6 +16,8 @@ from typing import Any, Final, Protocol
 import orjson
 from aiohttp import web
 
+from admin.bodies import activity as bodies
+from admin.calls import reads
 from admin.guard import Visit
 from admin.render import Renderer
 from admin.wording import facts
@@ -133,11 +135,20 @@ class LiveViews:
         context = {"events": shown, "kind": kind, "kinds": KINDS, "place": place}
         return self._renderer.page(request, visit, "live.html", context, here="activity")
 
+    @reads("activity/live", "The newest events, oldest first", bodies.LiveEvents)
     async def listing(self, _request: web.Request, _visit: Visit) -> web.Response:
         """``{"events": [{"place", "type", "id", "time", "data"}]}``, oldest first; a stream goes on at a ``place``."""
         _, newest = await self._recent("")
         return json_answer({"events": [{"place": place, **event} for place, event in newest]})
 
+    @reads(
+        "activity/stream",
+        "Events as they happen",
+        query=bodies.StreamQuery,
+        media_type="text/event-stream",
+        background=True,
+        refusals=(503,),
+    )
     async def stream(self, request: web.Request, visit: Visit) -> web.StreamResponse:
         """``text/event-stream``: what follows ``Last-Event-ID`` (or ``after``), then every event as it happens."""
         if self._streams >= MOST_STREAMS or not self._connections.has_room(visit.admin):

@@ -10,6 +10,8 @@ from typing import Any, Final
 from aiohttp import web
 
 from admin import wording
+from admin.bodies import logins as bodies
+from admin.calls import reads
 from admin.guard import Visit
 from admin.paging import (
     SHOWN,
@@ -84,6 +86,7 @@ class LoginViews:
         }
         return self._renderer.page(request, visit, "logins.html", context, here="logins")
 
+    @reads("logins", "Attempts to log in, newest first", bodies.Attempts, query=bodies.LoginsPage)
     async def listing(self, request: web.Request, visit: Visit) -> web.Response:
         """``{"logins": [...], "next"}``, newest first; rows as in docs/login-log.md."""
         _, wanted = asked(request.query, visit.now)

@@ -10,7 +10,9 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
+from admin.bodies import overview as bodies
 from admin.bubbles import Bubble, Layout, Picture
+from admin.calls import reads
 from admin.charts import stacked
 from admin.guard import Visit
 from admin.paging import chips, filled, query_of, said_area
@@ -114,6 +116,7 @@ class MapViews:
         }
         return self._renderer.page(request, visit, "map.html", context, here="map")
 
+    @reads("map", "Attempts by place", bodies.Spots, query=bodies.MapQuery)
     async def listing(self, request: web.Request, visit: Visit) -> web.Response:
         """``{"since", "until", "complete", "unplaced", "places": [...]}``, the most attempts first."""
         time = _time(request.query, visit.now)

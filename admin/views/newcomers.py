@@ -9,6 +9,8 @@ from aiohttp import web
 
 from admin.account_json import roles_of
 from admin.acts import Done, Fields
+from admin.bodies import users as bodies
+from admin.calls import acts
 from admin.guard import Visit
 from admin.render import Renderer
 from gatekeeper.errors import Problem
@@ -48,6 +50,7 @@ class NewcomerViews:
             status, context["fault"] = refusal.status, refusal.detail
         return self._renderer.page(request, visit, "invited.html", context, here="users", status=status)
 
+    @acts("users/invite", "Invite somebody", bodies.Invite, bodies.Invited, refusals=(409,))
     async def invite_call(self, request: web.Request, visit: Visit, fields: Fields) -> Done:
         """The same for a call: e-mail and roles, with blanks between them."""
         email, link = await self._desk.invite(fields.get("email", ""), roles_of(fields), visit.by, visit.now)
@@ -83,6 +86,7 @@ class NewcomerViews:
             status, context["fault"] = refusal.status, refusal.detail
         return self._renderer.page(request, visit, "created.html", context, here="users", status=status)
 
+    @acts("users", "Make an account", bodies.NewUser, bodies.UserMade, refusals=(409,))
     async def create_call(self, _request: web.Request, visit: Visit, fields: Fields) -> Done:
         """The same for a call; without a password in it the answer has one."""
         user, password = await self._create(visit, fields)

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from admin.bodies import overview as bodies
+from admin.calls import reads
 from admin.charts import Chart, Share, Slice, breakdown, shares, slices, stacked
 from admin.guard import Visit
 from admin.lists import PanelReader, SessionFilter
@@ -70,6 +72,7 @@ class OverviewViews:
         latest = await self._logins.page(LoginFilter(), count=_BRIEF)
         return self._renderer.page(request, visit, "overview.html", {**context, "logins": latest}, here="overview")
 
+    @reads("overview", "What happens now, and the sums of the last day", bodies.Overview)
     async def listing(self, request: web.Request, visit: Visit) -> web.Response:
         """What happens now, and the sums of the last day."""
         live = await self._live("24h", visit.now)

@@ -9,6 +9,9 @@ from typing import Any, Final, Protocol
 from aiohttp import web
 
 from admin.acts import Done, Fields
+from admin.bodies import rules as bodies
+from admin.bodies.common import WhyBody
+from admin.calls import acts, reads
 from admin.guard import Visit
 from admin.paging import SHOWN, country_of, filled, moment_of, number_of
 from admin.render import Renderer
@@ -102,6 +105,7 @@ class RuleViews:
         context = {"one": one, "chart": chart, "reasons": reasons, "range": span, "ranges": list(RANGES)}
         return self._renderer.page(request, visit, "rule.html", context, here="rules")
 
+    @reads("rules", "The rules in force with their hits", bodies.Rules, query=bodies.RulesPage)
     async def listing(self, request: web.Request, visit: Visit) -> web.Response:
         """``{"rules": [...], "next", "no_rule"}`` in the order in which they are tried."""
         table, _ = await self._listed(request, visit)
@@ -116,6 +120,7 @@ class RuleViews:
         about = {"range": span, "ranges": list(RANGES), "find": find, "first": after is None, "total": table.all}
         return table, about
 
+    @reads("rules/explain", "Which rule would decide", bodies.Explanation, query=bodies.ExplainQuery)
     async def explain(self, request: web.Request, visit: Visit) -> web.Response:
         """The tester's answer as JSON."""
         asked = filled(request.query, ASKED)
@@ -123,6 +128,7 @@ class RuleViews:
             raise invalid("url", "Say which URL.")
         return json_answer(_shown(self._explainer.explain(_supposed(asked, visit.now))))
 
+    @acts("rules/reload", "Have the configuration read again", WhyBody, refusals=(409,))
     async def reload(self, _request: web.Request, visit: Visit, fields: Fields) -> Done:
         """Have the configuration read again: checked as a whole, in force on all workers of this node or not at all.
 

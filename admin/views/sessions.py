@@ -10,6 +10,9 @@ from typing import Final, Protocol
 from aiohttp import web
 
 from admin.acts import Done, Fields
+from admin.bodies import sessions as bodies
+from admin.bodies.common import DoneTo
+from admin.calls import acts, reads
 from admin.guard import Visit
 from admin.lists import PanelReader, Place, SessionFilter
 from admin.paging import SHOWN, chips, country_of, filled, network_of, place_of, query_of, said_place
@@ -88,6 +91,7 @@ class SessionViews:
         }
         return self._renderer.page(request, visit, "sessions.html", context, here="sessions")
 
+    @reads("sessions", "Open sessions, newest first", bodies.Sessions, query=bodies.SessionsPage)
     async def listing(self, request: web.Request, visit: Visit) -> web.Response:
         """``{"sessions": [...], "next"}``, newest first."""
         _, wanted = _asked(request)
@@ -101,6 +105,7 @@ class SessionViews:
         context = {"entry": entry, "idles_out": entry.live.seen_at + self._idle_ttl if entry.live else None}
         return self._renderer.page(request, visit, "session.html", context, here="sessions")
 
+    @reads("sessions/{session}", "One session, living or not", bodies.Session)
     async def one_call(self, request: web.Request, visit: Visit) -> web.Response:
         """The same as JSON."""
         return json_answer(_row(await self._one(request, visit)))
@@ -118,6 +123,7 @@ class SessionViews:
         }
         return self._renderer.page(request, visit, "sessions_end.html", context, here="sessions")
 
+    @acts("sessions/{session}", "End a session", bodies.EndSession, DoneTo, method="DELETE")
     async def end(self, request: web.Request, visit: Visit, fields: Fields) -> Done:
         """End one."""
         record, _ = await self._found(request)
@@ -126,6 +132,7 @@ class SessionViews:
         page = f"users/{record.user_id}" if fields.get("back") == "user" else "sessions"
         return Done("session-ended", page, {"id": record.id})
 
+    @acts("sessions/end", "End every session of a filter", bodies.EndSessions, bodies.EndedSessions)
     async def end_all(self, request: web.Request, visit: Visit, fields: Fields) -> Done:
         """End all of a filter, but the one that asks."""
         filters = filled(fields, FILTERS)

@@ -11,6 +11,8 @@ from typing import Any, Final
 from aiohttp import web
 
 from admin.acts import Done, Fields, is_sure
+from admin.bodies import overview as bodies
+from admin.calls import acts, reads
 from admin.guard import Visit
 from admin.lists import PanelReader
 from admin.odd import Odd, OddReader
@@ -64,11 +66,13 @@ class SignalViews:
         found = await self._odd.open(visit.now, count=_LISTED)
         return self._renderer.page(request, visit, "signals.html", {"odd": found}, here="overview")
 
+    @reads("signals", "Open signals", bodies.OpenSignals)
     async def listing(self, _request: web.Request, visit: Visit) -> web.Response:
         """``{"total", "signals": [...]}``, newest first; acts are asked for by the id of ``attempt``."""
         found = await self._odd.open(visit.now, count=_LISTED)
         return json_answer({"total": found.total, "signals": [_row(one) for one in found.lines]})
 
+    @acts("signals/{attempt}/{act}", "end, lock, ban or close", bodies.SignalBody, bodies.SignalDone)
     async def act(self, request: web.Request, visit: Visit, fields: Fields) -> Done:
         """``end`` the session, ``lock`` the user, ``ban`` the address for a day, or ``close``: each closes the line."""
         name = request.match_info["act"]

@@ -8,6 +8,8 @@ from typing import Final
 
 from aiohttp import web
 
+from admin.bodies import users as bodies
+from admin.calls import reads
 from admin.guard import Visit
 from admin.lists import ChangeRow
 from admin.paging import filled, place_of, query_of, said_place
@@ -52,6 +54,7 @@ class StoryView:
         }
         return self._renderer.page(request, visit, "story.html", context, here="users")
 
+    @reads("users/{user}/story", "What happened to an account", bodies.Story, query=bodies.StoryPage)
     async def listing(self, request: web.Request, visit: Visit) -> web.Response:
         """``{"events": [...], "next"}``, newest first."""
         account = await self._desk.account(request.match_info["user"])

@@ -7,6 +7,8 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
+from admin.bodies import rules as bodies
+from admin.calls import reads
 from admin.guard import Visit
 from admin.render import Renderer
 from gatekeeper.answers import json_answer
@@ -40,6 +42,13 @@ class TrialViews:
             raise invalid(_TEXT, "Paste a whole configuration.")
         return self._page(request, visit, text, await self._trials.of_text(text))
 
+    @reads(
+        "rules/check",
+        "What a configuration would change; changes nothing",
+        bodies.Trial,
+        method="POST",
+        body=bodies.TrialBody,
+    )
     async def call(self, request: web.Request, _visit: Visit) -> web.Response:
         """POST ``{"text"}``: ``{"good", "faults": [{key, line, detail}], "warnings", "changed", "restart",
         "rules"}``.

@@ -7,6 +7,8 @@ import uuid
 from aiohttp import web
 
 from admin.acts import Done, Fields
+from admin.bodies.common import DoneTo, WhyBody
+from admin.calls import acts
 from admin.guard import Visit
 from gatekeeper.errors import Problem
 from gatekeeper.identity.device_desk import DeviceDesk
@@ -23,6 +25,7 @@ class TrustView:
         self._users = users
         self._desk = desk
 
+    @acts("logins/{attempt}/trust", "Trust the device of an attempt", WhyBody, DoneTo)
     async def trust(self, request: web.Request, visit: Visit, fields: Fields) -> Done:
         """What the login came from is its user's own from now on."""
         why, name = checked_why(fields.get("why", "")), request.match_info["attempt"]

@@ -10,6 +10,9 @@ from aiohttp import web
 
 from admin.account_json import account_json, roles_of, user_json
 from admin.acts import Done, Fields
+from admin.bodies import users as bodies
+from admin.bodies.common import DoneTo
+from admin.calls import acts, reads
 from admin.guard import Visit
 from admin.lists import ChangeFilter, ChangeRow, PanelReader, UserFilter, UserRow
 from admin.paging import SHOWN, chips, filled, place_by_uuid, query_of, said_place
@@ -74,6 +77,7 @@ class UserViews:
         }
         return self._renderer.page(request, visit, "users.html", context, here="users")
 
+    @reads("users", "Accounts, newest first", bodies.Users, query=bodies.UsersPage)
     async def listing(self, request: web.Request, visit: Visit) -> web.Response:
         """``{"users": [...], "next"}``, newest first."""
         _, rows, following = await self._asked(request, visit)
@@ -103,6 +107,7 @@ class UserViews:
         }
         return self._renderer.page(request, visit, "user.html", context, here="users")
 
+    @reads("users/{user}", "One account with what it has", bodies.Account)
     async def one_call(self, request: web.Request, visit: Visit) -> web.Response:
         """The same as JSON, without logins and changes, which have lists of their own."""
         account = await self._desk.account(request.match_info["user"])
@@ -115,6 +120,7 @@ class UserViews:
         )
         return json_answer(account_json(account, sessions, factors, keys, devices))
 
+    @acts("users/{user}/{act}", "lock, unlock, logout, roles, ... an account", bodies.UserAct, DoneTo, refusals=(409,))
     async def change(self, request: web.Request, visit: Visit, fields: Fields) -> Done:
         """One of ``_acts``, done to the account that the address names."""
         user, act = request.match_info["user"], self._acts.get(request.match_info["act"])

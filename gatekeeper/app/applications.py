@@ -21,7 +21,7 @@ def public_application(config: Config, edge: Edge) -> web.Application:
     if not apart:
         app.add_routes(edge.panel.routes())
     edge.cors.setup(app)
-    openapi = document(prefix, config.public_url, {} if apart else described(prefix))
+    openapi = document(prefix, config.public_url, *described(prefix, [] if apart else edge.panel.declared))
 
     async def openapi_json(_request: web.Request) -> web.Response:
         return json_answer(openapi)

@@ -155,11 +155,13 @@ async def read_body(request: web.Request, model: type[_Body], limit: int, *, emp
     try:
         return model.model_validate(data)
     except ValidationError as fault:
-        errors = [
-            {"pointer": _pointer(error["loc"]), "detail": _sentence(error["type"], error["msg"])}
-            for error in fault.errors(include_url=False, include_input=False, include_context=False)
-        ]
-        raise Problem(422, Reason.VALIDATION, "The body has errors.", errors=errors[:50]) from None
+        raise Problem(422, Reason.VALIDATION, "The body has errors.", errors=faults(fault)) from None
+
+
+def faults(error: ValidationError) -> list[dict[str, str]]:
+    """What is wrong with which field, for the ``errors`` of a problem; no value is among it."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    return [{"pointer": _pointer(one["loc"]), "detail": _sentence(one["type"], one["msg"])} for one in found[:50]]
 
 
 async def read_whole(request: web.Request, limit: int) -> bytes:

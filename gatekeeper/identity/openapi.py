@@ -83,8 +83,10 @@ _PROBLEM = {
 }
 
 
-def document(prefix: str, public_url: str, further: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    """The OpenAPI document of the gate's own calls, with ``further`` paths."""
+def document(
+    prefix: str, public_url: str, further: Mapping[str, dict[str, Any]], schemas: Mapping[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """The OpenAPI document of the gate's own calls, with ``further`` paths and the ``schemas`` that these refer to."""
     paths: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS:
         paths.setdefault(f"{prefix}{operation.path}", {})[operation.method] = _operation(operation)
@@ -94,7 +96,7 @@ def document(prefix: str, public_url: str, further: Mapping[str, dict[str, Any]]
         "servers": [{"url": public_url}],
         "paths": {**paths, **further},
         "components": {
-            "schemas": {**_schemas(), "Problem": _PROBLEM},
+            "schemas": {**_schemas(), **schemas, "Problem": _PROBLEM},
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
                 "apiKey": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},

@@ -1,0 +1,101 @@
+"""What happens now, the open signals, and attempts by place."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from admin.bodies.bans import Sure
+from admin.bodies.common import Body, Country, Done, Time, Why
+from admin.bodies.logins import Attempt, MatchingLogins
+
+Bar = Annotated[str, Field(pattern="^[0-9]{1,2}$", description="A bar of the range from 1 on, or 0 for all of it")]
+SignalWhy = Annotated[Why, Field(description="Goes into the audit log; the signals' names where there is none")]
+
+
+class Now(TypedDict):
+    """Sessions, bans and open signals as they are; attempts by result of the last quarter of an hour."""
+
+    sessions: int
+    requests_per_second: float
+    bans: int
+    open_signals: int
+    success: int
+    failure: int
+    blocked: int
+
+
+class Results(TypedDict):
+    """Attempts by result."""
+
+    success: int
+    failure: int
+    blocked: int
+
+
+class Overview(TypedDict):
+    """What happens now, and the sums of the last day."""
+
+    now: Now
+    last_24h: Results
+
+
+class OpenSignal(TypedDict):
+    """What is odd about one ``subject``: its riskiest ``attempt``, how many there are, and from when to when."""
+
+    subject: str
+    attempts: int
+    first: Time
+    last: Time
+    attempt: Attempt
+
+
+class OpenSignals(TypedDict):
+    """The newest, and how many there are."""
+
+    total: int
+    signals: list[OpenSignal]
+
+
+class SignalBody(Body):
+    """``end`` the session, ``lock`` the account, ``ban`` the address for a day, or ``close`` the signal."""
+
+    why: SignalWhy | None = None
+    sure: Sure | None = None
+
+
+class SignalDone(Done):
+    """The same with whose signals are closed."""
+
+    subject: str
+
+
+class MapQuery(MatchingLogins):
+    """Attempts of a ``range``, or of its bar ``at`` alone, for which all else that is given holds."""
+
+    range: Literal["24h", "7d", "30d", "15m", "1h"] | None = None
+    at: Bar | None = None
+
+
+class Spot(TypedDict):
+    """Attempts from one place, to a tenth of a degree."""
+
+    country: Country
+    city: str | None
+    latitude: float | None
+    longitude: float | None
+    success: int
+    failure: int
+    blocked: int
+
+
+class Spots(TypedDict):
+    """The most attempts first; ``complete`` is false where there are more places than are looked at."""
+
+    since: Time
+    until: Time
+    complete: bool
+    unplaced: int
+    places: list[Spot]

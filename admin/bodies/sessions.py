@@ -1,0 +1,72 @@
+"""Sessions: which are wanted, one as the record and Redis have it, and ending them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from admin.bodies.common import Body, Country, Done, Next, Paged, Time, Uuid, Why
+from admin.bodies.logins import Network, Text, WantedCountry
+
+
+class SessionsPage(Paged):
+    """Open sessions for which all that is given holds."""
+
+    user: Annotated[Text, Field(description="A part of the owner's e-mail")] | None = None
+    address: Network | None = None
+    country: WantedCountry | None = None
+    agent: Annotated[Text, Field(description="A part of the User-Agent")] | None = None
+
+
+class EndSessions(Body):
+    """Which sessions end: those for which all that is given holds, of which something has to be."""
+
+    user: Annotated[Text, Field(description="A part of the owner's e-mail")] | None = None
+    address: Network | None = None
+    country: WantedCountry | None = None
+    agent: Annotated[Text, Field(description="A part of the User-Agent")] | None = None
+    why: Why
+
+
+class EndSession(Body):
+    """Ending one needs no reason, as a logout does not."""
+
+    why: Why | None = None
+
+
+class Session(TypedDict):
+    """What the record says, and of a session that lives what Redis says; null where it has ended."""
+
+    id: str
+    user_id: Uuid
+    email: str
+    started_at: Time
+    seen_at: Time | None
+    expires_at: Time
+    refreshed_at: Time | None
+    generation: int | None
+    acr: str | None
+    proved_at: Time | None
+    second_factor_at: Time | None
+    must_enrol: bool | None
+    connections: int
+    address: str
+    country: Country | None
+    device: str
+    user_agent: str
+    amr: list[str]
+
+
+class Sessions(TypedDict):
+    """A page of sessions."""
+
+    sessions: list[Session]
+    next: Next
+
+
+class EndedSessions(Done):
+    """How many ended."""
+
+    ended: int
