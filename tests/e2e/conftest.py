@@ -1,6 +1,10 @@
 """A whole gate, a service behind it, and Debian's Chromium in front."""
 
+from contextlib import closing
+
 import pytest
+import pytest_asyncio
+import redis
 from chromium import Person, chromium
 from factories import PASSWORD
 from gates import running_gate
@@ -34,9 +38,29 @@ async def gate(postgres_dsn, redis_url, tmp_path, upstream):
         yield running
 
 
+@pytest_asyncio.fixture(scope="class", loop_scope="class")
+async def gate_of_class(databases, valkey_of_classes, tmp_path_factory):
+    """The same for all tests of a class (``gates.OneGate``); its admins need two factors."""
+    dsn = databases.take()
+    with closing(redis.Redis.from_url(valkey_of_classes.url)) as client:
+        client.flushall()
+    settings = {"limits": {"login_per_ip": "1000/minute", "register_per_ip": "1000/minute"}}
+    folder = tmp_path_factory.mktemp("gate")
+    async with running_gate(dsn, valkey_of_classes.url, folder, host="localhost", **settings) as running:
+        yield running
+    databases.give_back(dsn)
+
+
 @pytest.fixture
 async def browser():
     """Chromium."""
+    async with chromium() as started:
+        yield started
+
+
+@pytest_asyncio.fixture(scope="class", loop_scope="class")
+async def browser_of_class():
+    """The same Chromium for all tests of a class."""
     async with chromium() as started:
         yield started
 
