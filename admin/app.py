@@ -99,6 +99,7 @@ class Panel:
             "users/new": views.newcomers.create_form,
             "users/{user}": views.users.one,
             "users/{user}/story": views.story.page,
+            "users/{user}/devices": views.users.devices,
             "bans": views.bans.page,
             "bans/ended": views.bans.ended,
             "limits": views.limits.page,

@@ -4,13 +4,15 @@ answered by ``gatekeeper.store.panel``.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from gatekeeper.tokens.durable import SessionRecord
 from policies.bans import Ban
+
+REFUSALS: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,17 @@ class Busy:
     attempts: int
 
 
+@dataclass(frozen=True, slots=True)
+class MostRefused:
+    """Whose attempts were refused most; ``reach`` is how far back these were counted (Unix seconds) where there were
+    more than are looked at, else None.
+    """
+
+    addresses: Sequence[Busy]
+    emails: Sequence[Busy]
+    reach: float | None
+
+
 class PanelReader(Protocol):
     """Everything raises StoreUnavailable; lists are newest first, ``after`` a row that was the last one."""
 
@@ -123,14 +136,11 @@ class PanelReader(Protocol):
     async def emails(self, users: Collection[str]) -> Mapping[str, str]:
         """E-mails of accounts by their ids, of those that there are; what is no id is passed over."""
 
-    async def busiest(self, column: str, since: float, *, refused: bool, count: int) -> list[Busy]:
-        """What most attempts since then had in one of ``BUSY_COLUMNS``, among the newest twenty thousand."""
+    async def most_refused(self, since: float, *, count: int) -> MostRefused:
+        """Of each kind at most ``count``, among the newest ``REFUSALS`` attempts since then that were no success."""
 
     async def waiting_mail(self) -> tuple[int, int]:
         """Messages that wait, and those that were given up."""
-
-
-BUSY_COLUMNS = frozenset({"address", "email", "as_org"})
 
 
 class EndedBans(Protocol):

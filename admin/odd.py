@@ -13,6 +13,7 @@ from gatekeeper.journal.attempts import Attempt
 
 ODD: Final = 40  # the risk from which an attempt is worth an admin's time
 KEPT: Final = 7 * 86_400.0  # seconds for which one stays open
+NEWEST: Final = 2000  # odd attempts that are looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +29,20 @@ class Odd:
 
 @dataclass(frozen=True, slots=True)
 class OpenSignals:
-    """The newest, and how many there are in all."""
+    """The newest, and how many there are in all; ``reach`` is how far back was looked (Unix seconds) where there were
+    more than ``NEWEST`` odd attempts, else None.
+    """
 
     lines: Sequence[Odd]
     total: int
+    reach: float | None = None
 
 
 class OddReader(Protocol):
     """Raises StoreUnavailable."""
 
     async def open(self, now: float, *, count: int) -> OpenSignals:
-        """Among the newest attempts of at least ``ODD``, those that nobody has closed."""
+        """Among the ``NEWEST`` attempts of at least ``ODD``, those that nobody has closed."""
 
     async def close(self, odd: Odd, by: str, now: float) -> None:
         """Whatever was odd about its subject until its last attempt."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from aiohttp import web
@@ -22,7 +22,7 @@ from admin.wording import country_name
 from gatekeeper.answers import json_answer
 from gatekeeper.identity.user_desk import invalid
 from gatekeeper.journal.attempts import Result
-from gatekeeper.journal.questions import Count, CountFilter, Dimension, Grain, LoginFilter, LoginReader, Shared
+from gatekeeper.journal.questions import CountFilter, Dimension, Grain, LoginFilter, LoginReader, Shared
 
 Health = Callable[[], Awaitable[Sequence[tuple[str, bool]]]]
 
@@ -88,33 +88,31 @@ class OverviewViews:
     async def _gathered(self, name: str, now: float) -> dict[str, Any]:
         span = SPANS[name]
         since = since_of(span, now)
-        wanted = CountFilter(since, now + _DAY)
         waiting, health = await asyncio.gather(self._reader.waiting_mail(), self._health())
-        kinds = (Dimension.REASON, Dimension.COUNTRY, Dimension.DEVICE)
-        reasons, countries, devices = await asyncio.gather(
-            *(self._logins.counts(span.grain, wanted, [kind]) for kind in kinds)
+        until = now + _DAY
+        totals, refused, (browsers, systems, methods) = await asyncio.gather(
+            self._logins.totals(span.grain, since, until),
+            self._reader.most_refused(since, count=_TOP),
+            asyncio.gather(
+                *(
+                    self._logins.shares(kind, span.grain, since, until, most=_TOP - 1)
+                    for kind in (Shared.BROWSER, Shared.OS, Shared.METHOD)
+                )
+            ),
         )
-        browsers, systems, methods = await asyncio.gather(
-            *(
-                self._logins.shares(kind, span.grain, wanted.since, wanted.until, most=_TOP - 1)
-                for kind in (Shared.BROWSER, Shared.OS, Shared.METHOD)
-            )
-        )
-        addresses, emails = await asyncio.gather(
-            self._reader.busiest("address", since, refused=True, count=_TOP),
-            self._reader.busiest("email", since, refused=True, count=_TOP),
-        )
+        countries = totals[Dimension.COUNTRY]
         return {
             "ranges": list(SPANS),
-            "reasons": _ring(_by([count for count in reasons if count.values[0]], "")),
-            "countries": _by(countries, UNKNOWN),
-            "country_names": {code: country_name(code) for count in countries if (code := count.values[0])},
-            "devices": _ring(_by(devices, UNKNOWN)),
+            "reasons": _ring(_named({why: many for why, many in totals[Dimension.REASON].items() if why})),
+            "countries": _named(countries),
+            "country_names": {code: country_name(code) for code in countries if code},
+            "devices": _ring(_named(totals[Dimension.DEVICE])),
             "browsers": _ring(breakdown(browsers)),
             "systems": _ring(breakdown(systems)),
             "methods": _ring(breakdown(methods)),
-            "addresses": shares({one.value: one.attempts for one in addresses}),
-            "emails": shares({one.value: one.attempts for one in emails}),
+            "addresses": shares({one.value: one.attempts for one in refused.addresses}),
+            "emails": shares({one.value: one.attempts for one in refused.emails}),
+            "refused_reach": refused.reach,
             "mail": waiting,
             "health": [*health, ("configuration", self._configured())],
         }
@@ -151,8 +149,5 @@ def _ring(found: Sequence[Share]) -> list[Slice]:
     return slices({share.value: share.attempts for share in found})
 
 
-def _by(counts: Sequence[Count], nothing: str) -> list[Share]:
-    sums: Counter[str] = Counter()
-    for count in counts:
-        sums[count.values[0] or nothing] += count.attempts + count.suppressed
-    return shares({value: attempts for value, attempts in sums.items() if attempts})
+def _named(sums: Mapping[str, int]) -> list[Share]:
+    return shares({value or UNKNOWN: attempts for value, attempts in sums.items() if attempts})

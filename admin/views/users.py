@@ -15,15 +15,16 @@ from admin.bodies.common import DoneTo
 from admin.calls import acts, reads
 from admin.guard import Visit
 from admin.lists import ChangeFilter, ChangeRow, PanelReader, UserFilter, UserRow
-from admin.paging import SHOWN, chips, filled, place_by_uuid, query_of, said_place
+from admin.paging import SHOWN, chips, filled, place_by_uuid, place_of, query_of, said_place
 from admin.render import Renderer
 from gatekeeper.answers import json_answer
 from gatekeeper.errors import Problem
 from gatekeeper.identity.api_keys import ApiKeys, Author
-from gatekeeper.identity.device_desk import DeviceDesk
+from gatekeeper.identity.device_desk import LOOKED_AT, Device, DeviceDesk
 from gatekeeper.identity.session_desk import SessionDesk
 from gatekeeper.identity.user_desk import UserDesk, checked_why, invalid
 from gatekeeper.journal.questions import LoginFilter, LoginReader
+from policies.familiar import REMEMBERED
 from policies.model import Reason
 
 FILTERS: Final = {"text": "Search", "role": "Role", "state": "State"}
@@ -102,10 +103,28 @@ class UserViews:
             "factors": factors,
             "keys": keys,
             "devices": devices,
+            "brief": _BRIEF,
             "logins": logins,
             "changes": changes,
         }
         return self._renderer.page(request, visit, "user.html", context, here="users")
+
+    async def devices(self, request: web.Request, visit: Visit) -> web.Response:
+        """All browsers of an account, the latest first."""
+        account = await self._desk.account(request.match_info["user"])
+        after = place_of(request.query.get("after"))
+        devices = await self._devices.of_user(account.state.id, visit.now)
+        rest = devices if after is None else [one for one in devices if _place(one) < (after.at, after.id)]
+        shown = rest[:SHOWN]
+        context = {
+            "user": account.state,
+            "devices": shown,
+            "looked_at": LOOKED_AT,
+            "days": round(REMEMBERED / 86_400),
+            "following": said_place(*_place(shown[-1])) if len(rest) > SHOWN else None,
+            "first": after is None,
+        }
+        return self._renderer.page(request, visit, "devices.html", context, here="users")
 
     @reads("users/{user}", "One account with what it has", bodies.Account)
     async def one_call(self, request: web.Request, visit: Visit) -> web.Response:
@@ -127,7 +146,8 @@ class UserViews:
         if act is None:
             raise Problem(404, Reason.NOT_FOUND)
         notice = await act(user, visit, checked_why(fields.get("why", "")), fields)
-        return Done(notice, f"users/{user}", {"id": user})
+        back = f"users/{user}/devices" if fields.get("back") == "devices" else f"users/{user}"
+        return Done(notice, back, {"id": user})
 
     async def _lock(self, user: str, visit: Visit, why: str, _fields: Fields) -> str:
         await self._desk.lock(user, visit.by, why, visit.now)
@@ -194,3 +214,7 @@ class UserViews:
         shown = rows[:SHOWN]
         following = said_place(shown[-1].created_at, shown[-1].id) if len(rows) > SHOWN else None
         return filters, shown, following
+
+
+def _place(device: Device) -> tuple[float, str]:
+    return device.last.seen_at, device.last.fingerprint

@@ -23,6 +23,7 @@ from policies.familiar import REMEMBERED, Familiar, Sighting
 from policies.model import Address, Reason
 
 FORGOTTEN: Final = "device-forgotten"
+LOOKED_AT: Final = 2000  # good logins of an account, the newest, that its devices are read from
 
 
 class Standing(StrEnum):
@@ -58,7 +59,7 @@ class DeviceReader(Protocol):
     """What the login log knows of browsers. Raises StoreUnavailable."""
 
     async def devices_of(self, user: str, since: float) -> list[SeenDevice]:
-        """The browsers of good logins since then, the latest first."""
+        """The browsers of the newest ``LOOKED_AT`` good logins since then, the latest first."""
 
     async def sessions_by(self, user: str, fingerprint: str, since: float) -> Sequence[str]:
         """The sessions that a browser has opened since then."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
@@ -157,6 +157,9 @@ class LoginReader(Protocol):
 
     async def counts(self, grain: Grain, wanted: CountFilter, by: Sequence[Dimension] = ()) -> list[Count]:
         """The oldest first; a bucket without attempts is not there."""
+
+    async def totals(self, grain: Grain, since: float, until: float) -> Mapping[Dimension, Mapping[str, int]]:
+        """How many attempts, those without rows too, had each value of each dimension by itself; Unix seconds."""
 
     async def shares(self, kind: Shared, grain: Grain, since: float, until: float, *, most: int) -> list[Share]:
         """The ``most`` frequent values of all attempts with rows, the most frequent first, and the rest as ``None``.

@@ -45,6 +45,12 @@ SELECT CASE WHEN place <= %s THEN value END AS value, sum(attempts)::bigint AS a
 GROUP BY 1 ORDER BY min(place)
 """
 
+_TOTALS: Final = f"""
+SELECT {", ".join(Dimension)}, sum(attempts + suppressed)::bigint AS total FROM login_counts
+WHERE grain = %s AND bucket >= %s AND bucket < %s
+GROUP BY GROUPING SETS ({", ".join(f"({one})" for one in Dimension)})
+"""  # noqa: S608  # columns
+
 
 class PostgresLoginReader:
     """Reads of any length; a page and a chart take milliseconds, over ten million rows too."""
@@ -119,6 +125,14 @@ class PostgresLoginReader:
             Count(row["bucket"].timestamp(), tuple(row[name] for name in by), row["attempts"], row["suppressed"])
             for row in rows
         ]
+
+    async def totals(self, grain: Grain, since: float, until: float) -> dict[Dimension, dict[str, int]]:
+        """As ``LoginReader`` says."""
+        found: dict[Dimension, dict[str, int]] = {one: {} for one in Dimension}
+        for row in await self._postgres.fetch(_TOTALS, (grain, as_datetime(since), as_datetime(until))):
+            by = next(one for one in Dimension if row[one] is not None)
+            found[by][row[by]] = row["total"]
+        return found
 
     async def shares(self, kind: Shared, grain: Grain, since: float, until: float, *, most: int) -> list[Share]:
         """As ``LoginReader`` says."""

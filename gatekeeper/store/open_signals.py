@@ -5,13 +5,12 @@ from __future__ import annotations
 import uuid
 from typing import Any, Final
 
-from admin.odd import KEPT, ODD, Odd, OpenSignals
+from admin.odd import KEPT, NEWEST, ODD, Odd, OpenSignals
 from gatekeeper.clock import as_datetime
 from gatekeeper.journal.rows import from_row
 from gatekeeper.store.login_rows import READ
 from gatekeeper.store.postgres import Postgres
 
-_NEWEST: Final = 2000  # attempts that are looked at
 # An attack from one address, or by clients that look alike, is one line, however many accounts it tries; all else is
 # about an account.
 _SUBJECT: Final = """
@@ -19,10 +18,10 @@ CASE WHEN 'credential_stuffing' = ANY (signals) AND fingerprint IS NOT NULL THEN
      WHEN signals && ARRAY['password_spray', 'credential_stuffing'] THEN 'address:' || host(address)
      WHEN user_id IS NOT NULL THEN 'user:' || user_id::text
      ELSE 'email:' || email END"""
-_OPEN: Final = f"""
+_FOUND: Final = f"""
 WITH newest AS (
     SELECT {_SUBJECT} AS subject, login_logs.* FROM login_logs
-    WHERE signals <> '{{}}' AND risk >= %s AND time >= %s ORDER BY time DESC, id DESC LIMIT {_NEWEST}
+    WHERE signals <> '{{}}' AND risk >= %s AND time >= %s ORDER BY time DESC, id DESC LIMIT %s
 ), riskiest AS (
     SELECT DISTINCT ON (subject) newest.*, count(*) OVER subjects AS attempts, min(time) OVER subjects AS first,
            max(time) OVER subjects AS last
@@ -30,8 +29,13 @@ WITH newest AS (
     WHERE NOT EXISTS (SELECT FROM signal_reviews seen WHERE seen.subject = newest.subject AND seen.until >= newest.time)
     WINDOW subjects AS (PARTITION BY subject)
     ORDER BY subject, risk DESC, time DESC, id DESC
-)
-SELECT {READ}, subject, attempts, first, last, count(*) OVER () AS total FROM riskiest"""  # noqa: S608  # columns
+)"""  # noqa: S608  # columns
+_OPEN: Final = f"SELECT {READ}, subject, attempts, first, last, count(*) OVER () AS total FROM riskiest"  # noqa: S608
+# One row at least, which says how far the look went.
+_LISTED: Final = f"""
+{_FOUND}, listed AS ({_OPEN} ORDER BY last DESC, subject LIMIT %s)
+SELECT listed.*, looked_at, reach FROM (SELECT count(*) AS looked_at, min(time) AS reach FROM newest) AS look
+LEFT JOIN listed ON true ORDER BY last DESC, subject"""  # noqa: S608
 
 
 class PostgresOpenSignals:
@@ -42,16 +46,16 @@ class PostgresOpenSignals:
 
     async def open(self, now: float, *, count: int) -> OpenSignals:
         """As ``OddReader`` says."""
-        rows = await self._postgres.fetch(
-            f"{_OPEN} ORDER BY last DESC, subject LIMIT %s", (ODD, as_datetime(now - KEPT), count)
-        )
-        return OpenSignals([_odd(row) for row in rows], rows[0]["total"] if rows else 0)
+        rows = await self._postgres.fetch(_LISTED, (ODD, as_datetime(now - KEPT), NEWEST, count))
+        cut = rows[0]["looked_at"] >= NEWEST
+        lines = [_odd(row) for row in rows if row["id"] is not None]
+        return OpenSignals(lines, rows[0]["total"] if lines else 0, rows[0]["reach"].timestamp() if cut else None)
 
     async def of(self, attempt: uuid.UUID, now: float) -> Odd | None:
         """As ``OddReader`` says."""
         row = await self._postgres.fetch_one(
-            f"{_OPEN} WHERE subject = (SELECT subject FROM newest WHERE id = %s)",  # noqa: S608
-            (ODD, as_datetime(now - KEPT), attempt),
+            f"{_FOUND} {_OPEN} WHERE subject = (SELECT subject FROM newest WHERE id = %s)",  # noqa: S608
+            (ODD, as_datetime(now - KEPT), NEWEST, attempt),
         )
         return None if row is None else _odd(row)
 

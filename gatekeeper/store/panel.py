@@ -7,7 +7,17 @@ import uuid
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-from admin.lists import BUSY_COLUMNS, Busy, ChangeFilter, ChangeRow, Place, SessionFilter, UserFilter, UserRow
+from admin.lists import (
+    REFUSALS,
+    Busy,
+    ChangeFilter,
+    ChangeRow,
+    MostRefused,
+    Place,
+    SessionFilter,
+    UserFilter,
+    UserRow,
+)
 from gatekeeper.clock import as_datetime
 from gatekeeper.store.bans import COLUMNS as BAN_COLUMNS
 from gatekeeper.store.bans import ban_of
@@ -27,7 +37,16 @@ def _account(column: str) -> str:
 _PIECE: Final = 3  # letters; shorter parts are looked for in every account
 _HAS_PIECES: Final = "trigrams(u.email || ' ' || lower(coalesce(u.name, ''))) @> trigrams(lower(%s))"
 _FEW: Final = 1000  # accounts
-_SAMPLE: Final = 20_000  # attempts that ``busiest`` looks at
+_MOST: Final = """
+(SELECT '{column}' AS kind, {shown} AS value, count(*) AS attempts, NULL::timestamptz AS reach FROM newest
+ WHERE {column} IS NOT NULL GROUP BY {column} ORDER BY attempts DESC, {column} LIMIT %s)"""
+_MOST_REFUSED: Final = f"""
+WITH newest AS MATERIALIZED (
+    SELECT address, email, time FROM login_logs WHERE time >= %s AND result <> 'success' ORDER BY time DESC LIMIT %s
+)
+{_MOST.format(column="address", shown="host(address)")}
+UNION ALL {_MOST.format(column="email", shown="email")}
+UNION ALL SELECT 'all', NULL, count(*), min(time) FROM newest"""  # noqa: S608  # columns
 _USER: Final = """
 u.id, u.email, u.email_verified, u.name, u.roles, u.locked, u.created_at,
 (SELECT max(started_at) FROM sessions s WHERE s.user_id = u.id) AS last_login,
@@ -179,18 +198,15 @@ class PostgresPanel:
         rows = await self._postgres.fetch("SELECT id, email FROM users WHERE id = ANY(%s::uuid[])", (ids,))
         return {str(row["id"]): row["email"] for row in rows}
 
-    async def busiest(self, column: str, since: float, *, refused: bool, count: int) -> list[Busy]:
-        if column not in BUSY_COLUMNS:
-            raise ValueError(f"attempts are not gathered by {column}")
-        shown = "host(address)" if column == "address" else column
-        which = " AND result <> 'success'" if refused else ""
-        rows = await self._postgres.fetch(
-            f"SELECT value, count(*) AS attempts FROM (SELECT {shown} AS value FROM login_logs"  # noqa: S608  # listed
-            f" WHERE time >= %s{which} ORDER BY time DESC LIMIT %s) AS newest"
-            " WHERE value IS NOT NULL GROUP BY value ORDER BY attempts DESC, value LIMIT %s",
-            (as_datetime(since), _SAMPLE, count),
+    async def most_refused(self, since: float, *, count: int) -> MostRefused:
+        rows = await self._postgres.fetch(_MOST_REFUSED, (as_datetime(since), REFUSALS, count, count))
+        addresses, emails = (
+            [Busy(row["value"], row["attempts"]) for row in rows if row["kind"] == kind]
+            for kind in ("address", "email")
         )
-        return [Busy(row["value"], row["attempts"]) for row in rows]
+        looked_at = next(row for row in rows if row["kind"] == "all")
+        cut = looked_at["attempts"] >= REFUSALS
+        return MostRefused(addresses, emails, looked_at["reach"].timestamp() if cut else None)
 
     async def waiting_mail(self) -> tuple[int, int]:
         row = await self._postgres.fetch_one(

@@ -8,10 +8,9 @@ from ipaddress import ip_address
 from typing import Final
 
 from gatekeeper.clock import as_datetime
-from gatekeeper.identity.device_desk import SeenDevice
+from gatekeeper.identity.device_desk import LOOKED_AT, SeenDevice
 from gatekeeper.store.postgres import Postgres
 
-_LOOKED_AT: Final = 2000  # good logins of an account, the newest
 _DEVICES: Final = """
 WITH newest AS (
     SELECT fingerprint, user_agent, address, country, city, time FROM login_logs
@@ -19,7 +18,8 @@ WITH newest AS (
 latest AS (
     SELECT DISTINCT ON (fingerprint) *, count(*) OVER (PARTITION BY fingerprint) AS logins FROM newest
     WHERE fingerprint IS NOT NULL ORDER BY fingerprint, time DESC)
-SELECT fingerprint, user_agent, host(address) AS address, country, city, time, logins FROM latest ORDER BY time DESC
+SELECT fingerprint, user_agent, host(address) AS address, country, city, time, logins FROM latest
+ORDER BY time DESC, fingerprint DESC
 """
 
 
@@ -30,7 +30,7 @@ class PostgresSeenDevices:
         self._postgres = postgres
 
     async def devices_of(self, user: str, since: float) -> list[SeenDevice]:
-        rows = await self._postgres.fetch(_DEVICES, (uuid.UUID(user), as_datetime(since), _LOOKED_AT))
+        rows = await self._postgres.fetch(_DEVICES, (uuid.UUID(user), as_datetime(since), LOOKED_AT))
         return [
             SeenDevice(
                 fingerprint=row["fingerprint"],

@@ -6,6 +6,7 @@ after a Redis failover. Endings write both before they are answered.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -344,13 +345,14 @@ class Sessions:
     async def living_of(self, user: str, now: float) -> list[tuple[SessionRecord, float]]:
         """The same, each with when it was last seen (Unix seconds)."""
         records = await self._records.open_of(user, now)
-        state = await self._store.find_user(user)
-        living = []
-        for record in records:
-            session = await self._store.find(record.id)
-            if session and state and session.epoch >= state.epoch and session.alive(now, self.idle_ttl):
-                living.append((record, session.seen_at))
-        return living
+        state, found = await asyncio.gather(
+            self._store.find_user(user), asyncio.gather(*(self._store.find(record.id) for record in records))
+        )
+        return [
+            (record, session.seen_at)
+            for record, session in zip(records, found, strict=True)
+            if session and state and session.epoch >= state.epoch and session.alive(now, self.idle_ttl)
+        ]
 
     def admits(self, live: LiveRecord, user: str, now: float) -> Reason | None:
         """Whether a token of this user and session is still good, by what Redis says now."""

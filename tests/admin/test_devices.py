@@ -1,6 +1,7 @@
 """Devices of an account in the panel: what the signals make of them, trusted and forgotten (issue 7.2, 7.5)."""
 
 import json
+import re
 
 from factories import PASSWORD
 from forms import Browser, text_of
@@ -103,3 +104,30 @@ async def test_a_program_s_session_ends_with_its_device_too(gate, admin):
     device = (await _devices(gate, admin, user))["curl/8.5.0"]["id"]
     await admin.submit(f"/_gate/admin/users/{user}/forget-device", {"device": device, "why": "x"})
     assert (await gate.call("GET", "/_gate/auth/session", headers=bearer(tokens))).status == 401
+
+
+MANY = """
+INSERT INTO login_logs (id, time, email, user_id, result, method, address, fingerprint, user_agent, request_id)
+SELECT gen_random_uuid(), timestamptz '2027-01-15 07:00:00+00' - n * interval '1 minute', 'ada@example.com',
+  '{user}', 'success', 'password', '192.0.2.7', 'print' || n, 'Browser/' || n, 'r' FROM generate_series(1, 60) AS n
+RETURNING 1
+"""
+
+
+async def test_many_devices_have_pages_of_their_own_and_a_few_stand_in_the_account(gate, admin):
+    user = (await gate.register(EMAIL))["id"]
+    await gate.rows(MANY.format(user=user))
+    home = f"/_gate/admin/users/{user}"
+    account = await (await admin.get(home)).text()
+    assert re.findall(r"Browser/(\d+)", account.partition('id="devices"')[2].partition("</section>")[0])[::2] == [
+        str(n) for n in range(1, 11)
+    ]
+    assert f'href="{home}/devices">All 60 devices of this account' in account
+    first = await (await admin.get(f"{home}/devices")).text()
+    (following,) = re.findall(r'rel="next" href="([^"]+)"', first)
+    second = await (await admin.get(following)).text()
+    shown = [set(re.findall(r'title="Browser/(\d+)"', page)) for page in (first, second)]
+    assert shown == [{str(n) for n in range(1, 51)}, {str(n) for n in range(51, 61)}]
+    answer = await admin.submit(f"{home}/trust-device", {"device": "print55", "why": "x", "back": "devices"})
+    assert answer.headers["Location"] == f"{home}/devices?done=device-trusted"
+    assert (await admin.get(f"{home}/devices?after=nonsense")).status == 422

@@ -135,6 +135,13 @@ async def test_counts_are_by_time_and_by_what_is_asked_for(database, reader):
         ("DE", ""),
         ("DE", "bot"),
     ]
+    totals = await reader.totals(Grain.HOUR, NOW, NOW + 2 * HOUR)
+    assert totals == {
+        Dimension.RESULT: {"failure": 3},
+        Dimension.REASON: {"invalid-credentials": 3},
+        Dimension.COUNTRY: {"": 1, "DE": 2},
+        Dimension.DEVICE: {"": 2, "bot": 1},
+    }
 
 
 async def test_an_export_says_what_the_api_says_the_oldest_first(database, reader):

@@ -7,6 +7,7 @@ import pytest
 from attempts import attempt
 from factories import NOW
 
+from admin.odd import OpenSignals
 from gatekeeper.store.login_rows import PostgresLoginLog
 from gatekeeper.store.open_signals import PostgresOpenSignals
 from gatekeeper.store.postgres import Postgres
@@ -57,7 +58,7 @@ async def test_one_line_an_account_an_attacking_address_and_clients_that_look_al
         ("address:192.0.2.1", 2, 60, -20),
         ("clients:f1", 2, 60, -30),
     ]
-    assert found.total == 4
+    assert (found.total, found.reach) == (4, None)
     assert (await odd.open(NOW, count=1)).total == 4
     assert found.lines[0].first == NOW - 5
 
@@ -81,3 +82,12 @@ async def test_a_line_is_found_by_any_of_its_attempts(database, odd):
     line = await odd.of(shown.id, NOW)
     assert (line.subject, line.attempt.id) == (f"user:{ADA}", riskier.id)
     assert await odd.of(uuid.uuid4(), NOW) is None
+
+
+async def test_it_is_said_how_far_back_was_looked_where_there_is_too_much(database, odd, monkeypatch):
+    monkeypatch.setattr("gatekeeper.store.open_signals.NEWEST", 2)
+    await _keep(database, *(attempt(user_id=ADA, signals=FORCE, risk=50, time=NOW - 9 + n) for n in range(2)))
+    found = await odd.open(NOW, count=10)
+    assert found.reach == NOW - 9
+    await odd.close(found.lines[0], "root", NOW)
+    assert await odd.open(NOW, count=10) == OpenSignals([], 0, NOW - 9)

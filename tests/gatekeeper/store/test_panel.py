@@ -9,7 +9,7 @@ import pytest
 from attempts import attempt
 from factories import NOW
 
-from admin.lists import Busy, ChangeFilter, Place, SessionFilter, UserFilter
+from admin.lists import Busy, ChangeFilter, MostRefused, Place, SessionFilter, UserFilter
 from gatekeeper.clock import as_datetime
 from gatekeeper.journal.attempts import Result
 from gatekeeper.store.login_rows import PostgresLoginLog
@@ -228,20 +228,18 @@ class TestChanges:
         assert (after.time - NOW, after.before, after.after, after.address) == (2, {"a": 1}, {"a": 2}, "192.0.2.9")
 
 
-async def test_what_was_refused_most_is_told_by_address_and_by_account(database, panel):
+async def test_what_was_refused_most_is_told_by_address_and_by_account(database, panel, monkeypatch):
     log = PostgresLoginLog(database)
     for number in range(6):
         await log.record_attempt(attempt(email=f"p{number % 2}", address=ip_address(f"192.0.2.{number // 4}")))
     await log.record_attempt(attempt(result=Result.SUCCESS, reason=None, email="ada@example.com"))
     await log.record_attempt(attempt(time=NOW - 3600, email="earlier"))
-    assert await panel.busiest("address", NOW - 60, refused=True, count=9) == [
-        Busy("192.0.2.0", 4),
-        Busy("192.0.2.1", 2),
-    ]
-    assert await panel.busiest("email", NOW - 60, refused=True, count=1) == [Busy("p0", 3)]
-    assert Busy("ada@example.com", 1) in await panel.busiest("email", NOW - 60, refused=False, count=9)
-    with pytest.raises(ValueError, match="not gathered by user_agent"):
-        await panel.busiest("user_agent", NOW, refused=True, count=1)
+    addresses = [Busy("192.0.2.0", 4), Busy("192.0.2.1", 2)]
+    assert await panel.most_refused(NOW - 60, count=9) == MostRefused(addresses, [Busy("p0", 3), Busy("p1", 3)], None)
+    assert await panel.most_refused(NOW - 60, count=1) == MostRefused(addresses[:1], [Busy("p0", 3)], None)
+    assert await panel.most_refused(NOW + 60, count=1) == MostRefused([], [], None)
+    monkeypatch.setattr("gatekeeper.store.panel.REFUSALS", 6)
+    assert (await panel.most_refused(NOW - 7200, count=9)).reach == NOW
 
 
 async def test_bans_in_force_are_listed_by_number_the_newest_first(database, panel):
