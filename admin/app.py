@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 
 from aiohttp import web
 
-from admin.acts import Act, Acts
+from admin.acts import Acts
 from admin.calls import Answered, Call, asked_well, calls_of, done_by
 from admin.guard import Guard, Handler, View, Visit
 from admin.render import Renderer
@@ -30,6 +30,7 @@ from admin.views.signals import SignalViews
 from admin.views.story import StoryView
 from admin.views.trial import TrialViews
 from admin.views.trusting import TrustView
+from admin.views.user_acts import UserActs
 from admin.views.users import UserViews
 from gatekeeper.errors import Problem
 from policies.model import Reason
@@ -48,6 +49,7 @@ class Views:
     map: MapViews
     sessions: SessionViews
     users: UserViews
+    user_acts: UserActs
     newcomers: NewcomerViews
     story: StoryView
     bans: BanViews
@@ -116,30 +118,21 @@ class Panel:
         return [web.get(f"{self._home}/{path}", self._looking(view)) for path, view in pages.items()]
 
     def _forms(self) -> list[web.RouteDef]:
-        views, acting = self._views, self._guard.acting
-        forms: dict[str, Act] = {
-            "logins/{attempt}/trust": views.trusting.trust,
-            "sessions/end": views.sessions.end_all,
-            "sessions/{session}/end": views.sessions.end,
-            "users/{user}/{act}": views.users.change,
-            "signals/{attempt}/{act}": views.signals.act,
-            "bans": views.bans.add,
-            "bans/lift": views.bans.lift,
-            "rules/reload": views.rules.reload,
-            "keys/rotate": views.keys.rotate,
-            "keys/retire": views.keys.retire,
-        }
+        """Those of acts, as these are declared, and those that answer with a page of their own."""
+        views, home, acting = self._views, self._home, self._guard.acting
         admitting = self._guard.admitting  # what changes nothing, auditors may have too
         routes = [
-            web.post(f"{self._home}/users/invite", acting(views.newcomers.invite)),
-            web.post(f"{self._home}/users/new", acting(views.newcomers.create)),
-            web.get(f"{self._home}/bans/import", acting(views.ban_import.page)),
-            web.post(f"{self._home}/bans/import", acting(views.ban_import.submit)),
-            web.post(f"{self._home}/rules/check", admitting(views.trial.judge)),
-            web.post(f"{self._home}/activity/verify", admitting(views.activity.verified)),
+            web.post(f"{home}/users/invite", acting(views.newcomers.invite)),
+            web.post(f"{home}/users/new", acting(views.newcomers.create)),
+            web.get(f"{home}/bans/import", acting(views.ban_import.page)),
+            web.post(f"{home}/bans/import", acting(views.ban_import.submit)),
+            web.post(f"{home}/rules/check", admitting(views.trial.judge)),
+            web.post(f"{home}/activity/verify", admitting(views.activity.verified)),
         ]
         return routes + [
-            web.post(f"{self._home}/{path}", acting(self._acts.by_form(act))) for path, act in forms.items()
+            web.post(f"{home}/{one.call.form}", acting(self._acts.by_form(one.by)))
+            for one in self._calls()
+            if one.call.form is not None
         ]
 
     @property

@@ -31,7 +31,8 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 class Call:
     """One call: its path below ``P/admin/api``, the scope that an API key needs, what its query and body may hold, and
     the type of its answer; None where its ``media_type`` says all. ``by_act``: it is answered by an Act, else by a
-    View. ``background``: it keeps nobody in the panel.
+    View; ``form`` is the path below ``P/admin`` of the form that does the same. ``background``: it keeps nobody in the
+    panel.
     """
 
     method: Method
@@ -44,6 +45,7 @@ class Call:
     media_type: str = JSON
     refusals: tuple[int, ...] = ()
     by_act: bool = False
+    form: str | None = None
     background: bool = False
 
     @property
@@ -68,6 +70,7 @@ class _More(TypedDict, total=False):
     media_type: str
     refusals: tuple[int, ...]
     by_act: bool
+    form: str | None
     background: bool
 
 
@@ -82,8 +85,8 @@ def reads(
 def acts(
     path: str, summary: str, body: type[Body], answer: Any = Done, **more: Unpack[_More]
 ) -> Callable[[_Function], _Function]:
-    """Declares an Act as the answer to POST ``path``; ``more`` are fields of Call."""
-    fields: _More = {"method": "POST", "by_act": True, **more}
+    """Declares an Act as the answer to POST ``path``, of the call and of the form; ``more`` are fields of Call."""
+    fields: _More = {"method": "POST", "by_act": True, "form": path, **more}
     return _declares(Call(path=path, summary=summary, scope=ADMIN_ACT, body=body, answer=answer, **fields))
 
 

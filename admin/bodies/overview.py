@@ -60,9 +60,14 @@ class OpenSignals(TypedDict):
 
 
 class SignalBody(Body):
-    """``end`` the session, ``lock`` the account, ``ban`` the address for a day, or ``close`` the signal."""
+    """What is done about an open signal; it is closed by that too."""
 
     why: SignalWhy | None = None
+
+
+class SignalBan(SignalBody):
+    """A ban of the address that the attempt came from."""
+
     sure: Sure | None = None
 
 

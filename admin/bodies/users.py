@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from admin.bodies.common import Body, Country, Done, DoneTo, Next, Paged, Roles, Time, Uuid, Why
+from admin.bodies.common import Body, Country, Done, DoneTo, Next, Paged, Roles, Time, Uuid, WhyBody
 from admin.bodies.logins import Attempt, Text
 
 
@@ -195,10 +195,19 @@ class UserMade(DoneTo):
     password: NotRequired[str]
 
 
-class UserAct(Body):
-    """What is done to an account: ``roles`` are for that act alone, as are ``key`` and ``device``."""
+class SetRoles(WhyBody):
+    """All roles of an account; with none it loses them all."""
 
-    why: Why
-    roles: Roles | None = None
-    key: Annotated[Text, Field(description="The id of an API key, for revoke-key")] | None = None
-    device: Annotated[Text, Field(description="The id of a device, for trust-device and forget-device")] | None = None
+    roles: Roles
+
+
+class RevokeKey(WhyBody):
+    """Which API key ends."""
+
+    key: Annotated[Text, Field(description="Its id")]
+
+
+class DeviceBody(WhyBody):
+    """Which device of the account is meant."""
+
+    device: Annotated[Text, Field(description="Its id")]

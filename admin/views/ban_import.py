@@ -78,7 +78,14 @@ class BanImport:
             return self._page(request, visit, typed, own=own.hits)
         return see_other(f"{self._renderer.home}/bans?done={'bans-imported' if count else 'bans-none'}")
 
-    @acts("bans/import", "Put a list of bans in force as a whole", bodies.ImportBans, bodies.BansImported, by_act=False)
+    @acts(
+        "bans/import",
+        "Put a list of bans in force as a whole",
+        bodies.ImportBans,
+        bodies.BansImported,
+        by_act=False,
+        form=None,
+    )
     async def call(self, request: web.Request, visit: Visit) -> web.Response:
         """POST ``{"list", "length", "why"}``: ``{"done", "bans"}``; 422 with an error for each fault of the list."""
         asked = _asked(await read_bounded(request, MOST_BYTES + _ROOM), request.content_type)

@@ -50,7 +50,7 @@ class NewcomerViews:
             status, context["fault"] = refusal.status, refusal.detail
         return self._renderer.page(request, visit, "invited.html", context, here="users", status=status)
 
-    @acts("users/invite", "Invite somebody", bodies.Invite, bodies.Invited, refusals=(409,))
+    @acts("users/invite", "Invite somebody", bodies.Invite, bodies.Invited, form=None, refusals=(409,))
     async def invite_call(self, request: web.Request, visit: Visit, fields: Fields) -> Done:
         """The same for a call: e-mail and roles, with blanks between them."""
         email, link = await self._desk.invite(fields.get("email", ""), roles_of(fields), visit.by, visit.now)
@@ -86,7 +86,7 @@ class NewcomerViews:
             status, context["fault"] = refusal.status, refusal.detail
         return self._renderer.page(request, visit, "created.html", context, here="users", status=status)
 
-    @acts("users", "Make an account", bodies.NewUser, bodies.UserMade, refusals=(409,))
+    @acts("users", "Make an account", bodies.NewUser, bodies.UserMade, form=None, refusals=(409,))
     async def create_call(self, _request: web.Request, visit: Visit, fields: Fields) -> Done:
         """The same for a call; without a password in it the answer has one."""
         user, password = await self._create(visit, fields)

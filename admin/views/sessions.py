@@ -123,7 +123,9 @@ class SessionViews:
         }
         return self._renderer.page(request, visit, "sessions_end.html", context, here="sessions")
 
-    @acts("sessions/{session}", "End a session", bodies.EndSession, DoneTo, method="DELETE")
+    @acts(
+        "sessions/{session}", "End a session", bodies.EndSession, DoneTo, method="DELETE", form="sessions/{session}/end"
+    )
     async def end(self, request: web.Request, visit: Visit, fields: Fields) -> Done:
         """End one."""
         record, _ = await self._found(request)

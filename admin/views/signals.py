@@ -32,6 +32,8 @@ from policies.model import Reason
 _LISTED: Final = 50
 _BANNED_FOR: Final = 86_400.0  # seconds
 
+_Deed = Callable[[Odd, Visit, str], Awaitable[str]]
+
 
 class SignalViews:
     """``P/admin/signals`` and ``P/admin/api/signals``."""
@@ -55,11 +57,6 @@ class SignalViews:
         self._bans = bans
         self._audit = audit
         self._renderer = renderer
-        self._acts: dict[str, Callable[[Odd, Visit, str], Awaitable[str]]] = {
-            "end": self._end,
-            "lock": self._lock,
-            "close": self._close,
-        }
 
     async def page(self, request: web.Request, visit: Visit) -> web.Response:
         """All that are open, newest first."""
@@ -72,13 +69,27 @@ class SignalViews:
         found = await self._odd.open(visit.now, count=_LISTED)
         return json_answer({"total": found.total, "signals": [_row(one) for one in found.lines]})
 
-    @acts("signals/{attempt}/{act}", "end, lock, ban or close", bodies.SignalBody, bodies.SignalDone)
-    async def act(self, request: web.Request, visit: Visit, fields: Fields) -> Done:
-        """``end`` the session, ``lock`` the user, ``ban`` the address for a day, or ``close``: each closes the line."""
-        name = request.match_info["act"]
-        act = partial(self._ban, sure=is_sure(fields)) if name == "ban" else self._acts.get(name)
-        if act is None:
-            raise Problem(404, Reason.NOT_FOUND)
+    @acts("signals/{attempt}/end", "End the session of an open signal", bodies.SignalBody, bodies.SignalDone)
+    async def end(self, request: web.Request, visit: Visit, fields: Fields) -> Done:
+        """End the session, and close the signal."""
+        return await self._dealt(request, visit, fields, self._end)
+
+    @acts("signals/{attempt}/lock", "Lock the account of one", bodies.SignalBody, bodies.SignalDone, refusals=(409,))
+    async def lock(self, request: web.Request, visit: Visit, fields: Fields) -> Done:
+        """Lock the account, and close the signal."""
+        return await self._dealt(request, visit, fields, self._lock)
+
+    @acts("signals/{attempt}/ban", "Ban the address of one for a day", bodies.SignalBan, bodies.SignalDone)
+    async def ban(self, request: web.Request, visit: Visit, fields: Fields) -> Done:
+        """Ban the address, and close the signal."""
+        return await self._dealt(request, visit, fields, partial(self._ban, sure=is_sure(fields)))
+
+    @acts("signals/{attempt}/close", "Close an open signal", bodies.SignalBody, bodies.SignalDone)
+    async def close(self, request: web.Request, visit: Visit, fields: Fields) -> Done:
+        """Nothing more has to be done."""
+        return await self._dealt(request, visit, fields, self._close)
+
+    async def _dealt(self, request: web.Request, visit: Visit, fields: Fields, act: _Deed) -> Done:
         odd = await self._found(request.match_info["attempt"], visit.now)
         why = checked_why(fields.get("why", "").strip() or _why(odd))
         notice = await act(odd, visit, why)

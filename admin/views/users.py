@@ -1,31 +1,26 @@
-"""Accounts: the list, one with its whole story, and what admins do to it."""
+"""Accounts: the list, and one with what it has; ``user_acts`` has what admins do to it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from aiohttp import web
 
-from admin.account_json import account_json, roles_of, user_json
-from admin.acts import Done, Fields
+from admin.account_json import account_json, user_json
 from admin.bodies import users as bodies
-from admin.bodies.common import DoneTo
-from admin.calls import acts, reads
+from admin.calls import reads
 from admin.guard import Visit
 from admin.lists import ChangeFilter, ChangeRow, PanelReader, UserFilter, UserRow
 from admin.paging import SHOWN, chips, filled, place_by_uuid, place_of, query_of, said_place
 from admin.render import Renderer
 from gatekeeper.answers import json_answer
-from gatekeeper.errors import Problem
-from gatekeeper.identity.api_keys import ApiKeys, Author
+from gatekeeper.identity.api_keys import ApiKeys
 from gatekeeper.identity.device_desk import LOOKED_AT, Device, DeviceDesk
 from gatekeeper.identity.session_desk import SessionDesk
-from gatekeeper.identity.user_desk import UserDesk, checked_why, invalid
+from gatekeeper.identity.user_desk import UserDesk, invalid
 from gatekeeper.journal.questions import LoginFilter, LoginReader
 from policies.familiar import REMEMBERED
-from policies.model import Reason
 
 FILTERS: Final = {"text": "Search", "role": "Role", "state": "State"}
 _STATES: Final = {"locked": True, "active": False}
@@ -52,17 +47,6 @@ class UserViews:
         self._keys = keys
         self._devices = devices
         self._renderer = renderer
-        self._acts: Mapping[str, Callable[[str, Visit, str, Fields], Awaitable[str]]] = {
-            "lock": self._lock,
-            "unlock": self._unlock,
-            "logout": self._log_out,
-            "expire-password": self._expire_password,
-            "roles": self._set_roles,
-            "reset-factors": self._reset_factors,
-            "revoke-key": self._revoke_key,
-            "trust-device": self._trust_device,
-            "forget-device": self._forget_device,
-        }
 
     async def page(self, request: web.Request, visit: Visit) -> web.Response:
         """The accounts that fit, newest first."""
@@ -138,59 +122,6 @@ class UserViews:
             self._devices.of_user(user, visit.now),
         )
         return json_answer(account_json(account, sessions, factors, keys, devices))
-
-    @acts("users/{user}/{act}", "lock, unlock, logout, roles, ... an account", bodies.UserAct, DoneTo, refusals=(409,))
-    async def change(self, request: web.Request, visit: Visit, fields: Fields) -> Done:
-        """One of ``_acts``, done to the account that the address names."""
-        user, act = request.match_info["user"], self._acts.get(request.match_info["act"])
-        if act is None:
-            raise Problem(404, Reason.NOT_FOUND)
-        notice = await act(user, visit, checked_why(fields.get("why", "")), fields)
-        back = f"users/{user}/devices" if fields.get("back") == "devices" else f"users/{user}"
-        return Done(notice, back, {"id": user})
-
-    async def _lock(self, user: str, visit: Visit, why: str, _fields: Fields) -> str:
-        await self._desk.lock(user, visit.by, why, visit.now)
-        return "user-locked"
-
-    async def _unlock(self, user: str, visit: Visit, why: str, _fields: Fields) -> str:
-        await self._desk.unlock(user, visit.by, why, visit.now)
-        return "user-unlocked"
-
-    async def _log_out(self, user: str, visit: Visit, why: str, _fields: Fields) -> str:
-        await self._desk.log_out(user, visit.by, why, visit.now)
-        return "user-logged-out"
-
-    async def _expire_password(self, user: str, visit: Visit, why: str, _fields: Fields) -> str:
-        await self._desk.expire_password(user, visit.by, why, visit.now)
-        return "user-password-expired"
-
-    async def _set_roles(self, user: str, visit: Visit, why: str, fields: Fields) -> str:
-        await self._desk.set_roles(user, roles_of(fields), visit.by, why, visit.now)
-        return "user-roles"
-
-    async def _reset_factors(self, user: str, visit: Visit, why: str, _fields: Fields) -> str:
-        await self._desk.reset_factors(user, visit.by, why, visit.now)
-        return "user-factors"
-
-    async def _revoke_key(self, user: str, visit: Visit, why: str, fields: Fields) -> str:
-        owner = (await self._desk.account(user)).state.id
-        by = Author(visit.by.name, visit.by.address, visit.by.request_id, visit.by.key)
-        try:
-            await self._keys.revoke(fields.get("key", ""), by, visit.now, owner=owner, why=why)
-        except Problem as refusal:
-            raise Problem(refusal.status, refusal.reason, "This account has no such API key.") from None
-        return "key-revoked"
-
-    async def _trust_device(self, user: str, visit: Visit, why: str, fields: Fields) -> str:
-        owner = (await self._desk.account(user)).state.id
-        await self._devices.trust(owner, fields.get("device", ""), visit.by, why, visit.now)
-        return "device-trusted"
-
-    async def _forget_device(self, user: str, visit: Visit, why: str, fields: Fields) -> str:
-        owner = (await self._desk.account(user)).state.id
-        await self._devices.forget(owner, fields.get("device", ""), visit.by, why, visit.now)
-        return "device-forgotten"
 
     async def _changes(self, user: str) -> list[ChangeRow]:
         """The latest that the account made, or that were made to it."""

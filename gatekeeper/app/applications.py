@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aiohttp import web
 
+from admin.calls import Call
 from admin.operations import described
 from gatekeeper.answers import json_answer
 from gatekeeper.app.edge import Edge
@@ -21,12 +24,7 @@ def public_application(config: Config, edge: Edge) -> web.Application:
     if not apart:
         app.add_routes(edge.panel.routes())
     edge.cors.setup(app)
-    openapi = document(prefix, config.public_url, *described(prefix, [] if apart else edge.panel.declared))
-
-    async def openapi_json(_request: web.Request) -> web.Response:
-        return json_answer(openapi)
-
-    app.router.add_get(f"{prefix}/openapi.json", openapi_json)
+    _add_document(app, prefix, config.public_url, [] if apart else edge.panel.declared)
     app.add_routes(edge.verify.routes(prefix))
     app.add_routes(Metadata(config.public_url, prefix).routes())
     return app
@@ -42,6 +40,7 @@ def panel_application(config: Config, edge: Edge) -> web.Application | None:
     app = web.Application(middlewares=[edge.panel_entrance.middleware], client_max_size=config.sizes.json_body)
     _add_own(app, config, edge, setup=True)
     app.add_routes(edge.panel.routes())
+    _add_document(app, config.prefix, config.panel_url, edge.panel.declared)
     home = f"{config.prefix}/admin/"
 
     async def to_panel(_request: web.Request) -> web.Response:
@@ -69,3 +68,13 @@ def _add_own(app: web.Application, config: Config, edge: Edge, *, setup: bool) -
         app.add_routes(calls.routes(config.prefix))
     app.add_routes(edge.pages.routes(config.prefix, setup=setup))
     app.add_routes(edge.health.routes(config.prefix))
+
+
+def _add_document(app: web.Application, prefix: str, url: str, of_panel: Sequence[Call]) -> None:
+    """``P/openapi.json`` of what is served at ``url``."""
+    openapi = document(prefix, url, *described(prefix, of_panel))
+
+    async def openapi_json(_request: web.Request) -> web.Response:
+        return json_answer(openapi)
+
+    app.router.add_get(f"{prefix}/openapi.json", openapi_json)

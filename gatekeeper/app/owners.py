@@ -9,6 +9,7 @@ from admin.views.newcomers import NewcomerViews
 from admin.views.sessions import SessionViews
 from admin.views.story import StoryView
 from admin.views.trusting import TrustView
+from admin.views.user_acts import UserActs
 from admin.views.users import UserViews
 from gatekeeper.app.api_keys import key_service
 from gatekeeper.app.held import LIFE
@@ -32,6 +33,7 @@ class OwnerViews:
     """One a subject, and the services that other pages act by too."""
 
     users: UserViews
+    user_acts: UserActs
     newcomers: NewcomerViews
     story: StoryView
     sessions: SessionViews
@@ -64,6 +66,7 @@ def owner_views(
     devices = _devices(tokens, running)
     return OwnerViews(
         UserViews(reader, stores.login_reader, desk, sessions, keys, devices, renderer),
+        UserActs(desk, keys, devices),
         NewcomerViews(desk, renderer, form_limit=config.sizes.json_body),
         StoryView(PostgresStory(stores.postgres), stores.login_reader, desk, renderer),
         SessionViews(

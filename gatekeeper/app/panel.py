@@ -140,6 +140,7 @@ def _views(
         ),
         sessions=owners.sessions,
         users=owners.users,
+        user_acts=owners.user_acts,
         newcomers=owners.newcomers,
         story=owners.story,
         bans=BanViews(reader, PostgresEndedBans(stores.postgres), ban_desk, renderer),

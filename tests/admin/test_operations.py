@@ -71,7 +71,7 @@ async def test_answers_are_as_the_document_says(gate, admin):
     headers = bearer(await gate.login("root@example.com"))
     ada = (await gate.register("ada@example.com"))["id"]
     session = (await gate.login("ada@example.com"))["session_id"]
-    names = {"{user}": ada, "{session}": session, "{change}": "1", "{act}": "lock"}
+    names = {"{user}": ada, "{session}": session, "{change}": "1"}
 
     async def ask(method, path, query="", body=None):
         address = path
@@ -88,7 +88,7 @@ async def test_answers_are_as_the_document_says(gate, admin):
     await ask("POST", f"{API}bans/import", body={"list": "192.0.2.9", "why": "x"})
     await ask("POST", f"{API}rules/check", body={"text": "listen: [127.0.0.1:1]"})
     await ask("POST", f"{API}activity/verify")
-    await ask("POST", f"{API}users/{{user}}/{{act}}", body={"why": "x"})
+    await ask("POST", f"{API}users/{{user}}/lock", body={"why": "x"})
     queries = {f"{API}bans/history": "?subject=CH", f"{API}rules/explain": "?url=/x"}
     for method, path in found.calls():
         if method == "GET" and path != _STREAM:

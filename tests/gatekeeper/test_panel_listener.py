@@ -80,6 +80,7 @@ async def test_the_panel_is_on_its_listener_with_what_people_need_to_get_in_and_
     await _nowhere_else(both, admin)
     await _people_get_in(both)
     await _nothing_else_is_there(both, admin)
+    await _each_has_the_document_of_its_own_calls(both)
     await _it_ends_with_the_gate(both, admin)
 
 
@@ -111,7 +112,7 @@ async def _people_get_in(both):
 
 
 async def _nothing_else_is_there(both, admin):
-    for path in ("/hello", "/_gate/verify", "/_gate/verify/forward", "/_gate/metrics", "/_gate/openapi.json"):
+    for path in ("/hello", "/_gate/verify", "/_gate/verify/forward", "/_gate/metrics"):
         answer = await both.panel.call("GET", path)
         assert (answer.status, answer.headers["X-Gate-Reason"]) == (404, "not-found"), path
     answer = await both.panel.call("GET", "/_gate/admin/", headers={**NAVIGATION, "Host": "evil.example"})
@@ -121,6 +122,15 @@ async def _nothing_else_is_there(both, admin):
         answer = await admin.submit("/_gate/admin/bans", fields, {"Origin": origin, "Sec-Fetch-Site": "same-site"})
         assert (answer.status, answer.headers["X-Gate-Reason"]) == (403, "csrf")
     assert (await admin.submit("/_gate/admin/bans", fields)).status == 303
+
+
+async def _each_has_the_document_of_its_own_calls(both):
+    documents = []
+    for site in (both.public, both.panel):
+        document = await (await site.call("GET", "/_gate/openapi.json")).json()
+        assert document["servers"] == [{"url": site.url}]
+        documents.append({path for path in document["paths"] if path.startswith("/_gate/admin")})
+    assert (documents[0], "/_gate/admin/api/bans" in documents[1]) == (set(), True)
 
 
 async def _it_ends_with_the_gate(both, admin):
