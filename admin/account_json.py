@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from admin.lists import UserRow
+from admin.user_lists import UserRow
 from admin.wording import rfc3339
 from gatekeeper.identity.accounts import Account
 from gatekeeper.identity.api_keys import ApiKey
@@ -31,6 +31,8 @@ def user_json(row: UserRow) -> dict[str, object]:
         "last_login": _time(row.last_login),
         "open_sessions": row.open_sessions,
         "second_factors": row.second_factors,
+        "app": row.app,
+        "passkeys": row.passkeys,
     }
 
 

@@ -31,6 +31,7 @@ from admin.views.story import StoryView
 from admin.views.trial import TrialViews
 from admin.views.trusting import TrustView
 from admin.views.user_acts import UserActs
+from admin.views.user_files import UserFiles
 from admin.views.users import UserViews
 from gatekeeper.errors import Problem
 from policies.model import Reason
@@ -50,6 +51,7 @@ class Views:
     sessions: SessionViews
     users: UserViews
     user_acts: UserActs
+    user_files: UserFiles
     newcomers: NewcomerViews
     story: StoryView
     bans: BanViews
@@ -97,6 +99,8 @@ class Panel:
             "sessions/end": views.sessions.confirm_all,
             "sessions/{session}": views.sessions.one,
             "users": views.users.page,
+            "users.csv": views.user_files.csv,
+            "users.jsonl": views.user_files.json_lines,
             "users/invite": views.newcomers.invite_form,
             "users/new": views.newcomers.create_form,
             "users/{user}": views.users.one,

@@ -24,31 +24,6 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class UserFilter:
-    """Users for which all that is set holds; ``text`` is part of an e-mail or a name."""
-
-    text: str | None = None
-    role: str | None = None
-    locked: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class UserRow:
-    """A user in a list; times in Unix seconds."""
-
-    id: str
-    email: str
-    email_verified: bool
-    name: str | None
-    roles: tuple[str, ...]
-    locked: bool
-    created_at: float
-    last_login: float | None
-    open_sessions: int
-    second_factors: int
-
-
-@dataclass(frozen=True, slots=True)
 class SessionFilter:
     """Open sessions for which all that is set holds; ``email`` is part of one, ``agent`` of a User-Agent."""
 
@@ -110,10 +85,6 @@ class MostRefused:
 
 class PanelReader(Protocol):
     """Everything raises StoreUnavailable; lists are newest first, ``after`` a row that was the last one."""
-
-    async def users(
-        self, wanted: UserFilter, now: float, *, count: int, after: Place | None = None
-    ) -> list[UserRow]: ...
 
     async def sessions(
         self, wanted: SessionFilter, now: float, *, count: int, after: Place | None = None

@@ -7,16 +7,34 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from admin.bodies.common import Body, Country, Done, DoneTo, Next, Paged, Roles, Time, Uuid, WhyBody
+from admin.bodies.common import After, Body, Country, Done, DoneTo, Next, Paged, Query, Roles, Time, Uuid, WhyBody
 from admin.bodies.logins import Attempt, Text
+from admin.user_lists import Held, State
+
+Unseen = Annotated[
+    str,
+    Field(
+        pattern="^(ever|[0-9.]+(ms|s|m|h|d|w))$",
+        description="Without a sign-in for so long, or ever",
+        examples=["30d", "ever"],
+    ),
+]
 
 
-class UsersPage(Paged):
+class UsersQuery(Query):
     """Accounts for which all that is given holds."""
 
     text: Annotated[Text, Field(description="A part of an e-mail or a name")] | None = None
     role: Text | None = None
-    state: Literal["locked", "active"] | None = None
+    state: State | None = None
+    factor: Annotated[Held, Field(description="What second factor there is")] | None = None
+    unseen: Unseen | None = None
+
+
+class UsersPage(UsersQuery):
+    """A page of them."""
+
+    after: After = None
 
 
 class User(TypedDict):
@@ -32,6 +50,8 @@ class User(TypedDict):
     last_login: Time | None
     open_sessions: int
     second_factors: int
+    app: bool
+    passkeys: int
 
 
 class Users(TypedDict):

@@ -9,8 +9,9 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from admin.guard import Visit
-from admin.lists import PanelReader, UserFilter
+from admin.lists import PanelReader
 from admin.render import Renderer
+from admin.user_lists import UserFilter, UserReader
 from gatekeeper.pages.forms import see_other
 
 _LONGEST: Final = 254
@@ -19,8 +20,9 @@ _LONGEST: Final = 254
 class SearchView:
     """``P/admin/search``."""
 
-    def __init__(self, reader: PanelReader, renderer: Renderer) -> None:
+    def __init__(self, reader: PanelReader, users: UserReader, renderer: Renderer) -> None:
         self._reader = reader
+        self._users = users
         self._home = renderer.home
 
     async def go(self, request: web.Request, visit: Visit) -> web.Response:
@@ -33,7 +35,7 @@ class SearchView:
         session = await self._reader.session(text)
         if session is not None:
             return see_other(f"{self._home}/sessions/{session[0].id}")
-        users = await self._reader.users(UserFilter(text=text), visit.now, count=2)
+        users = await self._users.users(UserFilter(text=text), visit.now, count=2)
         if len(users) == 1:
             return see_other(f"{self._home}/users/{users[0].id}")
         return see_other(f"{self._home}/users?{urlencode({'text': text})}")

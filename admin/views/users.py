@@ -11,19 +11,19 @@ from admin.account_json import account_json, user_json
 from admin.bodies import users as bodies
 from admin.calls import reads
 from admin.guard import Visit
-from admin.lists import ChangeFilter, ChangeRow, PanelReader, UserFilter, UserRow
-from admin.paging import SHOWN, chips, filled, place_by_uuid, place_of, query_of, said_place
+from admin.lists import ChangeFilter, ChangeRow, PanelReader
+from admin.paging import SHOWN, chips, place_by_uuid, place_of, query_of, said_place
 from admin.render import Renderer
+from admin.user_filters import FACTORS, FILTERS, UNSEEN, said_values, users_asked
+from admin.user_lists import State, UserReader, UserRow
 from gatekeeper.answers import json_answer
 from gatekeeper.identity.api_keys import ApiKeys
 from gatekeeper.identity.device_desk import LOOKED_AT, Device, DeviceDesk
 from gatekeeper.identity.session_desk import SessionDesk
-from gatekeeper.identity.user_desk import UserDesk, invalid
+from gatekeeper.identity.user_desk import UserDesk
 from gatekeeper.journal.questions import LoginFilter, LoginReader
 from policies.familiar import REMEMBERED
 
-FILTERS: Final = {"text": "Search", "role": "Role", "state": "State"}
-_STATES: Final = {"locked": True, "active": False}
 _BRIEF: Final = 10
 
 
@@ -32,6 +32,7 @@ class UserViews:
 
     def __init__(
         self,
+        users: UserReader,
         reader: PanelReader,
         logins: LoginReader,
         desk: UserDesk,
@@ -40,6 +41,7 @@ class UserViews:
         devices: DeviceDesk,
         renderer: Renderer,
     ) -> None:
+        self._users = users
         self._reader = reader
         self._logins = logins
         self._desk = desk
@@ -54,7 +56,8 @@ class UserViews:
         context = {
             "users": rows,
             "filters": filters,
-            "chips": chips(filters, FILTERS),
+            "chips": chips(filters, FILTERS, said_values(filters)),
+            "choices": {"state": {one: one.replace("-", " ") for one in State}, "factor": FACTORS, "unseen": UNSEEN},
             "following": following,
             "query": query_of(filters),
             "first": "after" not in request.query,
@@ -133,15 +136,9 @@ class UserViews:
         return sorted(both.values(), key=lambda one: -one.id)[:_BRIEF]
 
     async def _asked(self, request: web.Request, visit: Visit) -> tuple[dict[str, str], list[UserRow], str | None]:
-        filters = filled(request.query, FILTERS)
-        state = filters.get("state")
-        if state is not None and state not in _STATES:
-            raise invalid("state", "The state is locked or active.")
-        wanted = UserFilter(
-            text=filters.get("text"), role=filters.get("role"), locked=None if state is None else _STATES[state]
-        )
+        filters, wanted = users_asked(request.query, visit.now)
         after = place_by_uuid(request.query.get("after"))
-        rows = await self._reader.users(wanted, visit.now, count=SHOWN + 1, after=after)
+        rows = await self._users.users(wanted, visit.now, count=SHOWN + 1, after=after)
         shown = rows[:SHOWN]
         following = said_place(shown[-1].created_at, shown[-1].id) if len(rows) > SHOWN else None
         return filters, shown, following

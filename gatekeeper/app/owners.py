@@ -10,6 +10,7 @@ from admin.views.sessions import SessionViews
 from admin.views.story import StoryView
 from admin.views.trusting import TrustView
 from admin.views.user_acts import UserActs
+from admin.views.user_files import UserFiles
 from admin.views.users import UserViews
 from gatekeeper.app.api_keys import key_service
 from gatekeeper.app.held import LIFE
@@ -24,6 +25,7 @@ from gatekeeper.store.factors import PostgresFactors
 from gatekeeper.store.familiar import PostgresProfiles
 from gatekeeper.store.held import RedisHeld
 from gatekeeper.store.panel import PostgresPanel
+from gatekeeper.store.panel_users import PostgresUsers
 from gatekeeper.store.seen_devices import PostgresSeenDevices
 from gatekeeper.store.story import PostgresStory
 
@@ -34,6 +36,7 @@ class OwnerViews:
 
     users: UserViews
     user_acts: UserActs
+    user_files: UserFiles
     newcomers: NewcomerViews
     story: StoryView
     sessions: SessionViews
@@ -53,6 +56,7 @@ def owner_views(
     """All of them."""
     stores = running.stores
     reader, sessions = PostgresPanel(stores.postgres), SessionDesk(tokens.sessions, stores.journal)
+    users = PostgresUsers(stores.postgres)
     keys = key_service(config, stores.api_keys, stores.live, stores.journal)
     desk = UserDesk(
         logins.accounts,
@@ -65,8 +69,9 @@ def owner_views(
     )
     devices = _devices(tokens, running)
     return OwnerViews(
-        UserViews(reader, stores.login_reader, desk, sessions, keys, devices, renderer),
+        UserViews(users, reader, stores.login_reader, desk, sessions, keys, devices, renderer),
         UserActs(desk, keys, devices),
+        UserFiles(users),
         NewcomerViews(desk, renderer, form_limit=config.sizes.json_body),
         StoryView(PostgresStory(stores.postgres), stores.login_reader, desk, renderer),
         SessionViews(

@@ -47,6 +47,7 @@ from gatekeeper.store.login_places import PostgresLoginPlaces
 from gatekeeper.store.open_signals import PostgresOpenSignals
 from gatekeeper.store.panel import PostgresPanel
 from gatekeeper.store.panel_bans import PostgresEndedBans
+from gatekeeper.store.panel_users import PostgresUsers
 from gatekeeper.store.presence import RedisPresence
 from gatekeeper.trial import Trials
 from geo.lookup import PlaceFinder
@@ -141,6 +142,7 @@ def _views(
         sessions=owners.sessions,
         users=owners.users,
         user_acts=owners.user_acts,
+        user_files=owners.user_files,
         newcomers=owners.newcomers,
         story=owners.story,
         bans=BanViews(reader, PostgresEndedBans(stores.postgres), ban_desk, renderer),
@@ -158,7 +160,7 @@ def _views(
         keys=KeyViews(key_desk(config, stores.postgres, stores.journal, running.secret), renderer),
         trial=TrialViews(_trials(running), renderer, limit=config.sizes.json_body),
         config=ConfigViews(running.reloads, running.places, renderer),
-        search=SearchView(reader, renderer),
+        search=SearchView(reader, PostgresUsers(stores.postgres), renderer),
     )
 
 

@@ -15,12 +15,11 @@ from admin.lists import (
     MostRefused,
     Place,
     SessionFilter,
-    UserFilter,
-    UserRow,
 )
 from gatekeeper.clock import as_datetime
 from gatekeeper.store.bans import COLUMNS as BAN_COLUMNS
 from gatekeeper.store.bans import ban_of
+from gatekeeper.store.panel_users import HAS_PIECES, PIECE
 from gatekeeper.store.postgres import Postgres
 from gatekeeper.store.records import SESSION_COLUMNS, session_record
 from gatekeeper.tokens.durable import SessionRecord
@@ -34,8 +33,6 @@ def _account(column: str) -> str:
     return f"(SELECT CASE WHEN {column} ~ '^{_UUID.pattern}$' THEN {column}::uuid END)"
 
 
-_PIECE: Final = 3  # letters; shorter parts are looked for in every account
-_HAS_PIECES: Final = "trigrams(u.email || ' ' || lower(coalesce(u.name, ''))) @> trigrams(lower(%s))"
 _FEW: Final = 1000  # accounts
 _MOST: Final = """
 (SELECT '{column}' AS kind, {shown} AS value, count(*) AS attempts, NULL::timestamptz AS reach FROM newest
@@ -47,13 +44,6 @@ WITH newest AS MATERIALIZED (
 {_MOST.format(column="address", shown="host(address)")}
 UNION ALL {_MOST.format(column="email", shown="email")}
 UNION ALL SELECT 'all', NULL, count(*), min(time) FROM newest"""  # noqa: S608  # columns
-_USER: Final = """
-u.id, u.email, u.email_verified, u.name, u.roles, u.locked, u.created_at,
-(SELECT max(started_at) FROM sessions s WHERE s.user_id = u.id) AS last_login,
-(SELECT count(*) FROM sessions s WHERE s.user_id = u.id AND ended_at IS NULL AND expires_at > %s) AS open_sessions,
-(SELECT count(*) FROM totp_secrets t WHERE t.user_id = u.id AND confirmed_at IS NOT NULL)
-  + (SELECT count(*) FROM passkeys p WHERE p.user_id = u.id) AS second_factors
-"""
 # What somebody is called is looked up for the rows of a page only; actors and subjects may be other than accounts.
 CHANGE: Final = f"""
 a.id, a.time, a.actor, (SELECT email FROM users WHERE id = {_account("a.actor")}) AS actor_email, a.action,
@@ -69,30 +59,6 @@ class PostgresPanel:
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
-
-    async def users(self, wanted: UserFilter, now: float, *, count: int, after: Place | None = None) -> list[UserRow]:
-        where, params = ["true"], list[object]([as_datetime(now)])
-        if wanted.text is not None:
-            where.append("(strpos(u.email, lower(%s)) > 0 OR strpos(lower(u.name), lower(%s)) > 0)")
-            params += [wanted.text, wanted.text]
-            if len(wanted.text) >= _PIECE:
-                where.append(_HAS_PIECES)
-                params.append(wanted.text)
-        if wanted.role is not None:
-            where.append("%s = ANY (u.roles)")
-            params.append(wanted.role)
-        if wanted.locked is not None:
-            where.append("u.locked = %s")
-            params.append(wanted.locked)
-        if after is not None:
-            where.append("(u.created_at, u.id) < (%s, %s)")
-            params += [as_datetime(after.at), uuid.UUID(after.id)]
-        rows = await self._postgres.fetch(
-            f"SELECT {_USER} FROM users u WHERE {' AND '.join(where)}"  # noqa: S608  # conditions from above
-            " ORDER BY u.created_at DESC, u.id DESC LIMIT %s",
-            [*params, count],
-        )
-        return [_user_row(row) for row in rows]
 
     async def sessions(
         self, wanted: SessionFilter, now: float, *, count: int, after: Place | None = None
@@ -147,8 +113,8 @@ class PostgresPanel:
         planner cannot tell few from many.
         """
         where, params = ["strpos(u.email, lower(%s)) > 0"], list[object]([part])
-        if len(part) >= _PIECE:
-            where.append(_HAS_PIECES)
+        if len(part) >= PIECE:
+            where.append(HAS_PIECES)
             params.append(part)
         rows = await self._postgres.fetch(
             f"SELECT u.id FROM users u WHERE {' AND '.join(where)}"  # noqa: S608  # conditions from above
@@ -235,18 +201,3 @@ def _changes_where(wanted: ChangeFilter, after: int | None) -> tuple[list[str], 
             where.append(condition)
             params.append(value)
     return where, params
-
-
-def _user_row(row: dict[str, Any]) -> UserRow:
-    return UserRow(
-        id=str(row["id"]),
-        email=row["email"],
-        email_verified=row["email_verified"],
-        name=row["name"],
-        roles=tuple(row["roles"]),
-        locked=row["locked"],
-        created_at=row["created_at"].timestamp(),
-        last_login=row["last_login"].timestamp() if row["last_login"] else None,
-        open_sessions=row["open_sessions"],
-        second_factors=row["second_factors"],
-    )

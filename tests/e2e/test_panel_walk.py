@@ -29,7 +29,7 @@ ASKED = [
     "search?q={}",
 ]
 #: Files, and what leads elsewhere at once.
-NO_PAGES = {"", "logins.csv", "logins.jsonl", "search", "rules/check"}
+NO_PAGES = {"", "logins.csv", "logins.jsonl", "users.csv", "users.jsonl", "search", "rules/check"}
 
 
 @pytest.fixture

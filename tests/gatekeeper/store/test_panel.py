@@ -8,118 +8,24 @@ from ipaddress import ip_address, ip_network
 import pytest
 from attempts import attempt
 from factories import NOW
+from people import begin, id_of, peopled
 
-from admin.lists import Busy, ChangeFilter, MostRefused, Place, SessionFilter, UserFilter
+from admin.lists import Busy, ChangeFilter, MostRefused, Place, SessionFilter
 from gatekeeper.clock import as_datetime
 from gatekeeper.journal.attempts import Result
 from gatekeeper.store.login_rows import PostgresLoginLog
 from gatekeeper.store.panel import PostgresPanel
-from gatekeeper.store.postgres import Postgres
-
-PEOPLE = (
-    ("ada@example.com", "Ada Lovelace", ["admin"], False),
-    ("bob@example.com", None, [], True),
-    ("eve@example.org", "Éva Ågren", ["staff"], False),
-    ("100%_sure@example.net", "O'Neill", ["staff"], False),
-)
-
-
-def id_of(number: int) -> str:
-    """The id of a person."""
-    return str(uuid.UUID(int=number + 1))
 
 
 @pytest.fixture
 async def database(postgres_dsn):
-    database = Postgres(postgres_dsn, timeout=30.0)
-    for number, (email, name, roles, locked) in enumerate(PEOPLE):
-        moment = as_datetime(NOW - number)
-        await database.execute(
-            "INSERT INTO users (id, email, name, roles, locked, epoch_raised_at, created_at, updated_at)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
-            (uuid.UUID(id_of(number)), email, name, roles, locked, moment, moment, moment),
-        )
-    yield database
-    await database.close()
+    async with peopled(postgres_dsn) as database:
+        yield database
 
 
 @pytest.fixture
 def panel(database):
     return PostgresPanel(database)
-
-
-async def begin(database, sid, owner=0, *, at=NOW - 60, ends=NOW + 3600, ended=None, address="192.0.2.1", country="CH"):
-    """A session's record."""
-    await database.execute(
-        "INSERT INTO sessions (id, user_id, started_at, expires_at, ended_at, address, country)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s)",
-        (
-            *(sid, uuid.UUID(id_of(owner)), as_datetime(at), as_datetime(ends)),
-            *(None if ended is None else as_datetime(ended), address, country),
-        ),
-    )
-
-
-class TestUsers:
-    """The list of accounts."""
-
-    @pytest.mark.parametrize(
-        ("wanted", "found"),
-        [
-            (UserFilter(), [0, 1, 2, 3]),
-            (UserFilter(text="example.com"), [0, 1]),
-            (UserFilter(text="AMPLE.O"), [2]),
-            (UserFilter(text="lovelace"), [0]),
-            (UserFilter(text="a love"), [0]),
-            (UserFilter(text="ÅGREN"), [2]),
-            (UserFilter(text="o'n"), [3]),
-            (UserFilter(text="0%_"), [3]),
-            (UserFilter(text="%"), [3]),
-            (UserFilter(text="da"), [0]),
-            (UserFilter(text="com ada"), []),  # the end of an e-mail and the beginning of a name are not one
-            (UserFilter(text="nobody"), []),
-            (UserFilter(role="staff"), [2, 3]),
-            (UserFilter(locked=True), [1]),
-            (UserFilter(text="example", role="staff", locked=False), [2, 3]),
-        ],
-        ids=str,
-    )
-    async def test_those_that_fit_are_listed_newest_first(self, panel, wanted, found):
-        assert [row.id for row in await panel.users(wanted, NOW, count=9)] == [id_of(number) for number in found]
-
-    async def test_a_part_of_three_letters_is_looked_for_in_an_index(self, database):
-        async with database.transaction() as transaction:
-            await transaction.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = off")
-            plan = await transaction.fetch(
-                "EXPLAIN SELECT id FROM users u"
-                " WHERE trigrams(u.email || ' ' || lower(coalesce(u.name, ''))) @> trigrams(lower('Lovelace'))"
-            )
-        assert any("users_by_part" in line for row in plan for line in row.values())
-
-    async def test_a_page_goes_on_behind_the_last_row_also_within_one_moment(self, database, panel):
-        await database.execute("UPDATE users SET created_at = %s", (as_datetime(NOW),))
-        seen, after = [], None
-        while page := await panel.users(UserFilter(), NOW, count=3, after=after):
-            seen += [row.id for row in page]
-            after = Place(page[-1].created_at, page[-1].id)
-        assert seen == [id_of(number) for number in (3, 2, 1, 0)]
-
-    async def test_a_row_has_what_is_open_and_how_the_account_is_held(self, database, panel):
-        await begin(database, "a", at=NOW - 60)
-        await begin(database, "b", at=NOW - 50, ended=NOW - 40)
-        await begin(database, "c", at=NOW - 90, ends=NOW - 1)
-        for confirmed in (None, as_datetime(NOW)):
-            await database.execute("DELETE FROM totp_secrets")
-            await database.execute(
-                "INSERT INTO totp_secrets (user_id, sealed, confirmed_at) VALUES (%s, %s, %s)",
-                (uuid.UUID(id_of(0)), confirmed and b"sealed", confirmed),
-            )
-            (row,) = await panel.users(UserFilter(text="ada@"), NOW, count=2)
-            assert row.second_factors == (confirmed is not None)
-        assert (row.email, row.name, row.roles, row.locked) == ("ada@example.com", "Ada Lovelace", ("admin",), False)
-        assert (row.open_sessions, row.last_login, row.created_at) == (1, NOW - 50, NOW)
-        (other,) = await panel.users(UserFilter(text="bob@"), NOW, count=2)
-        assert (other.open_sessions, other.last_login, other.second_factors) == (0, None, 0)
 
 
 class TestSessions:
