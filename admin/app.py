@@ -20,6 +20,7 @@ from admin.views.keys import KeyViews
 from admin.views.limits import LimitViews
 from admin.views.live import LiveViews
 from admin.views.logins import LoginViews
+from admin.views.mail import MailViews
 from admin.views.map import MapViews
 from admin.views.newcomers import NewcomerViews
 from admin.views.overview import OverviewViews
@@ -61,6 +62,7 @@ class Views:
     trial: TrialViews
     activity: ActivityViews
     live: LiveViews
+    mail: MailViews
     keys: KeyViews
     config: ConfigViews
     search: SearchView
@@ -115,6 +117,7 @@ class Panel:
             "activity": views.activity.page,
             "activity/live": views.live.page,
             "activity/{change}": views.activity.one,
+            "mail": views.mail.page,
             "keys": views.keys.page,
             "config": views.config.page,
             "search": views.search.go,

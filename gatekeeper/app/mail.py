@@ -29,6 +29,7 @@ from gatekeeper.identity.otp_login import OtpLogin
 from gatekeeper.identity.passwords import Argon2Cost, PasswordRules, Passwords
 from gatekeeper.identity.recovery import Recovery
 from gatekeeper.identity.registration import Invitations, Registration, RegistrationSettings
+from gatekeeper.mail_desk import MailDesk
 from gatekeeper.notify.console import Console
 from gatekeeper.notify.delivery import Channel, Delivery
 from gatekeeper.notify.digest import Digests
@@ -41,6 +42,7 @@ from gatekeeper.notify.webhook import Webhooks, key_of
 from gatekeeper.observe.lines import Lines, LineWriter
 from gatekeeper.store.digests import PostgresDigests
 from gatekeeper.store.mail_links import PostgresLinks
+from gatekeeper.store.mail_queue import PostgresMailQueue
 from gatekeeper.store.outbox import PostgresOutbox
 from gatekeeper.store.postgres import Postgres
 from gatekeeper.tokens.keyring import derive
@@ -64,7 +66,7 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class MailServices:
-    """The services, for the endpoints and the pages."""
+    """The services, for the endpoints and the pages; ``queue`` for the panel."""
 
     codes: OneTimeCodes
     otp_login: OtpLogin
@@ -72,6 +74,7 @@ class MailServices:
     recovery: Recovery
     registration: Registration
     disowning: Disowning
+    queue: MailDesk
 
 
 class _StandardOutput:
@@ -175,7 +178,7 @@ async def keep_tidy(post: Post, running: Running) -> None:
         now = running.clock.now()
         with contextlib.suppress(StoreUnavailable):
             await post.links.forget(now - _LINKS_KEPT)
-            await post.outbox.forget(now - _KEPT)
+            await post.outbox.forget(now - _KEPT, now)
         await asyncio.sleep(SWEEP_EVERY)
 
 
@@ -259,7 +262,8 @@ def build_mail_services(config: Config, running: Running, logins: Logins, post: 
     )
     keys = key_service(config, stores.api_keys, stores.live, stores.journal)
     disowning = Disowning(accounts, post.links, stores.journal, addresses, keys)
-    return MailServices(codes, otp_login, proofs, recovery, registration, disowning)
+    queue = MailDesk(PostgresMailQueue(stores.postgres), stores.journal, wake=post.delivery.wake)
+    return MailServices(codes, otp_login, proofs, recovery, registration, disowning, queue)
 
 
 def mail_endpoints(config: Config, identity: Identity, services: MailServices) -> MailEndpoints:

@@ -18,6 +18,7 @@ from admin.views.keys import KeyViews
 from admin.views.limits import LimitViews
 from admin.views.live import LiveViews
 from admin.views.logins import LoginViews
+from admin.views.mail import MailViews
 from admin.views.map import Geography, MapViews
 from admin.views.overview import OverviewViews
 from admin.views.rules import RuleViews
@@ -111,25 +112,25 @@ def build_panel(
     )
     renderer = Renderer(theme, lambda: running.places.attribution)
     owners = owner_views(config, tokens, running, logins, mail.registration, renderer)
-    views = _views(config, running, logins, renderer, gate, health, owners)
+    queue = MailViews(mail.queue, renderer, server=config.mail.smtp.host, tries=config.mail.tries)
+    views = _views(config, running, logins, queue, renderer, gate, health, owners)
     return Panel(guard, views, renderer, prefix=config.prefix, body_limit=config.sizes.json_body)
 
 
 def _views(
-    config: Config, running: Running, logins: Logins, renderer: Renderer, gate: Gate, health: Health, owners: OwnerViews
+    config: Config,
+    running: Running,
+    logins: Logins,
+    queue: MailViews,
+    renderer: Renderer,
+    gate: Gate,
+    health: Health,
+    owners: OwnerViews,
 ) -> Views:
     stores = running.stores
     reader = PostgresPanel(stores.postgres)
     bans = PostgresBans(stores.postgres, RedisBanWords(stores.redis).tell)
     ban_desk = BanDesk(bans, stores.journal, _Finder(logins.accounts), running.places.country)
-    explainer = Explainer(
-        lambda: gate.rules,
-        HostList(config.public_url, config.hosts),
-        public_url=config.public_url,
-        prefix=config.prefix,
-        country_of=running.places.country,
-        ban_on=_BansInForce(running),
-    )
     return Views(
         overview=_overview(running, health, renderer),
         signals=_signals(running, owners, ban_desk, renderer),
@@ -149,7 +150,7 @@ def _views(
         ban_import=BanImport(ban_desk, renderer),
         limits=LimitViews(reader, RedisLimitUse(stores.redis), lambda: _limits(gate), renderer),
         rules=RuleViews(
-            explainer,
+            _explainer(config, running, gate),
             RuleTable(lambda: gate.rules, stores.rule_hits, running.rule_hits.write),
             renderer,
             running.reloads,
@@ -157,10 +158,22 @@ def _views(
         ),
         activity=ActivityViews(reader, audit_inspector(stores.postgres, stores.redis, running.secret), renderer),
         live=LiveViews(RedisActivity(stores.redis), reader, running.live, renderer),
+        mail=queue,
         keys=KeyViews(key_desk(config, stores.postgres, stores.journal, running.secret), renderer),
         trial=TrialViews(_trials(running), renderer, limit=config.sizes.json_body),
         config=ConfigViews(running.reloads, running.places, renderer),
         search=SearchView(reader, PostgresUsers(stores.postgres), renderer),
+    )
+
+
+def _explainer(config: Config, running: Running, gate: Gate) -> Explainer:
+    return Explainer(
+        lambda: gate.rules,
+        HostList(config.public_url, config.hosts),
+        public_url=config.public_url,
+        prefix=config.prefix,
+        country_of=running.places.country,
+        ban_on=_BansInForce(running),
     )
 
 

@@ -171,7 +171,8 @@ class Delivery:
         if fault.final or parcel.tries >= self._tries or due >= parcel.until:
             self._on_event(parcel.channel, "given_up")
             _log.error("a message was given up: %s", text, extra=facts)
-            await self._outbox.give_up(parcel, text, now, keep=parcel.channel == EVENT)
+            useful = content is not None and now < parcel.until
+            await self._outbox.give_up(parcel, text, now, keep=parcel.channel == EVENT or useful)
         else:
             self._on_event(parcel.channel, "postponed")
             _log.warning("a message could not be sent yet: %s", text, extra=facts)

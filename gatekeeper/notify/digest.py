@@ -17,7 +17,7 @@ from typing import Final, Protocol
 from gatekeeper.clock import Clock, as_datetime
 from gatekeeper.errors import StoreUnavailable
 from gatekeeper.notify.messages import Kind, Message
-from gatekeeper.notify.outbox import Parcel, seal
+from gatekeeper.notify.outbox import Parcel, masked, seal
 from gatekeeper.tokens.sealing import Sealer
 
 LOOK_EVERY: Final = 60.0  # seconds
@@ -106,7 +106,8 @@ class Digests:
 
     def _parcel(self, message: Message) -> Parcel:
         key = uuid.UUID(bytes=secrets.token_bytes(16), version=4)
-        return Parcel(key, "smtp", message.kind, seal(self._sealer, message, key), message.until)
+        sealed = seal(self._sealer, message, key)
+        return Parcel(key, "smtp", message.kind, sealed, message.until, recipient=masked(message.to))
 
 
 def period_start(now: float, every: float) -> float:

@@ -23,7 +23,9 @@ _ROUND = 256  # bytes: sealed messages come in steps of this size, so that their
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """One message for one channel at rest. ``address`` is a webhook's URL; times in Unix seconds."""
+    """One message for one channel at rest. ``address`` is a webhook's URL, ``recipient`` says to whom as ``masked``
+    does; times in Unix seconds.
+    """
 
     id: uuid.UUID
     channel: str
@@ -31,6 +33,7 @@ class Parcel:
     sealed: bytes = field(repr=False)
     until: float
     address: str = ""
+    recipient: str = ""
     tries: int = 0
 
 
@@ -80,11 +83,25 @@ class Notifier:
 
     def _parcel(self, message: Message, channel: str, address: str) -> Parcel:
         key = uuid.UUID(bytes=secrets.token_bytes(16), version=4)
-        return Parcel(key, channel, message.kind, seal(self._sealer, message, key), message.until, address)
+        return Parcel(
+            key,
+            channel,
+            message.kind,
+            seal(self._sealer, message, key),
+            message.until,
+            address,
+            masked(message.to),
+        )
 
 
 def _nobody_waits() -> None:
     """Until a delivery is there to be woken; it looks by itself too."""
+
+
+def masked(address: str) -> str:
+    """An e-mail as it may be shown beside what it was sent: ``a…@example.com``."""
+    local, _, domain = address.rpartition("@")
+    return f"{local[:1] if len(local) > 1 else ''}…@{domain}"
 
 
 def seal(sealer: Sealer, message: Message, key: uuid.UUID) -> bytes:

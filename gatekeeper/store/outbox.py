@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from gatekeeper.clock import as_datetime
-from gatekeeper.notify.outbox import Parcel
+from gatekeeper.notify.outbox import EVENT, Parcel
 from gatekeeper.store.postgres import Postgres
 
 
@@ -50,7 +50,7 @@ class PostgresOutbox:
     ) -> list[Parcel]:
         async with self._postgres.transaction() as tx:
             rows = await tx.fetch(
-                "UPDATE outbox SET due_at = %(until)s, tries = tries + 1 WHERE id IN ("
+                "UPDATE outbox SET due_at = %(until)s, claimed_until = %(until)s, tries = tries + 1 WHERE id IN ("
                 " SELECT id FROM outbox WHERE given_up_at IS NULL AND due_at <= %(now)s"
                 " AND (%(channel)s::text IS NULL OR channel = %(channel)s) AND channel <> ALL (%(but)s)"
                 " ORDER BY due_at LIMIT %(count)s"
@@ -70,12 +70,14 @@ class PostgresOutbox:
 
     async def postpone(self, parcel: Parcel, due: float, fault: str) -> None:
         await self._postgres.execute(
-            "UPDATE outbox SET due_at = %s, fault = %s WHERE id = %s", (as_datetime(due), fault, parcel.id)
+            "UPDATE outbox SET due_at = %s, claimed_until = NULL, fault = %s WHERE id = %s",
+            (as_datetime(due), fault, parcel.id),
         )
 
     async def give_up(self, parcel: Parcel, fault: str, now: float, *, keep: bool) -> None:
         await self._postgres.execute(
-            "UPDATE outbox SET given_up_at = %s, fault = %s, sealed = CASE WHEN %s THEN sealed END WHERE id = %s",
+            "UPDATE outbox SET given_up_at = %s, claimed_until = NULL, fault = %s,"
+            " sealed = CASE WHEN %s THEN sealed END WHERE id = %s",
             (as_datetime(now), fault, keep, parcel.id),
         )
 
@@ -123,9 +125,14 @@ class PostgresOutbox:
         )
         return len(rows)
 
-    async def forget(self, before: float) -> None:
-        """Remove what was given up before then."""
+    async def forget(self, before: float, now: float) -> None:
+        """Remove what was given up before then; and of the rest what it said, once that is of no use any more."""
         await self._postgres.execute("DELETE FROM outbox WHERE given_up_at < %s", (as_datetime(before),))
+        await self._postgres.execute(
+            "UPDATE outbox SET sealed = NULL WHERE given_up_at IS NOT NULL AND until <= %s AND channel <> %s"
+            " AND sealed IS NOT NULL",
+            (as_datetime(now), EVENT),
+        )
 
 
 def _ids(parcels: Sequence[uuid.UUID] | None) -> list[uuid.UUID] | None:
@@ -150,7 +157,8 @@ def insertion(parcels: Sequence[Parcel], now: float) -> tuple[str, list[object]]
     values: list[object] = []
     for parcel in parcels:
         until = as_datetime(parcel.until)
-        values += [parcel.id, parcel.channel, parcel.kind, parcel.address, parcel.sealed, at, at, until]
-    rows = ", ".join(["(%s, %s, %s, %s, %s, %s, %s, %s)"] * len(parcels))
-    columns = "(id, channel, kind, address, sealed, created_at, due_at, until)"
+        values += [parcel.id, parcel.channel, parcel.kind, parcel.address, parcel.recipient, parcel.sealed]
+        values += [at, at, until]
+    rows = ", ".join(["(%s, %s, %s, %s, %s, %s, %s, %s, %s)"] * len(parcels))
+    columns = "(id, channel, kind, address, recipient, sealed, created_at, due_at, until)"
     return f"INSERT INTO outbox {columns} VALUES {rows}", values  # noqa: S608  # columns

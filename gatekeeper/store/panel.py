@@ -177,7 +177,7 @@ class PostgresPanel:
     async def waiting_mail(self) -> tuple[int, int]:
         row = await self._postgres.fetch_one(
             "SELECT count(*) FILTER (WHERE given_up_at IS NULL) AS waiting,"
-            " count(*) FILTER (WHERE given_up_at IS NOT NULL) AS given_up FROM outbox"
+            " count(*) FILTER (WHERE given_up_at IS NOT NULL) AS given_up FROM outbox WHERE channel <> 'none'"
         )
         return (row["waiting"], row["given_up"]) if row else (0, 0)
 

@@ -69,6 +69,17 @@ async def _company(gate):
     await filler.fill(ADMIN, argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD))
 
 
+async def _mail(gate):
+    """A message that waits and one that was given up, with a try left in each."""
+    columns = "(id, channel, kind, address, recipient, sealed, created_at, due_at, until, given_up_at, fault)"
+    for given_up in ("NULL", "now()"):
+        at = f"to_timestamp({NOW + 86_400:.0f})"
+        await gate.rows(
+            f"INSERT INTO outbox {columns} VALUES (gen_random_uuid(), 'smtp', 'new-sign-in', '', 'e…@example.com', 'x',"
+            f" {at}, {at}, {at} + interval '1 day', {given_up}, '451 try again later') RETURNING 1"
+        )
+
+
 async def _admin(gate, browser, **settings):
     """Signed in, and what the forms are asked for."""
     person = await Person.sits_down(browser, gate.url, **settings)
@@ -108,6 +119,7 @@ def _left_out(routes, walked):
 )
 async def test_everything_that_the_panel_offers_can_be_done(gate, browser, fill, size, scheme):
     await fill(gate)
+    await _mail(gate)
     person, page, starts = await _admin(gate, browser, viewport=size, color_scheme=scheme)
     offering = []
 
@@ -129,6 +141,7 @@ async def test_everything_that_the_panel_offers_can_be_done(gate, browser, fill,
 async def test_every_page_reads_well_and_shuts_nobody_out(gate, browser, size):
     """In both schemes; axe-core is content, nothing is cut off or moves, the console is empty."""
     await _company(gate)
+    await _mail(gate)
     person, page, starts = await _admin(gate, browser, viewport=size)
     # axe-core writes styles onto what it measures; a list that htmx exchanges just then would carry them over.
     await person.context.add_init_script("window.setInterval = () => 0")

@@ -119,6 +119,20 @@ async def test_a_message_is_given_up_after_its_tries_and_that_stays_visible(outb
     assert "connecting" in state.fault
 
 
+async def test_what_a_message_that_was_given_up_says_is_kept_while_it_is_of_use(outbox):
+    clock, kept = ManualClock(NOW), "SELECT sealed IS NOT NULL AS kept, recipient FROM outbox"
+    async with mail_server() as server:
+        server.answers += ["550 5.1.1 no such user"]
+        await _notifier(outbox).send(_message(until=NOW + 60), NOW)
+        await _delivery(outbox, server.port, clock).round()
+    await outbox.forget(NOW - 60, NOW + 59)
+    assert await outbox._postgres.fetch(kept) == [{"kept": True, "recipient": "u…@example.com"}]
+    await outbox.forget(NOW - 60, NOW + 60)
+    assert await outbox._postgres.fetch(kept) == [{"kept": False, "recipient": "u…@example.com"}]
+    await outbox.forget(NOW + 1, NOW + 60)
+    assert await outbox._postgres.fetch(kept) == []
+
+
 async def test_a_refusal_for_good_is_not_tried_again(outbox):
     clock, events = ManualClock(NOW), []
     async with mail_server() as server:
