@@ -30,6 +30,8 @@ from gatekeeper.identity.setup import ROLE as ADMIN
 from gatekeeper.journal.audit import Change
 from gatekeeper.journal.rows import as_row
 from gatekeeper.listed import read_listed
+from gatekeeper.notify.messages import Kind
+from gatekeeper.notify.outbox import Parcel, masked
 from gatekeeper.observe.rule_hits import Ruling
 from gatekeeper.store.accounts import PostgresAccounts
 from gatekeeper.store.activity import RedisActivity
@@ -41,6 +43,7 @@ from gatekeeper.store.factors import PostgresFactors
 from gatekeeper.store.familiar import PostgresProfiles
 from gatekeeper.store.live import RedisSessions
 from gatekeeper.store.login_rows import PostgresLoginLog
+from gatekeeper.store.outbox import PostgresOutbox
 from gatekeeper.store.postgres import Postgres
 from gatekeeper.store.records import PostgresJournal
 from gatekeeper.store.redis import Redis
@@ -60,6 +63,10 @@ _KEYS: Final = (
     ("Build server", ("/deployments/**", "/artifacts/**"), 96.0, 0.001),
     ("Spreadsheet import", ("/invoices/**",), 33.0, 3.4),
     ("Old phone app", ("/**",), 390.0, None),
+)
+_UNDELIVERED: Final = (
+    (Kind.NEW_SIGN_IN, 2.3, "the server answered 552: 5.2.2 mailbox full"),
+    (Kind.PASSWORD_RESET, 9.8, "the server answered 550: 5.1.1 no such user"),
 )
 
 
@@ -119,6 +126,7 @@ class Filler:
         await self._add_bans(told)
         await self._add_keys(company, told)
         await self._add_hits()
+        await self._add_undelivered(company)
         return Filled(len(company) + 1, len(told.attempts), len(told.sessions), alive, len(told.bans))
 
     def _fingerprint(self) -> Fingerprint:
@@ -218,6 +226,15 @@ class Filler:
             else:
                 uses[key.id] = KeyUse(self._now - used * DAY, told.sessions[0].sighting.address)
         await keys.write_uses(uses)
+
+    async def _add_undelivered(self, company: list[Person]) -> None:
+        """Mails that nobody took; what they said is gone, so that nothing of it is ever sent."""
+        outbox = PostgresOutbox(self._postgres)
+        for (kind, days, fault), person in zip(_UNDELIVERED, company, strict=False):
+            made = self._now - days * DAY
+            parcel = Parcel(uuid.uuid4(), "smtp", kind, b"", made + DAY, recipient=masked(person.email))
+            await outbox.put([parcel], made)
+            await outbox.give_up(parcel, fault, made + 2.0, keep=False)
 
     async def _add_hits(self) -> None:
         hits = PostgresRuleHits(self._postgres)
