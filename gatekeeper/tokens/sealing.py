@@ -25,7 +25,9 @@ class Sealer:
         return nonce + self._cipher.encrypt(nonce, plain, owner.encode())
 
     def open(self, sealed: bytes, owner: str) -> bytes | None:
-        """The secret; None where it was sealed under another key or for another owner."""
+        """The secret; None where it was sealed under another key or for another owner, or is cut off."""
+        if len(sealed) < _NONCE:
+            return None
         try:
             return self._cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], owner.encode())
         except InvalidTag:

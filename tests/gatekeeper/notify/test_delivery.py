@@ -1,6 +1,7 @@
 """The outbox over a real PostgreSQL and a real mail server: nothing is lost, nothing is sent for ever."""
 
 import asyncio
+import uuid
 
 import pytest
 from factories import NOW
@@ -12,7 +13,7 @@ from gatekeeper.notify.console import Console
 from gatekeeper.notify.delivery import LEASE, Delivery, pause_after
 from gatekeeper.notify.letters import Letters
 from gatekeeper.notify.messages import Kind, Message
-from gatekeeper.notify.outbox import Notifier, Routes
+from gatekeeper.notify.outbox import Notifier, Parcel, Routes
 from gatekeeper.notify.smtp import Smtp, SmtpServer
 from gatekeeper.store.outbox import PostgresOutbox
 from gatekeeper.store.postgres import Postgres
@@ -131,6 +132,15 @@ async def test_what_a_message_that_was_given_up_says_is_kept_while_it_is_of_use(
     assert await outbox._postgres.fetch(kept) == [{"kept": False, "recipient": "u…@example.com"}]
     await outbox.forget(NOW + 1, NOW + 60)
     assert await outbox._postgres.fetch(kept) == []
+
+
+async def test_a_message_that_is_cut_off_is_given_up_and_holds_up_nobody(outbox):
+    async with mail_server() as server:
+        await outbox.put([Parcel(uuid.uuid4(), "smtp", "test", b"short", NOW + 60)], NOW - 1)
+        await _notifier(outbox).send(_message(), NOW)
+        await _delivery(outbox, server.port, ManualClock(NOW)).round()
+    state = await outbox.state()
+    assert (len(server.received), state.waiting, state.given_up) == (1, 0, 1)
 
 
 async def test_a_refusal_for_good_is_not_tried_again(outbox):
