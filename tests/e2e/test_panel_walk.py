@@ -86,15 +86,16 @@ async def _admin(gate, browser, **settings):
     page = await person.page()
     await sign_in(page, email=ADMIN)
     rows = await gate.rows(
-        "SELECT email FROM sessions s JOIN users u ON u.id = s.user_id WHERE ended_at IS NULL"
-        f" AND email <> '{ADMIN}' GROUP BY email ORDER BY count(*) DESC, email LIMIT 1"
+        "SELECT email, u.id FROM sessions s JOIN users u ON u.id = s.user_id WHERE ended_at IS NULL"
+        f" AND email <> '{ADMIN}' GROUP BY email, u.id ORDER BY count(*) DESC, email LIMIT 1"
     )
     asked = [one.replace("{}", rows[0]["email"]) for one in ASKED]
     (attempt,) = await gate.rows(
         "SELECT id FROM login_logs WHERE result = 'success' AND user_id IS NOT NULL AND fingerprint IS NOT NULL"
         f" AND email NOT IN ('{ADMIN}', '{rows[0]['email']}') ORDER BY time DESC LIMIT 1"
     )
-    return person, page, [f"{HOME}/{one}" for one in (f"logins/{attempt['id']}", *asked)]
+    devices = f"users/{rows[0]['id']}/devices"
+    return person, page, [f"{HOME}/{one}" for one in (f"logins/{attempt['id']}", devices, *asked)]
 
 
 def _routes(gate, method):
