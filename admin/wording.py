@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from babel import Locale
@@ -10,6 +10,7 @@ from babel import Locale
 from gatekeeper.clock import as_datetime
 from gatekeeper.journal.questions import Area
 from geo.device import find_device
+from policies.anomalies import WEIGHTS, Signal
 
 _LONGEST_DEVICE: Final = 60
 _ENGLISH: Final = Locale("en")
@@ -56,6 +57,12 @@ def span(seconds: float) -> str:
         if seconds >= size:
             return f"{int(seconds // size)} {unit}"
     return f"{int(seconds)} s"
+
+
+def gravest_first(signals: Iterable[str]) -> list[str]:
+    """Names of signals, those that weigh most by default first; a name of another release is last."""
+    weights = {signal.value: WEIGHTS.get(signal, 0) for signal in Signal}
+    return sorted(signals, key=lambda signal: (-weights.get(signal, -1), signal))
 
 
 def brief(number: int) -> str:

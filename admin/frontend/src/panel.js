@@ -9,12 +9,17 @@ const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 const clock = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "medium" }); // 2026-03-01 09:30:12
 
 function localTimes(root) {
-  for (const time of root.querySelectorAll("time[datetime]:not([title])")) {
+  for (const time of root.querySelectorAll("time[datetime]:not([data-zoned])")) {
     const shown = time.querySelector(".clock");
     const moment = new Date(time.dateTime);
     if (!shown || Number.isNaN(moment.getTime())) continue;
-    time.title = `${shown.textContent} UTC`;
+    time.dataset.zoned = "";
+    const exact = document.createElement("span");
+    exact.className = "exact";
+    exact.textContent = `${clock.format(moment)} · ${shown.textContent} UTC`;
     shown.textContent = clock.format(moment);
+    time.append(exact);
+    if (!time.closest("a, button, summary")) time.tabIndex = 0; // whoever has no mouse gets to the exact time too
   }
 }
 
@@ -89,6 +94,16 @@ function listen() {
     };
   }
 }
+
+// "/" jumps to the search from wherever nothing is typed.
+const search = document.querySelector(".find input");
+document.querySelector(".find kbd").hidden = false;
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+  if (event.target.closest("input, textarea, select, [contenteditable]")) return;
+  event.preventDefault();
+  search.focus();
+});
 
 const said = document.querySelector("[data-zone]");
 if (said) said.textContent = `times in ${zone}`;
