@@ -27,7 +27,10 @@ ASKED = [
     "bans?subject=192.0.2.77",
     "rules?url=/reports/1&user={}",
     "search?q={}",
+    "mail?state=given-up",
 ]
+#: Acts on what only the company has.
+RARE = {"signals/{}/lock", "signals/{}/end", "users/{}/revoke-key"}
 #: Files, and what leads elsewhere at once.
 NO_PAGES = {"", "logins.csv", "logins.jsonl", "users.csv", "users.jsonl", "search", "rules/check"}
 
@@ -95,7 +98,7 @@ async def _admin(gate, browser, **settings):
         f" AND email NOT IN ('{ADMIN}', '{rows[0]['email']}') ORDER BY time DESC LIMIT 1"
     )
     devices = f"users/{rows[0]['id']}/devices"
-    return person, page, [f"{HOME}/{one}" for one in (f"logins/{attempt['id']}", devices, *asked)]
+    return person, page, [f"{HOME}/{one}" for one in (f"logins/{attempt['id']}", *asked, devices)]
 
 
 def _routes(gate, method):
@@ -132,7 +135,7 @@ async def test_everything_that_the_panel_offers_can_be_done(gate, browser, fill,
     await crawl.go(*starts)
     doer = Doer(page, ADMIN)
     await doer.everything(offering)
-    assert _left_out(_routes(gate, "POST"), doer.done) == set()
+    assert _left_out(_routes(gate, "POST"), doer.done) <= (RARE if fill is _people else set())
     assert _left_out(_routes(gate, "GET") - NO_PAGES, crawl.seen) == set()
     assert person.complaints == []
 
