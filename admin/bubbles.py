@@ -5,11 +5,11 @@ them as SVG. Called by ``admin.views.map``.
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from admin.charts import Slice, slices
 from admin.places import Spot
@@ -28,7 +28,7 @@ _CLOSEST: Final = 20.0  # units of the map that are always to be seen
 _ROUNDED: Final = 0.05  # degrees that a place may be off
 
 
-_Spot = tuple[Decimal | None, Decimal | None, str]
+_Place = tuple[int | None, int | None, str]  # tenths of a degree, and a country
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +99,17 @@ class Layout:
 
     def __init__(self, spots: Iterable[Spot], picture: Picture, *, area: Area | None, country: str | None) -> None:
         cells = _fitting(_seen(spots, picture), _CELL * picture.unit)
-        self._keys: dict[_Spot, str] = {
-            (_tenth(spot.latitude), _tenth(spot.longitude), spot.country): key
-            for key, cell in cells.items()
-            for spot in cell
-        }
-        most = max((sum(spot.total for spot in cell) for cell in cells.values()), default=1)
+        self._keys = {_key(dot.spot): key for key, cell in cells.items() for dot in cell}
+        most = max((sum(dot.total for dot in cell) for cell in cells.values()), default=1)
+        everything = area is None and country is None
         found = [
-            _bubble(key, cell, most, picture.unit, chosen=any(_picked(spot, area, country) for spot in cell))
+            _bubble(
+                key,
+                cell,
+                most,
+                picture.unit,
+                chosen=everything or any(_picked(dot.spot, area, country) for dot in cell),
+            )
             for key, cell in cells.items()
         ]
         self.bubbles = sorted(found, key=lambda one: (-one.total, one.key))
@@ -116,64 +119,91 @@ class Layout:
         return self._keys.get((_tenth(latitude), _tenth(longitude), country or ""))
 
 
-_Seen = Sequence[tuple[Spot, tuple[float, float]]]
+class _Dot(NamedTuple):
+    """A place with attempts, and where it is on the map."""
+
+    spot: Spot
+    total: int
+    x: float
+    y: float
 
 
-def _seen(spots: Iterable[Spot], picture: Picture) -> _Seen:
-    """What has attempts and is within the picture, the largest first, each with where it is."""
-    placed = ((spot, _where(spot.latitude, spot.longitude, spot.country)) for spot in spots if spot.total)
-    found = [(spot, where) for spot, where in placed if where is not None and picture.holds(*where)]
-    return sorted(found, key=lambda one: -one[0].total)
+_Cell = list[_Dot]  # its middle first
 
 
-def _fitting(seen: _Seen, reach: float) -> dict[str, list[Spot]]:
+def _seen(spots: Iterable[Spot], picture: Picture) -> list[_Dot]:
+    """What has attempts and is within the picture, the largest first."""
+    found = []
+    for spot in spots:
+        total, where = spot.total, _where(spot)
+        if total and where is not None and picture.holds(*where):
+            found.append(_Dot(spot, total, *where))
+    found.sort(key=lambda dot: -dot.total)
+    return found
+
+
+def _fitting(seen: Sequence[_Dot], reach: float) -> dict[str, _Cell]:
     """The places of each bubble. Where there would be more bubbles than one can tell apart, or than a page should hold,
     those further apart are one too; looked at closely they come apart.
     """
-    while True:
-        cells = _gathered(seen, reach)
-        if len(cells) <= _MOST_BUBBLES or reach > WIDTH:
-            return cells
+    vague: dict[str, _Cell] = {}
+    for dot in seen:
+        if dot.spot.latitude is None:
+            vague.setdefault(f"c-{dot.spot.country}", []).append(dot)
+    cells = _gathered([[dot] for dot in seen if dot.spot.latitude is not None], reach)
+    while len(cells) + len(vague) > _MOST_BUBBLES and reach <= WIDTH:
         reach *= _COARSER
+        cells = _gathered(sorted(cells, key=lambda cell: -sum(dot.total for dot in cell)), reach)
+    return {**{f"p-{number}": cell for number, cell in enumerate(cells)}, **vague}
 
 
-def _gathered(seen: _Seen, reach: float) -> dict[str, list[Spot]]:
-    """Each spot joins the nearest of the larger ones that were there before it, if it is near; by squares of the map,
-    since there may be thousands.
+def _gathered(cells: Iterable[_Cell], reach: float) -> list[_Cell]:
+    """Each joins the nearest of the larger ones that were there before it, if it is near; by squares of the map, since
+    there may be thousands.
     """
-    cells: dict[str, list[Spot]] = {}
-    middles: dict[tuple[int, int], list[tuple[float, float, str]]] = defaultdict(list)
-    for spot, where in seen:
-        square = (int(where[0] // reach), int(where[1] // reach))
-        key = f"c-{spot.country}" if spot.latitude is None else _nearest(middles, square, where, reach)
-        if key is None:
-            key = f"p-{len(cells)}"
-            middles[square].append((*where, key))
-        cells.setdefault(key, []).append(spot)
-    return cells
+    found: list[_Cell] = []
+    squares: dict[tuple[int, int], list[_Cell]] = {}
+    for cell in cells:
+        middle = cell[0]
+        column, row = int(middle.x // reach), int(middle.y // reach)
+        near = _nearest(squares, column, row, middle, reach)
+        if near is None:
+            squares.setdefault((column, row), []).append(cell)
+            found.append(cell)
+        else:
+            near.extend(cell)
+    return found
 
 
 def _nearest(
-    middles: Mapping[tuple[int, int], Sequence[tuple[float, float, str]]],
-    square: tuple[int, int],
-    where: tuple[float, float],
-    reach: float,
-) -> str | None:
-    around = [(square[0] + right, square[1] + down) for right in (-1, 0, 1) for down in (-1, 0, 1)]
-    near = [(math.dist((x, y), where), key) for one in around if one in middles for x, y, key in middles[one]]
-    distance, key = min(near, default=(math.inf, None))
-    return key if distance < reach else None
+    squares: Mapping[tuple[int, int], Sequence[_Cell]], column: int, row: int, middle: _Dot, reach: float
+) -> _Cell | None:
+    nearest, least = None, reach * reach
+    for right in (column - 1, column, column + 1):
+        for down in (row - 1, row, row + 1):
+            for cell in squares.get((right, down), ()):
+                across, along = cell[0].x - middle.x, cell[0].y - middle.y
+                if (distance := across * across + along * along) < least:
+                    nearest, least = cell, distance
+    return nearest
 
 
-def _tenth(degrees: float | None) -> Decimal | None:
+def _key(spot: Spot) -> _Place:
+    """Its tenths are exact already."""
+    if spot.latitude is None or spot.longitude is None:
+        return None, None, spot.country
+    return round(spot.latitude * 10), round(spot.longitude * 10), spot.country
+
+
+def _tenth(degrees: float | None) -> int | None:
     """As the database rounds: halves away from zero."""
-    return None if degrees is None else Decimal(repr(degrees)).quantize(Decimal("0.1"), ROUND_HALF_UP)
+    return None if degrees is None else int((Decimal(repr(degrees)) * 10).quantize(Decimal(1), ROUND_HALF_UP))
 
 
-def _where(latitude: float | None, longitude: float | None, country: str | None) -> tuple[float, float] | None:
-    if latitude is not None and longitude is not None:
-        return project(latitude, longitude)
-    middle = centroid(country or "")
+def _where(spot: Spot) -> tuple[float, float] | None:
+    if spot.latitude is not None and spot.longitude is not None:
+        return project(spot.latitude, spot.longitude)
+    middle = centroid(spot.country)
     return None if middle is None else project(*middle)
 
 
@@ -182,17 +212,17 @@ def _picked(spot: Spot, area: Area | None, country: str | None) -> bool:
     return inside and (country is None or spot.country == country)
 
 
-def _bubble(key: str, cell: Sequence[Spot], most: int, unit: float, *, chosen: bool) -> Bubble:
+def _bubble(key: str, cell: _Cell, most: int, unit: float, *, chosen: bool) -> Bubble:
     sums: Counter[str] = Counter()
     x = y = 0.0
-    for spot in cell:
-        sums.update(spot.attempts)
-        at = _where(spot.latitude, spot.longitude, spot.country) or (0.0, 0.0)
-        x, y = x + at[0] * spot.total, y + at[1] * spot.total
+    for dot in cell:
+        for result, many in dot.spot.attempts.items():
+            sums[result] += many
+        x, y = x + dot.x * dot.total, y + dot.y * dot.total
     total = sums.total()
     x, y, radius = x / total, y / total, (_SMALLEST + _GROWTH * math.sqrt(total / most)) * unit
     attempts = {str(result): sums[result] for result in Result if sums[result]}
-    largest = sorted(cell, key=lambda spot: -spot.total)
+    largest = [dot.spot for dot in sorted(cell, key=lambda dot: -dot.total)]
     return Bubble(
         key=key,
         x=round(x, 3),
@@ -202,7 +232,7 @@ def _bubble(key: str, cell: Sequence[Spot], most: int, unit: float, *, chosen: b
         total=total,
         slices=slices(attempts),
         wedges=[_wedge(part, x, y, radius) for part in slices(attempts)] if len(attempts) > 1 else [],
-        area=_around(cell),
+        area=_around(largest),
         country=largest[0].country,
         cities=list(dict.fromkeys(spot.city for spot in largest if spot.city)),
         places=len(cell),

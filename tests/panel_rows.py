@@ -36,12 +36,14 @@ FROM login_logs, unnest(ARRAY['hour', 'day']) AS grain,
 GROUP BY 1, 2, 3, 4, 5 ON CONFLICT DO NOTHING
 """
 PLACES = """
-INSERT INTO login_places (grain, bucket, country, city, latitude, longitude, success, failure, blocked)
-SELECT grain, date_trunc(grain, time, 'UTC'), coalesce(country, ''), coalesce(city, ''),
-  coalesce(round(latitude::numeric, 1)::double precision, 'NaN'),
-  coalesce(round(longitude::numeric, 1)::double precision, 'NaN'), count(*) FILTER (WHERE result = 'success'),
-  count(*) FILTER (WHERE result = 'failure'), count(*) FILTER (WHERE result = 'blocked')
-FROM login_logs, unnest(ARRAY['hour', 'day']) AS grain GROUP BY 1, 2, 3, 4, 5, 6
+INSERT INTO login_places
+SELECT DISTINCT login_place_id(country, city, latitude, longitude), country, city, latitude, longitude FROM login_logs
+WHERE latitude IS NOT NULL ON CONFLICT DO NOTHING;
+INSERT INTO login_place_counts (grain, bucket, place, success, failure, blocked)
+SELECT grain, date_trunc(grain, time, 'UTC'), login_place_id(country, city, latitude, longitude),
+  count(*) FILTER (WHERE result = 'success'), count(*) FILTER (WHERE result = 'failure'),
+  count(*) FILTER (WHERE result = 'blocked')
+FROM login_logs, unnest(ARRAY['hour', 'day']) AS grain WHERE latitude IS NOT NULL GROUP BY 1, 2, 3
 ON CONFLICT DO NOTHING
 """
 

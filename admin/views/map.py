@@ -16,7 +16,7 @@ from admin.calls import reads
 from admin.charts import stacked
 from admin.guard import Visit
 from admin.paging import chips, filled, query_of, said_area
-from admin.places import Found, PlaceReader, Spot
+from admin.places import PlaceReader, Spot
 from admin.render import Renderer
 from admin.spans import SPANS, Span, since_of
 from admin.views.logins import FILTERS as OF_LOGINS
@@ -91,6 +91,7 @@ class MapViews:
         )
         picture = Picture.of(wanted.area)
         layout = Layout(found.spots, picture, area=wanted.area, country=wanted.country)
+        chosen = [spot for spot in found.spots if _fits(spot, wanted)]
         links = _Links(self._renderer.home, filters, time)
         context = {
             "time": time,
@@ -100,14 +101,14 @@ class MapViews:
             "chips": chips(filters, FILTERS, said(wanted)),
             "links": links,
             "picture": picture,
-            "strip_sums": _results(found.spots, wanted),
+            "strip_sums": {result: sum(spot.attempts.get(result, 0) for spot in chosen) for result in _RESULTS},
             "frame": {"width": WIDTH, "height": HEIGHT, "scale": SCALE, "top": TOP},
             "bubbles": layout.bubbles,
             "logins": rows[:_LISTED],
             "more": len(rows) > _LISTED,
             "key_of": lambda row: layout.key_of(row.latitude, row.longitude, row.country),
             "name_of": name_of,
-            "sums": _sums(found, wanted),
+            "sums": _sums(chosen),
             "top": [bubble for bubble in layout.bubbles if bubble.chosen][:_PLACES],
             "complete": found.complete,
             "geography": self._geography(),
@@ -193,18 +194,12 @@ def _asked(query: Mapping[str, str], time: Time, now: float) -> tuple[dict[str, 
     return filters, replace(wanted, since=time.since, until=time.until)
 
 
-def _sums(found: Found, wanted: LoginFilter) -> dict[str, int]:
-    chosen = [spot for spot in found.spots if _fits(spot, wanted)]
+def _sums(chosen: Sequence[Spot]) -> dict[str, int]:
     return {
         "placed": sum(spot.total for spot in chosen if spot.country),
         "unplaced": sum(spot.total for spot in chosen if not spot.country),
         "countries": len({spot.country for spot in chosen if spot.country}),
     }
-
-
-def _results(spots: Sequence[Spot], wanted: LoginFilter) -> dict[str, int]:
-    chosen = [spot for spot in spots if _fits(spot, wanted)]
-    return {result: sum(spot.attempts.get(result, 0) for spot in chosen) for result in _RESULTS}
 
 
 def _fits(spot: Spot, wanted: LoginFilter) -> bool:

@@ -71,13 +71,20 @@ WHERE grain <> 'hour' OR time > %s
 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3
 """
 _PLACES = """
-INSERT INTO login_places (grain, bucket, country, city, latitude, longitude, success, failure, blocked)
-SELECT grain, date_trunc(grain, time, 'UTC'), country, city, round(latitude::numeric, 1), round(longitude::numeric, 1),
-    count(*) FILTER (WHERE result = 'success'), count(*) FILTER (WHERE result = 'failure'),
-    count(*) FILTER (WHERE result = 'blocked')
-FROM login_logs, unnest(ARRAY['day', 'hour']) AS grain
+CREATE TEMPORARY VIEW placed AS
+SELECT login_place_id(country, city, latitude, longitude) AS id, attempts.* FROM (
+    SELECT time, result, country, city, round(latitude::numeric, 1)::double precision AS latitude,
+        round(longitude::numeric, 1)::double precision AS longitude
+    FROM login_logs
+) AS attempts;
+INSERT INTO login_places SELECT DISTINCT id, country, city, latitude, longitude FROM placed;
+INSERT INTO login_place_counts (grain, bucket, place, success, failure, blocked)
+SELECT grain, date_trunc(grain, time, 'UTC'), id, count(*) FILTER (WHERE result = 'success'),
+    count(*) FILTER (WHERE result = 'failure'), count(*) FILTER (WHERE result = 'blocked')
+FROM placed, unnest(ARRAY['day', 'hour']) AS grain
 WHERE grain <> 'hour' OR time > %s
-GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2
+GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
+DROP VIEW placed;
 """
 _PORTION = 500_000
 _ROWS_WANTED = 10_000_000

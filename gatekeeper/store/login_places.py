@@ -15,18 +15,15 @@ from gatekeeper.clock import as_datetime
 from gatekeeper.journal.attempts import Result
 from gatekeeper.journal.questions import Count, Grain, LoginFilter
 from gatekeeper.store.login_reader import conditions
+from gatekeeper.store.login_rows import PLACED
 from gatekeeper.store.postgres import Postgres
 
 _DAY: Final = 86_400.0
 _SAMPLE: Final = 10_000  # attempts that are looked at where no counts are kept
 _MOST: Final = 5000  # places
 _PLACE: Final = "country, city, latitude, longitude"
-_SUMS: Final = ", ".join(f"sum({one})::bigint AS {one}" for one in Result)
-_ROWS: Final = """
-SELECT date_trunc(%s, time, 'UTC') AS bucket, coalesce(country, '') AS country, coalesce(city, '') AS city,
-       coalesce(round(latitude::numeric, 1)::double precision, 'NaN') AS latitude,
-       coalesce(round(longitude::numeric, 1)::double precision, 'NaN') AS longitude, result
-FROM login_logs"""
+_SUMS: Final = ", ".join(f"sum({one}) AS {one}" for one in Result)
+_ROWS: Final = f"SELECT date_trunc(%s, time, 'UTC') AS bucket, {PLACED}, result FROM login_logs"  # noqa: S608
 
 
 class PostgresLoginPlaces:
@@ -41,8 +38,9 @@ class PostgresLoginPlaces:
             return await self._spots_of_rows(wanted, grain)
         where, params = asked
         rows = await self._postgres.fetch(
-            f"SELECT {_PLACE}, {_SUMS} FROM login_places WHERE {where} GROUP BY {_PLACE}"  # noqa: S608  # columns
-            f" HAVING {_total(wanted)} > 0 ORDER BY {_total(wanted)} DESC, {_PLACE} LIMIT %s",
+            f"WITH sums AS (SELECT place, {_SUMS} FROM login_place_counts WHERE {where} GROUP BY place)"  # noqa: S608
+            f" SELECT {_PLACE}, {', '.join(Result)} FROM sums JOIN login_places ON id = place"
+            f" WHERE {_total(wanted)} > 0 ORDER BY {_total(wanted)} DESC, {_PLACE} LIMIT %s",
             [*params, _MOST],
         )
         return Found([_spot(row, _results(row, wanted)) for row in rows], len(rows) < _MOST)
@@ -57,9 +55,11 @@ class PostgresLoginPlaces:
                 params,
             )
             return [Count(row["bucket"].timestamp(), (row["result"],), row["attempts"], 0) for row in rows]
+        if wanted.area is None:
+            return await self._times_anywhere(wanted, grain)
         where, params = asked
         rows = await self._postgres.fetch(
-            f"SELECT bucket, {_SUMS} FROM login_places WHERE {where} GROUP BY bucket ORDER BY bucket",  # noqa: S608
+            f"SELECT bucket, {_SUMS} FROM login_place_counts WHERE {where} GROUP BY bucket ORDER BY bucket",  # noqa: S608
             params,
         )
         return [
@@ -67,6 +67,19 @@ class PostgresLoginPlaces:
             for row in rows
             for result, attempts in sorted(_results(row, wanted).items())
         ]
+
+    async def _times_anywhere(self, wanted: LoginFilter, grain: Grain) -> Sequence[Count]:
+        """Out of fewer rows than there are by place."""
+        rows = await self._postgres.fetch(
+            "SELECT bucket, result, sum(attempts)::bigint AS attempts FROM login_counts"
+            " WHERE grain = %s AND bucket >= %s AND bucket < %s AND (%s::text IS NULL OR country = %s)"
+            " AND (%s::text IS NULL OR result = %s) GROUP BY bucket, result HAVING sum(attempts) > 0 ORDER BY 1, 2",
+            [
+                *(grain, as_datetime(wanted.since or 0.0), as_datetime(wanted.until or 0.0)),
+                *(wanted.country, wanted.country, wanted.result, wanted.result),
+            ],
+        )
+        return [Count(row["bucket"].timestamp(), (row["result"],), row["attempts"], 0) for row in rows]
 
     async def _spots_of_rows(self, wanted: LoginFilter, grain: Grain) -> Found:
         sql, params = _newest(wanted, grain)
@@ -92,12 +105,13 @@ def _counted(wanted: LoginFilter, time: Condition) -> Condition | None:
     if counted != wanted:
         return None
     where, params = conditions(LoginFilter(area=wanted.area))
-    where.append(time[0])
-    params += time[1]
     if wanted.country is not None:
         where.append("country = %s")
         params.append(wanted.country)
-    return " AND ".join(where), params
+    if not where:
+        return time
+    of_place = f"{time[0]} AND place = ANY (ARRAY(SELECT id FROM login_places WHERE {' AND '.join(where)}))"  # noqa: S608
+    return of_place, [*time[1], *params]
 
 
 def _in_grain(wanted: LoginFilter, grain: Grain) -> Condition:
@@ -124,7 +138,7 @@ def _newest(wanted: LoginFilter, grain: Grain) -> tuple[str, list[object]]:
 
 
 def _total(wanted: LoginFilter) -> str:
-    return f"sum({wanted.result or ' + '.join(Result)})"
+    return str(wanted.result or " + ".join(Result))
 
 
 def _results(row: dict[str, Any], wanted: LoginFilter) -> dict[str, int]:

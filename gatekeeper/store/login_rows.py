@@ -34,6 +34,11 @@ _NAMES: Final = ", ".join(COLUMNS)
 _RECORD: Final = ", ".join(f"{name} {_TYPES.get(name, 'text')}" for name in COLUMNS)
 #: The columns as ``journal.rows.from_row`` takes them.
 READ: Final = ", ".join("host(address) AS address" if name == "address" else name for name in COLUMNS)
+#: A row's place as it is counted.
+PLACED: Final = """
+coalesce(country, '') AS country, coalesce(city, '') AS city,
+coalesce(round(latitude::numeric, 1)::double precision, 'NaN') AS latitude,
+coalesce(round(longitude::numeric, 1)::double precision, 'NaN') AS longitude"""
 _ROWS: Final = f"jsonb_to_recordset(%s::jsonb) AS row({_RECORD})"
 # Attempts that are new, and the counts of those: what comes a second time changes neither.
 _WRITE: Final = f"""
@@ -44,16 +49,21 @@ WITH fresh AS (
     ON CONFLICT DO NOTHING
     RETURNING time, result, reason, country, city, latitude, longitude, device_kind, method, browser, os
 ), placed AS (
-INSERT INTO login_places AS places (grain, bucket, country, city, latitude, longitude, success, failure, blocked)
-SELECT grain, date_trunc(grain, time, 'UTC'), coalesce(country, ''), coalesce(city, ''),
-       coalesce(round(latitude::numeric, 1)::double precision, 'NaN'),
-       coalesce(round(longitude::numeric, 1)::double precision, 'NaN'), count(*) FILTER (WHERE result = 'success'),
+    SELECT time, result, login_place_id(country, city, latitude, longitude) AS place, country, city, latitude, longitude
+    FROM (SELECT time, result, {PLACED} FROM fresh) AS fresh
+), named AS (
+INSERT INTO login_places (id, country, city, latitude, longitude)
+SELECT DISTINCT place, country, city, latitude, longitude FROM placed ORDER BY place
+ON CONFLICT (id) DO NOTHING
+), mapped AS (
+INSERT INTO login_place_counts AS counts (grain, bucket, place, success, failure, blocked)
+SELECT grain, date_trunc(grain, time, 'UTC'), place, count(*) FILTER (WHERE result = 'success'),
        count(*) FILTER (WHERE result = 'failure'), count(*) FILTER (WHERE result = 'blocked')
-FROM fresh, unnest(ARRAY['day', 'hour']) AS grain
-GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6
-ON CONFLICT (grain, bucket, country, city, latitude, longitude)
-DO UPDATE SET success = places.success + EXCLUDED.success, failure = places.failure + EXCLUDED.failure,
-    blocked = places.blocked + EXCLUDED.blocked
+FROM placed, unnest(ARRAY['day', 'hour']) AS grain
+GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+ON CONFLICT (grain, bucket, place)
+DO UPDATE SET success = counts.success + EXCLUDED.success, failure = counts.failure + EXCLUDED.failure,
+    blocked = counts.blocked + EXCLUDED.blocked
 ), counted AS (
 INSERT INTO login_counts AS counts (grain, bucket, result, reason, country, device, attempts)
 SELECT grain, date_trunc(grain, time, 'UTC'), result, coalesce(reason, ''), coalesce(country, ''),

@@ -158,7 +158,8 @@ async def test_counts_by_minute_and_hour_are_forgotten_and_those_by_day_stay(dat
 
 
 @pytest.mark.parametrize(
-    "table", ["login_shares WHERE kind = 'method'", "(SELECT grain, failure AS attempts FROM login_places) AS places"]
+    "table",
+    ["login_shares WHERE kind = 'method'", "(SELECT grain, failure AS attempts FROM login_place_counts) AS places"],
 )
 async def test_shares_and_places_are_kept_by_day_as_long_as_the_rows_and_by_hour_for_two_weeks(database, months, table):
     await keep(database, "2027-06-14", "2027-05-01", "2026-01-01")
