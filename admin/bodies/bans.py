@@ -1,4 +1,4 @@
-"""Bans and limits."""
+"""Bans."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing_extensions import TypedDict
 
 from admin.bodies.common import Body, Done, Next, NextNumber, Query, Time, Why
 from policies.bans import BanKind, Source
-from policies.rates import LimitBy
 
 Subject = Annotated[
     str,
@@ -103,27 +102,3 @@ class BansImported(Done):
     """How many of the list are in force."""
 
     bans: int
-
-
-class Use(TypedDict):
-    """Requests of somebody that count now."""
-
-    who: str
-    requests: int
-
-
-class Limit(TypedDict):
-    """A limit: ``amount`` requests in ``window`` seconds, counted ``by``; and who is nearest to it."""
-
-    name: str
-    amount: int
-    window: int
-    by: LimitBy
-    most: list[Use]
-
-
-class Limits(TypedDict):
-    """All of them; not ``whole`` where there are more counters than are looked at."""
-
-    limits: list[Limit]
-    whole: bool

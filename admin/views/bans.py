@@ -108,7 +108,7 @@ class BanViews:
             raise unsure(own) from None
         except BadBan as bad:
             raise invalid("subject", f"{bad}.") from None
-        return Done("ban-added", "bans", {"ban": _row(ban)})
+        return Done("ban-added", _page_after(fields), {"ban": _row(ban)})
 
     @acts("bans/lift", "Lift the ban of exactly this subject", bodies.LiftBan, bodies.BanDone)
     async def lift(self, _request: web.Request, visit: Visit, fields: Fields) -> Done:
@@ -135,6 +135,10 @@ class BanViews:
             return rows, None
         number, last = rows[SHOWN - 1]
         return rows[:SHOWN], said_place(last.ended_at or 0.0, str(number))
+
+
+def _page_after(fields: Fields) -> str:
+    return "limits" if fields.get("back") == "limits" else "bans"
 
 
 def unsure(own: OwnBan, back: str = "bans") -> Unsure:

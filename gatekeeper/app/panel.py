@@ -7,6 +7,7 @@ from pathlib import Path
 
 from admin.app import Panel, Views
 from admin.guard import Guard
+from admin.lists import PanelReader
 from admin.render import Renderer
 from admin.rule_table import RuleTable
 from admin.views.activity import ActivityViews
@@ -29,6 +30,7 @@ from gatekeeper.app.audit import audit_inspector
 from gatekeeper.app.keys import key_desk
 from gatekeeper.app.logins import Logins
 from gatekeeper.app.mail import MailServices
+from gatekeeper.app.meters import meters
 from gatekeeper.app.owners import OwnerViews, owner_views
 from gatekeeper.app.parts import Running, TokenParts
 from gatekeeper.bans.desk import BanDesk
@@ -38,6 +40,8 @@ from gatekeeper.gate import Gate
 from gatekeeper.health import Health
 from gatekeeper.identity.accounts import Accounts
 from gatekeeper.identity.emails import canonical_email
+from gatekeeper.identity.guard import folded
+from gatekeeper.identity.limits import account_key
 from gatekeeper.inbound import HostList
 from gatekeeper.pages.theme import Theme
 from gatekeeper.store.activity import RedisActivity
@@ -50,18 +54,13 @@ from gatekeeper.store.panel import PostgresPanel
 from gatekeeper.store.panel_bans import PostgresEndedBans
 from gatekeeper.store.panel_users import PostgresUsers
 from gatekeeper.store.presence import RedisPresence
+from gatekeeper.tokens.keyring import derive
 from gatekeeper.trial import Trials
 from geo.lookup import PlaceFinder
-from policies.rates import Limit
 
 
 def _geography(places: PlaceFinder) -> Geography:
     return Geography(places.places.positions, places.database_date.isoformat())
-
-
-def _limits(gate: Gate) -> list[Limit]:
-    """Those of requests, as they are in force."""
-    return [gate.address_limit, *(rule.limit for rule in gate.rules.rules if rule.limit is not None)]
 
 
 class _Finder:
@@ -148,7 +147,7 @@ def _views(
         story=owners.story,
         bans=BanViews(reader, PostgresEndedBans(stores.postgres), ban_desk, renderer),
         ban_import=BanImport(ban_desk, renderer),
-        limits=LimitViews(reader, RedisLimitUse(stores.redis), lambda: _limits(gate), renderer),
+        limits=_limits(running, reader, gate, renderer),
         rules=RuleViews(
             _explainer(config, running, gate),
             RuleTable(lambda: gate.rules, stores.rule_hits, running.rule_hits.write),
@@ -188,6 +187,17 @@ def _overview(running: Running, health: Health, renderer: Renderer) -> OverviewV
         pace=running.metrics.requests_per_second,
         health=health.parts,
         configured=lambda: running.reloads.good,
+    )
+
+
+def _limits(running: Running, reader: PanelReader, gate: Gate, renderer: Renderer) -> LimitViews:
+    secret = derive(running.secret, "attempt-counters")
+    return LimitViews(
+        reader,
+        RedisLimitUse(running.stores.redis),
+        lambda: meters(gate, running.rates),
+        lambda email: account_key(secret, folded(email)),
+        renderer,
     )
 
 

@@ -20,6 +20,12 @@ class AttemptRates:
         self.otp_per_email = Rate(config.otp.limit)
         self.refresh_per_session = Rate(limits.refresh_per_session)
 
+    def of(self, setting: str) -> Rate:
+        """The rate that stands in the configuration under this key."""
+        rate = self.otp_per_email if setting == "otp.limit" else getattr(self, setting.removeprefix("limits."))
+        assert isinstance(rate, Rate), setting  # noqa: S101
+        return rate
+
     def reload(self, config: Config) -> None:
         """In force from the next attempt on."""
         for name, rate in vars(AttemptRates(config)).items():

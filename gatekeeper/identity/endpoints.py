@@ -33,6 +33,7 @@ from gatekeeper.identity.notices import Notices
 from gatekeeper.identity.passwords import Passwords
 from gatekeeper.identity.second_step import refused_for
 from gatekeeper.identity.session_watch import SessionWatch
+from gatekeeper.identity.tallies import REFRESH
 from gatekeeper.inbound import InboundRequest
 from gatekeeper.journal.audit import AuditLog, Change
 from gatekeeper.tokens.cookies import Cookies
@@ -157,7 +158,7 @@ class Identity:
         claim = self._refresh_tokens.read(token)
         if claim is None:
             raise Problem(401, Reason.REFRESH_INVALID)
-        await take_or_refuse(self._counter, self._settings.refresh_per_session, "refresh", claim.session)
+        await take_or_refuse(self._counter, self._settings.refresh_per_session, *REFRESH.key(claim.session))
         origin = self.caller(inbound).origin() if by_cookie else None
         pair = await self._sessions.refresh(claim, inbound.received, cookie_from=origin)
         if pair is Reason.REFRESH_REUSED:

@@ -14,6 +14,7 @@ from gatekeeper.errors import Problem
 from gatekeeper.identity.caller import Caller
 from gatekeeper.identity.emails import InvalidEmail, canonical_email
 from gatekeeper.identity.limits import AttemptCounter, Rate, account_key, take_or_refuse
+from gatekeeper.identity.tallies import CONFIRM, LOGIN_ACCOUNT, LOGIN_ADDRESS, LOGIN_DEVICE, LOGIN_PAIR
 from gatekeeper.inbound import rate_key
 from gatekeeper.tokens.devices import DeviceTokens
 from policies.model import Address
@@ -71,21 +72,21 @@ class AttemptGuard:
 
         Raises Problem (429) where it may not go on, and StoreUnavailable.
         """
-        account = user or account_key(self._secret, _folded(email))
+        account = user or account_key(self._secret, folded(email))
         known = self._devices.recognise(caller.known, account)
         address, place = caller.address, rate_key(caller.address)
         try:
-            await take_or_refuse(self._counter, self._per_address, "login", "address", place)
+            await take_or_refuse(self._counter, self._per_address, *LOGIN_ADDRESS.key(place))
             if known is not None:
-                own = ("login", "device", account, known)
+                own = LOGIN_DEVICE.key(account, known)
                 await take_or_refuse(self._counter, self._per_account, *own)
                 return Attempt(address, account, (own,))
-            pair = ("login", "pair", account, place)
+            pair = LOGIN_PAIR.key(account, place)
             await take_or_refuse(self._counter, self._per_account, *pair)
         except Problem:
             await self._strikes.failed_login(address, account, now)
             raise
-        shared = ("login", "account", account)
+        shared = LOGIN_ACCOUNT.key(account)
         try:
             await take_or_refuse(self._counter, self._per_account, *shared)
         except Problem:
@@ -97,7 +98,7 @@ class AttemptGuard:
 
     async def succeeded(self, attempt: Attempt) -> None:
         """It was the owner: the address gets this attempt back, and the account its tries."""
-        await self._counter.give_back(self._per_address, "login", "address", rate_key(attempt.address))
+        await self._counter.give_back(self._per_address, *LOGIN_ADDRESS.key(rate_key(attempt.address)))
         for key in attempt.counted:
             await self._counter.clear(self._per_account, *key)
 
@@ -107,7 +108,7 @@ class AttemptGuard:
 
     async def confirm(self, user: str) -> None:
         """Count one more question for the password of somebody who is signed in. Raises Problem (429)."""
-        await take_or_refuse(self._counter, self._per_account, "login", "confirm", user)
+        await take_or_refuse(self._counter, self._per_account, *CONFIRM.key(user))
 
     async def not_confirmed(self, user: str, caller: Caller, now: float) -> None:
         """It was wrong, and counts towards a ban."""
@@ -115,10 +116,11 @@ class AttemptGuard:
 
     async def confirmed(self, user: str) -> None:
         """It was right."""
-        await self._counter.clear(self._per_account, "login", "confirm", user)
+        await self._counter.clear(self._per_account, *CONFIRM.key(user))
 
 
-def _folded(email: str) -> str:
+def folded(email: str) -> str:
+    """An e-mail as it is counted, one that is none too."""
     try:
         return canonical_email(email)
     except InvalidEmail:

@@ -13,6 +13,7 @@ from gatekeeper.identity.factors.records import Method
 from gatekeeper.identity.limits import AttemptCounter, Rate, take_or_refuse
 from gatekeeper.identity.recording import Recording, Tried
 from gatekeeper.identity.second_step import CodeStrikes, FirstStep, SecondStep
+from gatekeeper.identity.tallies import LOGIN_ADDRESS
 from gatekeeper.inbound import rate_key
 from gatekeeper.tokens.sessions import TokenPair
 from policies.bans import Source
@@ -57,7 +58,7 @@ class OtpLogin:
             return await self._verify(challenge, code, caller, now)
 
     async def _verify(self, challenge: str, code: str, caller: Caller, now: float) -> TokenPair:
-        address = ("login", "address", rate_key(caller.address))
+        address = LOGIN_ADDRESS.key(rate_key(caller.address))
         await take_or_refuse(self._counter, self._per_address, *address)
         found = await self._challenges.find(challenge)
         if found is not None:

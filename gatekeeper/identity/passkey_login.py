@@ -13,6 +13,7 @@ from gatekeeper.identity.factors.records import Method
 from gatekeeper.identity.limits import AttemptCounter, Rate, take_or_refuse
 from gatekeeper.identity.recording import Recording, Tried
 from gatekeeper.identity.second_step import CodeStrikes, FirstStep, SecondStep
+from gatekeeper.identity.tallies import LOGIN_ADDRESS, PASSKEY
 from gatekeeper.inbound import rate_key
 from gatekeeper.tokens.sessions import TokenPair, UserState
 from policies.bans import Source
@@ -51,7 +52,7 @@ class PasskeyLogin:
 
     async def begin(self, caller: Caller, now: float) -> tuple[str, dict[str, Any]]:
         """A challenge and PublicKeyCredentialRequestOptionsJSON. Raises Problem (429), StoreUnavailable."""
-        await take_or_refuse(self._counter, self._per_address, "passkey", "address", rate_key(caller.address))
+        await take_or_refuse(self._counter, self._per_address, *PASSKEY.key(rate_key(caller.address)))
         challenge = await self._challenges.open(
             Purpose.LOGIN, user=None, methods=(str(Method.PASSKEY),), life=LIFE, now=now
         )
@@ -63,7 +64,7 @@ class PasskeyLogin:
             return await self._log_in(challenge, response, caller, now)
 
     async def _log_in(self, challenge: str, response: Mapping[str, Any], caller: Caller, now: float) -> TokenPair:
-        address = ("login", "address", rate_key(caller.address))
+        address = LOGIN_ADDRESS.key(rate_key(caller.address))
         await take_or_refuse(self._counter, self._per_address, *address)
         shown = await self._shown(challenge, response, now)
         if shown is None:

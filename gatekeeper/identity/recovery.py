@@ -25,6 +25,7 @@ from gatekeeper.identity.links import (
 )
 from gatekeeper.identity.notices import Notices
 from gatekeeper.identity.passwords import Passwords
+from gatekeeper.identity.tallies import FORGOT_ADDRESS, FORGOT_MAILBOX
 from gatekeeper.inbound import rate_key
 from gatekeeper.journal.audit import AuditLog, Change
 from gatekeeper.notify.messages import Kind, Message
@@ -70,10 +71,10 @@ class Recovery:
 
     async def forgot(self, email: str, caller: Caller, now: float) -> None:
         """A link to the e-mail, if it is known; older ones end. Raises Problem (429), StoreUnavailable."""
-        await take_or_refuse(self._counter, self._per_address, "forgot", "address", rate_key(caller.address))
+        await take_or_refuse(self._counter, self._per_address, *FORGOT_ADDRESS.key(rate_key(caller.address)))
         recipient = await self._codes.find(email, Purpose.LOGIN)
         mailbox = account_key(self._secret, recipient.email)
-        await take_or_refuse(self._counter, self._per_email, "forgot", "email", mailbox)
+        await take_or_refuse(self._counter, self._per_email, *FORGOT_MAILBOX.key(mailbox))
         known = recipient.account is not None
         token, kept = new_token()
         link = Link(kept, LinkPurpose.RESET, recipient.user, recipient.email if known else None, now, now + RESET_LIFE)

@@ -18,6 +18,7 @@ from gatekeeper.identity.factors.otp import Asked, Recipient
 from gatekeeper.identity.limits import AttemptCounter, Rate, take_or_refuse
 from gatekeeper.identity.links import Addresses, Link, LinkPurpose, LinkStore, hashed, new_token, well_formed
 from gatekeeper.identity.passwords import Passwords
+from gatekeeper.identity.tallies import REGISTER
 from gatekeeper.inbound import rate_key
 from gatekeeper.journal.audit import AuditLog, Change
 from gatekeeper.notify.messages import Kind, Message
@@ -105,7 +106,7 @@ class Registration:
         fault = await self._passwords.fault(password)
         if fault is not None:
             raise _invalid("/password", fault)
-        await take_or_refuse(self._counter, self.settings.per_address, "register", rate_key(caller.address))
+        await take_or_refuse(self._counter, self.settings.per_address, *REGISTER.key(rate_key(caller.address)))
         if invitation is not None:
             return await self._accept(invitation, email, password, name, caller, now)
         if self.settings.verify_email:

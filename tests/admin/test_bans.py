@@ -177,14 +177,3 @@ async def test_only_admins_come_to_the_form_and_they_prove_to_be_there_before_th
     foreign = await admin.submit(IMPORT, body, {**headers, "Origin": "http://elsewhere.example"})
     assert foreign.status == 403
     assert await _bans(gate) == {}
-
-
-async def test_limits_are_shown_with_who_uses_up_most_of_them(gate, admin):
-    assert "Nobody counts at the moment." in await text_of(await admin.get("/_gate/admin/limits"))
-    for _ in range(3):
-        await gate.call("GET", "/somewhere")
-    answer = json.loads(await (await admin.get("/_gate/admin/api/limits")).text())
-    assert answer["whole"] is True
-    (limit,) = [one for one in answer["limits"] if one["name"] == "default"]
-    assert (limit["by"], limit["window"], limit["most"]) == ("address", 60, [{"who": "127.0.0.1", "requests": 3}])
-    assert "default 10000000 each 1 min, by address" in await text_of(await admin.get("/_gate/admin/limits"))

@@ -15,6 +15,7 @@ from gatekeeper.identity.factors.records import Factors, FactorStore, Method
 from gatekeeper.identity.factors.recovery_codes import RecoveryCodes
 from gatekeeper.identity.factors.totp import Totp
 from gatekeeper.identity.limits import AttemptCounter, Rate, take_or_refuse
+from gatekeeper.identity.tallies import SECOND_FACTOR
 from policies.model import Reason
 
 if TYPE_CHECKING:  # fido2 comes with an extra
@@ -90,11 +91,11 @@ class FactorChecks:
 
     async def take_try(self, user: str) -> None:
         """Count before anything is compared. Raises Problem (429), StoreUnavailable."""
-        await take_or_refuse(self._counter, self._per_account, "mfa", "account", user)
+        await take_or_refuse(self._counter, self._per_account, *SECOND_FACTOR.key(user))
 
     async def clear_tries(self, user: str) -> None:
         """It was right."""
-        await self._counter.clear(self._per_account, "mfa", "account", user)
+        await self._counter.clear(self._per_account, *SECOND_FACTOR.key(user))
 
     def _mailed(self) -> tuple[Method, ...]:
         return (Method.OTP,) if self.takes(Method.OTP) else ()

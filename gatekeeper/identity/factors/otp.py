@@ -19,6 +19,7 @@ from gatekeeper.identity.challenges import Challenge, Challenges, Opened, Purpos
 from gatekeeper.identity.emails import InvalidEmail, canonical_email
 from gatekeeper.identity.limits import AttemptCounter, Rate, account_key, take_or_refuse
 from gatekeeper.identity.links import CONFIRM_LIFE
+from gatekeeper.identity.tallies import OTP_ACCOUNT, OTP_ADDRESS, OTP_MAILBOX
 from gatekeeper.inbound import rate_key
 from gatekeeper.notify.messages import Kind, Message
 from gatekeeper.notify.outbox import Notifier
@@ -224,7 +225,7 @@ class OneTimeCodes:
 
     async def _take_limits(self, recipient: Recipient, purpose: Purpose, caller: Caller) -> None:
         settings = self.settings
-        await take_or_refuse(self._counter, settings.per_address, "otp", "address", rate_key(caller.address))
+        await take_or_refuse(self._counter, settings.per_address, *OTP_ADDRESS.key(rate_key(caller.address)))
         for limit, key in self._limits(recipient, purpose):
             await take_or_refuse(self._counter, limit, *key)
 
@@ -235,8 +236,8 @@ class OneTimeCodes:
     def _limits(self, recipient: Recipient, purpose: Purpose) -> tuple[tuple[Rate, tuple[str, ...]], ...]:
         mailbox = account_key(self._secret, recipient.email)
         return (
-            (self.settings.per_email, ("otp", "email", purpose, mailbox)),
-            (self.settings.per_account, ("otp", "account", recipient.user or mailbox)),
+            (self.settings.per_email, OTP_MAILBOX.key(purpose, mailbox)),
+            (self.settings.per_account, OTP_ACCOUNT.key(recipient.user or mailbox)),
         )
 
     def _asked(self, opened: Opened, life: float) -> Asked:
