@@ -60,7 +60,7 @@ def _piece(part: Part, value: str, names: Mapping[str, str]) -> Piece:
     if part in {Part.ACCOUNT, Part.MAILBOX} and _HASH.fullmatch(value):
         email = names.get(value)
         if email is None:
-            return Piece(f"an e-mail that only its hash is known of ({value[:_BRIEF]}…)")
+            return Piece(f"an e-mail known by its hash ({value[:_BRIEF]}…)")
         return Piece(email, f"logins?user={quote(email, safe='')}")
     if _ACCOUNT.fullmatch(value):
         return Piece(names[value], f"users/{value}") if value in names else Piece(f"an account that is gone ({value})")

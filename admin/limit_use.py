@@ -14,8 +14,8 @@ class Meter:
     """One limit whose counters are looked at: its ``setting`` in the configuration, what it ``says`` in words, what its
     counters are ``of``, and its windows (amount, seconds), the shortest first.
 
-    Limits of requests are known by their ``name``; those of attempts, which the ``limits`` library counts, by the words
-    of a tally and how the library writes the ``rate``.
+    Limits of requests are known by their ``name``, which is a ``rule``'s or that of the limit of all; those of
+    attempts, which the ``limits`` library counts, by the words of a tally and how the library writes the ``rate``.
     """
 
     name: str
@@ -25,6 +25,7 @@ class Meter:
     windows: tuple[tuple[int, int], ...]
     report_only: bool = False
     rate: str | None = None
+    rule: bool = False
 
     @property
     def attempts(self) -> bool:

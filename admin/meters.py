@@ -28,10 +28,11 @@ _SAYS: Final = {
 }
 
 
-def of_requests(limit: Limit, setting: str) -> Meter:
-    """A limit of requests: that of all addresses, or a rule's."""
-    says = f"Requests {_SAYS[limit.by].format(limit.header)}"
-    return Meter(limit.name, setting, says, (_PARTS[limit.by],), limit.windows, limit.report_only)
+def of_requests(limit: Limit, setting: str, *, rule: bool = False) -> Meter:
+    """A limit of requests: that of all addresses, or, with ``rule``, a rule's."""
+    whose = _SAYS[limit.by].format(limit.header)
+    says = f"Requests {whose} by the rule {limit.name}" if rule else f"All requests {whose}"
+    return Meter(limit.name, setting, says, (_PARTS[limit.by],), limit.windows, limit.report_only, rule=rule)
 
 
 def of_attempts(tally: Tally, item: RateLimitItem) -> Meter:

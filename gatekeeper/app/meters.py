@@ -15,5 +15,5 @@ def meters(gate: Gate, rates: AttemptRates) -> list[Meter]:
     return [
         *(of_attempts(tally, rates.of(tally.setting).item) for tally in TALLIES),
         of_requests(gate.address_limit, "limits.default"),
-        *(of_requests(limit, f"rules: {limit.name}") for limit in limited),
+        *(of_requests(limit, "rules", rule=True) for limit in limited),
     ]

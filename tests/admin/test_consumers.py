@@ -21,7 +21,7 @@ def _named(of, *who, names=NAMES, mine=frozenset()):
         (Part.ADDRESS, "2001:db8::/64", "2001:db8::/64", "logins?address=2001%3Adb8%3A%3A%2F64", "2001:db8::/64"),
         (Part.ACCOUNT, ADA, "ada@example.com", f"users/{ADA}", f"user:{ADA}"),
         (Part.ACCOUNT, ADA[:-1] + "2", f"an account that is gone ({ADA[:-1]}2)", None, None),
-        (Part.ACCOUNT, HASH, "an e-mail that only its hash is known of (0a0a0a0a…)", None, None),
+        (Part.ACCOUNT, HASH, "an e-mail known by its hash (0a0a0a0a…)", None, None),
         (Part.ACCOUNT, "192.0.2.1", "192.0.2.1", "logins?address=192.0.2.1", "192.0.2.1"),
         (Part.KEY, "key:k1", "API key k1", None, None),
         (Part.KEY, ADA, "ada@example.com", f"users/{ADA}", f"user:{ADA}"),

@@ -31,7 +31,7 @@ async def test_requests_are_shown_by_address_with_what_the_limit_is(gate, admin)
         "share": 0.0,
     }
     page = await text_of(await admin.get(LIMITS))
-    assert "Requests of one address 10,000,000 each 1 min · limits.default 127.0.0.1 you 3 0 %" in page
+    assert "All requests of one address 10,000,000 each 1 min · limits.default 127.0.0.1 you 3 0 %" in page
 
 
 async def test_every_kind_of_attempt_is_shown_with_who_makes_them_and_by_name_where_it_can_be(gate, admin):
