@@ -82,7 +82,7 @@ class LimitViews:
             await self._reader.emails({part for uses in used.most.values() for use in uses for part in use.who})
         )
         if any(hashes(meter, use) - found.keys() for meter, uses in used.most.items() for use in uses):
-            typed = await self._reader.busiest("email", now - _LOOKED_BACK, refused=False, count=_TYPED)
+            typed = (await self._reader.most_refused(now - _LOOKED_BACK, count=_TYPED)).emails
             emails = {*(one.value for one in typed), *found.values()}
             found |= {self._key_of(email): email for email in emails}
         return found
