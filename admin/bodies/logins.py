@@ -110,3 +110,19 @@ class Attempts(TypedDict):
 
     logins: list[Attempt]
     next: Next
+
+
+class Journey(TypedDict):
+    """From one login to the next: ``km`` and ``kmh`` are null where a place is unknown or too near to say."""
+
+    seconds: float
+    km: float | None
+    kmh: float | None
+
+
+class OneAttempt(TypedDict):
+    """An attempt, the last good login of its account before it, and how far that is."""
+
+    login: Attempt
+    before: Attempt | None
+    journey: Journey | None

@@ -8,10 +8,10 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from admin.bodies.bans import Sure
-from admin.bodies.common import Body, Country, Done, Time, Why
+from admin.bodies.common import Body, Country, Done, Query, Time, Why
 from admin.bodies.logins import Attempt, MatchingLogins
 
-Bar = Annotated[str, Field(pattern="^[0-9]{1,2}$", description="A bar of the range from 1 on, or 0 for all of it")]
+AtBar = Annotated[str, Field(pattern="^[0-9]{1,2}$", description="A bar of the range from 1 on, or 0 for all of it")]
 SignalWhy = Annotated[Why, Field(description="Goes into the audit log; the signals' names where there is none")]
 
 
@@ -35,11 +35,60 @@ class Results(TypedDict):
     blocked: int
 
 
+class OverviewQuery(Query):
+    """How far back it looks: a day, unless another range is given."""
+
+    range: Literal["24h", "7d", "30d"] | None = None
+
+
+class Bar(Results):
+    """Attempts by result of a part of the range."""
+
+    since: Time
+    until: Time
+
+
+class Line(TypedDict):
+    """Attempts that had this in common; ``others`` is the rest, ``unknown`` what nobody knows."""
+
+    value: str
+    attempts: int
+
+
+class Part(TypedDict):
+    """A part of the gate, such as redis or an upstream's target."""
+
+    name: str
+    well: bool
+
+
+class Mail(TypedDict):
+    """Messages that wait, and those that were given up."""
+
+    waiting: int
+    given_up: int
+
+
 class Overview(TypedDict):
-    """What happens now, and the sums of the last day."""
+    """What happens now, and over a range: attempts by result and by what they had in common, whose were refused most
+    (of those since ``refused_since``, where there were more than are looked at), and whether everything is well.
+    """
 
     now: Now
-    last_24h: Results
+    range: str
+    totals: Results
+    bars: list[Bar]
+    devices: list[Line]
+    browsers: list[Line]
+    systems: list[Line]
+    methods: list[Line]
+    reasons: list[Line]
+    countries: list[Line]
+    refused_addresses: list[Line]
+    refused_emails: list[Line]
+    refused_since: Time | None
+    health: list[Part]
+    mail: Mail
 
 
 class OpenSignal(TypedDict):
@@ -53,9 +102,10 @@ class OpenSignal(TypedDict):
 
 
 class OpenSignals(TypedDict):
-    """The newest, and how many there are."""
+    """The newest, and how many there are: of attempts since ``since``, where there were more than are looked at."""
 
     total: int
+    since: Time | None
     signals: list[OpenSignal]
 
 
@@ -81,7 +131,7 @@ class MapQuery(MatchingLogins):
     """Attempts of a ``range``, or of its bar ``at`` alone, for which all else that is given holds."""
 
     range: Literal["24h", "7d", "30d", "15m", "1h"] | None = None
-    at: Bar | None = None
+    at: AtBar | None = None
 
 
 class Spot(TypedDict):

@@ -7,18 +7,24 @@ from typing import Annotated, Literal
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from admin.bodies.common import Body, NextNumber, Paged, Query, Time
+from admin.bodies.common import After, Body, NextNumber, Query, Time
 from admin.bodies.logins import Moment, Text
 from policies.model import Reason
 
 Age = Annotated[str, Field(description="A duration", examples=["5m"])]
 
 
-class RulesPage(Paged):
-    """Rules in whose words ``find`` occurs, with their hits of a ``range``."""
+class RuleQuery(Query):
+    """How far back hits are counted: a day, unless another range is given."""
+
+    range: Literal["24h", "7d", "30d"] | None = None
+
+
+class RulesPage(RuleQuery):
+    """Rules in whose words ``find`` occurs."""
 
     find: Text | None = None
-    range: Literal["24h", "7d", "30d"] | None = None
+    after: After = None
 
 
 class Words(TypedDict):
@@ -57,6 +63,21 @@ class Rules(TypedDict):
     rules: list[Rule]
     next: NextNumber
     no_rule: int | None
+
+
+class RuleBar(Hits):
+    """Hits of a part of the range."""
+
+    since: Time
+    until: Time
+
+
+class OneRule(TypedDict):
+    """A rule with its hits over time, null while nobody knows them."""
+
+    rule: Rule
+    range: str
+    bars: list[RuleBar] | None
 
 
 class ExplainQuery(Query):

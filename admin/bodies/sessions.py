@@ -7,17 +7,23 @@ from typing import Annotated
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from admin.bodies.common import Body, Country, Done, Next, Paged, Time, Uuid, Why
+from admin.bodies.common import After, Body, Country, Done, Next, Query, Time, Uuid, Why
 from admin.bodies.logins import Network, Text, WantedCountry
 
 
-class SessionsPage(Paged):
+class MatchingSessions(Query):
     """Open sessions for which all that is given holds."""
 
     user: Annotated[Text, Field(description="A part of the owner's e-mail")] | None = None
     address: Network | None = None
     country: WantedCountry | None = None
     agent: Annotated[Text, Field(description="A part of the User-Agent")] | None = None
+
+
+class SessionsPage(MatchingSessions):
+    """A page of them."""
+
+    after: After = None
 
 
 class EndSessions(Body):
@@ -70,3 +76,9 @@ class EndedSessions(Done):
     """How many ended."""
 
     ended: int
+
+
+class SessionCount(TypedDict):
+    """How many there are by the durable record."""
+
+    count: int

@@ -95,13 +95,7 @@ class LoginViews:
 
     async def one(self, request: web.Request, visit: Visit) -> web.Response:
         """All that is known of an attempt, and how far it is from the one before."""
-        try:
-            attempt = await self._reader.find(uuid.UUID(request.match_info["attempt"]))
-        except ValueError:
-            attempt = None
-        if attempt is None:
-            raise Problem(404, Reason.NOT_FOUND, "There is no such attempt; it may be written in a moment.")
-        before = await self._before(attempt)
+        attempt, before = await self._one(request)
         context = {
             "attempt": attempt,
             "before": before,
@@ -110,6 +104,23 @@ class LoginViews:
             "evidence": dict(attempt.evidence or {}),
         }
         return self._renderer.page(request, visit, "attempt.html", context, here="logins")
+
+    @reads("logins/{attempt}", "One attempt, and the login before it", bodies.OneAttempt)
+    async def one_call(self, request: web.Request, _visit: Visit) -> web.Response:
+        """``{"login", "before", "journey": {"seconds", "km", "kmh"}}``; what is not known is null."""
+        attempt, before = await self._one(request)
+        journey = _journey(before, attempt)
+        told = journey and {"seconds": journey.seconds, "km": journey.km, "kmh": journey.speed}
+        return json_answer({"login": public(attempt), "before": before and public(before), "journey": told})
+
+    async def _one(self, request: web.Request) -> tuple[Attempt, Attempt | None]:
+        try:
+            attempt = await self._reader.find(uuid.UUID(request.match_info["attempt"]))
+        except ValueError:
+            attempt = None
+        if attempt is None:
+            raise Problem(404, Reason.NOT_FOUND, "There is no such attempt; it may be written in a moment.")
+        return attempt, await self._before(attempt)
 
     async def _page(self, request: web.Request, wanted: LoginFilter) -> tuple[list[Attempt], str | None]:
         rows = await self._reader.page(wanted, count=SHOWN + 1, after=_seen(request.query.get("after")))

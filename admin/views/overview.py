@@ -15,6 +15,7 @@ from admin.charts import Chart, Share, Slice, breakdown, shares, slices, stacked
 from admin.guard import Visit
 from admin.lists import PanelReader, SessionFilter
 from admin.odd import OddReader
+from admin.overview_json import overview_json
 from admin.paging import UNKNOWN
 from admin.render import Renderer
 from admin.spans import SPANS, Span, since_of
@@ -62,9 +63,7 @@ class OverviewViews:
 
     async def page(self, request: web.Request, visit: Visit) -> web.Response:
         """All of it, over the ``range`` that is asked for."""
-        name = request.query.get("range", "24h")
-        if name not in SPANS:
-            raise invalid("range", f"The range is one of {', '.join(SPANS)}.")
+        name = _range(request.query)
         live = await self._live(name, visit.now)
         if "HX-Request" in request.headers:
             return self._renderer.page(request, visit, "overview_live.html", live, here="overview")
@@ -72,12 +71,13 @@ class OverviewViews:
         latest = await self._logins.page(LoginFilter(), count=_BRIEF)
         return self._renderer.page(request, visit, "overview.html", {**context, "logins": latest}, here="overview")
 
-    @reads("overview", "What happens now, and the sums of the last day", bodies.Overview)
+    @reads("overview", "What happens now, and over a range", bodies.Overview, query=bodies.OverviewQuery)
     async def listing(self, request: web.Request, visit: Visit) -> web.Response:
-        """What happens now, and the sums of the last day."""
-        live = await self._live("24h", visit.now)
-        now = {**live["now_is"], "open_signals": live["odd"].total}
-        return json_answer({"now": now, "last_24h": dict(live["chart"].totals)})
+        """The same as JSON, without the latest logins, which have a call of their own."""
+        name = _range(request.query)
+        return json_answer(
+            overview_json(*await asyncio.gather(self._live(name, visit.now), self._gathered(name, visit.now)))
+        )
 
     async def _live(self, name: str, now: float) -> dict[str, Any]:
         present, chart, odd = await asyncio.gather(
@@ -138,6 +138,13 @@ class OverviewViews:
         wanted = CountFilter(since, since + span.step * span.bars)
         counts = await self._logins.counts(span.grain, wanted, [Dimension.RESULT])
         return stacked(counts, _RESULTS, since=since, step=span.step, bars=span.bars)
+
+
+def _range(query: Mapping[str, str]) -> str:
+    name = query.get("range") or "24h"
+    if name not in SPANS:
+        raise invalid("range", f"The range is one of {', '.join(SPANS)}.")
+    return name
 
 
 def per_second(rate: float) -> str:

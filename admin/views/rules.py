@@ -12,6 +12,7 @@ from admin.acts import Done, Fields
 from admin.bodies import rules as bodies
 from admin.bodies.common import WhyBody
 from admin.calls import acts, reads
+from admin.charts import Bar, Chart, Share
 from admin.guard import Visit
 from admin.paging import SHOWN, country_of, filled, moment_of, number_of
 from admin.render import Renderer
@@ -97,13 +98,23 @@ class RuleViews:
 
     async def one(self, request: web.Request, visit: Visit) -> web.Response:
         """One rule: everything that it says, and its hits over time."""
+        span, one, chart, reasons = await self._one(request, visit)
+        context = {"one": one, "chart": chart, "reasons": reasons, "range": span, "ranges": list(RANGES)}
+        return self._renderer.page(request, visit, "rule.html", context, here="rules")
+
+    @reads("rules/named/{rule}", "One rule, and its hits over time", bodies.OneRule, query=bodies.RuleQuery)
+    async def one_call(self, request: web.Request, visit: Visit) -> web.Response:
+        """``{"rule", "range", "bars"}``; there are no bars while nobody knows the hits."""
+        span, one, chart, _ = await self._one(request, visit)
+        bars = None if chart is None else [_bar(bar) for bar in chart.bars]
+        return json_answer({"rule": _row(one), "range": span, "bars": bars})
+
+    async def _one(self, request: web.Request, visit: Visit) -> tuple[str, Listed, Chart | None, Sequence[Share]]:
         span = range_of(request.query)
         found = await self._table.one(request.match_info["rule"], span, visit.now)
         if found is None:
             raise Problem(404, Reason.NOT_FOUND, "There is no rule of this name in force.")
-        one, chart, reasons = found
-        context = {"one": one, "chart": chart, "reasons": reasons, "range": span, "ranges": list(RANGES)}
-        return self._renderer.page(request, visit, "rule.html", context, here="rules")
+        return span, *found
 
     @reads("rules", "The rules in force with their hits", bodies.Rules, query=bodies.RulesPage)
     async def listing(self, request: web.Request, visit: Visit) -> web.Response:
@@ -227,6 +238,11 @@ def _row(one: Listed) -> dict[str, Any]:
         "reasons": None if tally is None else dict(tally.reasons),
         "last_hit": None if tally is None or tally.last_at is None else rfc3339(tally.last_at),
     }
+
+
+def _bar(bar: Bar) -> dict[str, Any]:
+    counts = dict.fromkeys(OUTCOMES.values(), 0) | {part.result: part.attempts for part in bar.parts}
+    return {"since": rfc3339(bar.start), "until": rfc3339(bar.end), **counts}
 
 
 def _said(words: Sequence[Words]) -> list[dict[str, str]]:

@@ -110,6 +110,12 @@ class SessionViews:
         """The same as JSON."""
         return json_answer(_row(await self._one(request, visit)))
 
+    @reads("sessions/count", "How many sessions fit", bodies.SessionCount, query=bodies.MatchingSessions)
+    async def count(self, request: web.Request, visit: Visit) -> web.Response:
+        """``{"count"}``, by the durable record: some may have idled out."""
+        _, wanted = _asked(request)
+        return json_answer({"count": await self._reader.count_sessions(wanted, visit.now)})
+
     async def confirm_all(self, request: web.Request, visit: Visit) -> web.Response:
         """How many sessions of a filter would end."""
         filters, wanted = _asked(request)

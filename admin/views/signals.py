@@ -65,9 +65,10 @@ class SignalViews:
 
     @reads("signals", "Open signals", bodies.OpenSignals)
     async def listing(self, _request: web.Request, visit: Visit) -> web.Response:
-        """``{"total", "signals": [...]}``, newest first; acts are asked for by the id of ``attempt``."""
+        """``{"total", "since", "signals": [...]}``, newest first; acts are asked for by the id of ``attempt``."""
         found = await self._odd.open(visit.now, count=_LISTED)
-        return json_answer({"total": found.total, "signals": [_row(one) for one in found.lines]})
+        since = None if found.reach is None else rfc3339(found.reach)
+        return json_answer({"total": found.total, "since": since, "signals": [_row(one) for one in found.lines]})
 
     @acts("signals/{attempt}/end", "End the session of an open signal", bodies.SignalBody, bodies.SignalDone)
     async def end(self, request: web.Request, visit: Visit, fields: Fields) -> Done:

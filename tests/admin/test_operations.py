@@ -66,12 +66,40 @@ async def test_the_document_is_openapi_and_has_exactly_the_routes(gate):
     assert found.document["components"]["securitySchemes"]["apiKey"]["name"] == "X-Api-Key"
 
 
+#: Pages whose facts are another call's: a form has none, and a search only leads on.
+ELSEWHERE = {
+    "": "overview",
+    "sessions/end": "sessions/count",
+    "users/{user}/devices": "users/{user}",
+    "users/new": None,
+    "users/invite": None,
+    "bans/import": None,
+    "search": None,
+}
+
+
+async def test_what_a_page_shows_is_a_call_too(gate):
+    found, home = await described(gate), "/_gate/admin/"
+    pages = {
+        route.resource.canonical.removeprefix(home)
+        for route in gate.gatekeeper.app.router.routes()
+        if route.method == "GET" and route.resource.canonical.startswith(home)
+    }
+    assert "logins/{attempt}" in pages
+    calls = {path.removeprefix(API) for method, path in found.calls() if method == "GET"}
+    calls.add("rules/check")  # a POST: the text is large
+    for page in pages:
+        wanted = ELSEWHERE.get(page, page)
+        assert page.startswith("api/") or wanted is None or wanted in calls, page
+
+
 async def test_answers_are_as_the_document_says(gate, admin):
     found = await described(gate)
     headers = bearer(await gate.login("root@example.com"))
     ada = (await gate.register("ada@example.com"))["id"]
     session = (await gate.login("ada@example.com"))["session_id"]
-    names = {"{user}": ada, "{session}": session, "{change}": "1"}
+    rows = await gate.rows("SELECT id FROM login_logs ORDER BY time LIMIT 1")
+    names = {"{user}": ada, "{session}": session, "{change}": "1", "{attempt}": str(rows[0]["id"]), "{rule}": "api"}
 
     async def ask(method, path, query="", body=None):
         address = path
