@@ -103,7 +103,7 @@ class Acts:
 
 def is_sure(fields: Fields) -> bool:
     """Whether an act is asked for although it harms the one who asks."""
-    return fields.get(SURE) == "yes"
+    return fields.get(SURE) in {"yes", "true"}
 
 
 def notice_of(request: web.Request) -> str | None:

@@ -145,8 +145,8 @@ def _check_query(call: Call, query: Mapping[str, str]) -> None:
 
 async def _fields(request: web.Request, model: type[Body]) -> Mapping[str, str]:
     raw = await request.read()  # bounded by the application
-    if not raw and request.method == "DELETE":
-        raw = b"{}"
+    if not raw:
+        raw = b"{}"  # what is missing is said by its name
     elif request.content_type != JSON:
         raise Problem(415, Reason.UNSUPPORTED_MEDIA_TYPE)
     try:

@@ -66,7 +66,7 @@ def _described(call: Call, schemas: Mapping[Any, Any]) -> dict[str, Any]:
         },
     }
     if call.body is not None:
-        needed = bool(schemas[call.body].get("required", True))
+        needed = bool(call.body.model_json_schema().get("required"))
         entry["requestBody"] = {"required": needed, "content": {JSON: {"schema": schemas[call.body]}}}
     parameters = [*_in_path(call), *_in_query(call)]
     return {**entry, "parameters": parameters} if parameters else entry

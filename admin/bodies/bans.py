@@ -19,7 +19,7 @@ Subject = Annotated[
     ),
 ]
 Length = Annotated[str, Field(description="A duration; without one it is for good", examples=["15m", "30d"])]
-Sure = Annotated[Literal["yes"], Field(description="For what would meet whoever asks")]
+Sure = Annotated[Literal["yes", True], Field(description="For what would meet whoever asks")]
 
 
 class SubjectQuery(Query):

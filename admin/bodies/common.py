@@ -17,7 +17,9 @@ NextNumber = Annotated[int | None, Field(description="`after` of the next page; 
 Why = Annotated[
     str, Field(max_length=LONGEST_WHY, description="Goes into the audit log", examples=["left the company"])
 ]
-Roles = Annotated[str, Field(description="Names with blanks or commas between them", examples=["staff reports"])]
+Roles = Annotated[
+    list[str] | str, Field(description="A list, or names with blanks or commas between them", examples=[["staff"]])
+]
 After = Annotated[str | None, Field(max_length=254, description="`next` of the page before")]
 
 
@@ -63,5 +65,5 @@ class DoneTo(Done):
 
 def _sent(value: Any) -> str:
     if isinstance(value, bool):
-        return "1" if value else ""
+        return "true" if value else ""
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -21,7 +21,12 @@ Area = Annotated[
 Moment = Annotated[str, Field(description="ISO 8601, UTC unless it says otherwise", examples=["2026-03-01T22:30"])]
 Network = Annotated[str, Field(max_length=64, description="An address or a network", examples=["192.0.2.0/24"])]
 WantedCountry = Annotated[
-    str, Field(pattern="^([A-Za-z]{2}|unknown)$", description="ISO 3166-1 alpha-2, or unknown", examples=["CH"])
+    str,
+    Field(
+        json_schema_extra={"pattern": "^([A-Za-z]{2}|unknown)$"},  # the views say it in better words
+        description="ISO 3166-1 alpha-2, or unknown",
+        examples=["CH"],
+    ),
 ]
 
 

@@ -11,7 +11,13 @@ from admin.bodies.bans import Sure
 from admin.bodies.common import Body, Country, Done, Query, Time, Why
 from admin.bodies.logins import Attempt, MatchingLogins
 
-AtBar = Annotated[str, Field(pattern="^[0-9]{1,2}$", description="A bar of the range from 1 on, or 0 for all of it")]
+AtBar = Annotated[
+    str,
+    Field(
+        json_schema_extra={"pattern": "^[0-9]{1,2}$"},  # the view says it in better words
+        description="A bar of the range from 1 on, or 0 for all of it",
+    ),
+]
 SignalWhy = Annotated[Why, Field(description="Goes into the audit log; the signals' names where there is none")]
 
 

@@ -8,7 +8,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from admin.bodies.common import After, Body, NextNumber, Query, Time
-from admin.bodies.logins import Moment, Text
+from admin.bodies.logins import Moment, Text, WantedCountry
 from policies.model import Reason
 
 Age = Annotated[str, Field(description="A duration", examples=["5m"])]
@@ -90,7 +90,7 @@ class ExplainQuery(Query):
     scopes: Annotated[Text, Field(description="Of an API key, with commas between them")] | None = None
     header: Annotated[Text, Field(description="One line of the head", examples=["X-Env: test"])] | None = None
     address: Annotated[Text, Field(examples=["192.0.2.7"])] | None = None
-    country: Annotated[str, Field(pattern="^([A-Za-z]{2}|unknown)$", examples=["CH"])] | None = None
+    country: WantedCountry | None = None
     mfa_age: Annotated[Age, Field(description="Since two factors were shown")] | None = None
     auth_age: Annotated[Age, Field(description="Since the login")] | None = None
     at: Moment | None = None

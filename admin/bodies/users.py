@@ -205,7 +205,7 @@ class NewUser(Body):
     password: str | None = Field(None, repr=False)
     name: Text | None = None
     roles: Roles | None = None
-    must_change: Annotated[Literal["1", "true"], Field(description="At the first login")] | None = None
+    must_change: Annotated[bool, Field(description="Whether the first login has to choose another password")] = False
 
 
 class UserMade(DoneTo):

@@ -28,6 +28,7 @@ from gatekeeper.identity.mail_bodies import AskedAnswer
 from gatekeeper.identity.mail_operations import MAIL_OPERATIONS
 from gatekeeper.identity.operation import Operation
 from gatekeeper.identity.token_operations import TOKEN_OPERATIONS
+from policies.model import Reason
 
 OPERATIONS = (
     Operation(
@@ -64,21 +65,30 @@ OPERATIONS = (
 
 _PROBLEM = {
     "type": "object",
-    "description": "RFC 9457",
+    "description": "RFC 9457; what a client can act on is beside it",
     "required": ["type", "title", "status"],
     "properties": {
-        "type": {"type": "string", "examples": ["urn:gatekeeper:invalid-credentials"]},
+        "type": {"type": "string", "enum": [f"urn:gatekeeper:{reason}" for reason in Reason]},
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
-        "retry_after": {"type": "number"},
+        "retry_after": {"type": "number", "description": "Seconds"},
         "errors": {
             "type": "array",
             "items": {
                 "type": "object",
-                "properties": {"pointer": {"type": "string"}, "detail": {"type": "string"}},
+                "required": ["pointer", "detail"],
+                "properties": {
+                    "pointer": {"type": "string", "description": "The field (RFC 6901)"},
+                    "detail": {"type": "string"},
+                },
             },
         },
+        "challenge": {"type": "string", "description": "What a second factor is shown for"},
+        "methods": {"type": "array", "items": {"type": "string"}},
+        "token": {"type": "string", "description": "What another password is chosen by"},
+        "max_age": {"type": "integer", "description": "Seconds since the login that is wanted (RFC 9470)"},
+        "acr_values": {"type": "string"},
     },
 }
 
