@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache
+from http import HTTPStatus
 from typing import Any, Final
 
 from pydantic import TypeAdapter
@@ -29,15 +30,19 @@ _ALWAYS: Final = (401, 403, 404, 422, 503)
 _WITH_BODY: Final = (400, 413, 415)
 
 
-def described(prefix: str, calls: Iterable[Call]) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
-    """The paths of these calls, and the schemas that they refer to, by name."""
+def described(prefix: str, calls: Iterable[Call]) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """The paths of these calls, and the components (schemas and responses by name) that they refer to."""
     listed = list(calls)
+    if not listed:
+        return {}, {}
     schemas, definitions = _schemas(tuple({kind for call in listed for kind in _kinds(call)}))
     paths: dict[str, dict[str, Any]] = {}
     for call in listed:
         entry = paths.setdefault(f"{prefix}/admin/api/{call.path}", {})
         entry[call.method.lower()] = _described(call, schemas)
-    return paths, definitions
+    statuses = sorted({status for call in listed for status in _statuses(call)})
+    responses = {_name(status): _refused(status) for status in statuses}
+    return paths, {"schemas": definitions, "responses": responses}
 
 
 def _kinds(call: Call) -> list[tuple[Any, JsonSchemaMode]]:
@@ -51,18 +56,20 @@ def _schemas(kinds: tuple[tuple[Any, JsonSchemaMode], ...]) -> tuple[dict[Any, A
     found, rest = TypeAdapter.json_schemas(
         [(kind, mode, TypeAdapter(kind)) for kind, mode in kinds], ref_template="#/components/schemas/{model}"
     )
-    return {kind: schema for (kind, _), schema in found.items()}, rest.get("$defs", {})
+    return {kind: schema for (kind, _), schema in found.items()}, rest["$defs"]
 
 
 def _described(call: Call, schemas: Mapping[Any, Any]) -> dict[str, Any]:
     content = {} if call.answer is None else {"schema": schemas[call.answer]}
     entry: dict[str, Any] = {
+        "operationId": _operation_id(call),
+        "tags": ["panel"],
         "summary": call.summary,
-        "description": f"API keys need the scope {call.scope}.",
+        "description": f"API keys need the scope `{call.scope}`.",
         "security": [{"bearer": []}, {"apiKey": []}],
         "responses": {
             "200": {"description": call.summary, "content": {call.media_type: content}},
-            **{str(status): _refused(status) for status in _statuses(call)},
+            **{str(status): {"$ref": f"#/components/responses/{_name(status)}"} for status in _statuses(call)},
         },
     }
     if call.body is not None:
@@ -72,8 +79,17 @@ def _described(call: Call, schemas: Mapping[Any, Any]) -> dict[str, Any]:
     return {**entry, "parameters": parameters} if parameters else entry
 
 
+def _operation_id(call: Call) -> str:
+    """Such as ``panel_get_users_user``; unlike any other, and fit for the name of a function."""
+    return re.sub(r"\W+", "_", f"panel_{call.method.lower()}_{call.path}").strip("_")
+
+
 def _statuses(call: Call) -> list[int]:
     return sorted({*_ALWAYS, *call.refusals, *(() if call.body is None else _WITH_BODY)})
+
+
+def _name(status: int) -> str:
+    return HTTPStatus(status).phrase.replace(" ", "")
 
 
 def _refused(status: int) -> dict[str, Any]:

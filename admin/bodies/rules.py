@@ -108,7 +108,7 @@ class Explanation(TypedDict):
     """What the gate would do, and which rule decides."""
 
     allowed: bool
-    status: int
+    status: int | None
     reason: Reason | None
     why: str
     caller: str

@@ -75,7 +75,7 @@ class SignalViews:
         """End the session, and close the signal."""
         return await self._dealt(request, visit, fields, self._end)
 
-    @acts("signals/{attempt}/lock", "Lock the account of one", bodies.SignalBody, bodies.SignalDone, refusals=(409,))
+    @acts("signals/{attempt}/lock", "Lock the account of one", bodies.SignalBody, bodies.SignalDone)
     async def lock(self, request: web.Request, visit: Visit, fields: Fields) -> Done:
         """Lock the account, and close the signal."""
         return await self._dealt(request, visit, fields, self._lock)

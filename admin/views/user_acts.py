@@ -17,14 +17,14 @@ from gatekeeper.identity.user_desk import UserDesk, checked_why
 
 
 class UserActs:
-    """``P/admin/users/{user}/…`` and the same under ``api``. Everything raises Problem (404, 409, 422)."""
+    """``P/admin/users/{user}/…`` and the same under ``api``. Everything raises Problem (404, 422)."""
 
     def __init__(self, desk: UserDesk, keys: ApiKeys, devices: DeviceDesk) -> None:
         self._desk = desk
         self._keys = keys
         self._devices = devices
 
-    @acts("users/{user}/lock", "Lock an account, and end all its sessions", WhyBody, DoneTo, refusals=(409,))
+    @acts("users/{user}/lock", "Lock an account, and end all its sessions", WhyBody, DoneTo)
     async def lock(self, request: web.Request, visit: Visit, fields: Fields) -> Done:
         """Not one's own."""
         user = request.match_info["user"]
@@ -52,7 +52,7 @@ class UserActs:
         await self._desk.expire_password(user, visit.by, _why(fields), visit.now)
         return _done("user-password-expired", user)
 
-    @acts("users/{user}/roles", "Give an account exactly these roles", bodies.SetRoles, DoneTo, refusals=(409,))
+    @acts("users/{user}/roles", "Give an account exactly these roles", bodies.SetRoles, DoneTo)
     async def set_roles(self, request: web.Request, visit: Visit, fields: Fields) -> Done:
         """In force from the next request on."""
         user = request.match_info["user"]

@@ -94,9 +94,9 @@ _PROBLEM = {
 
 
 def document(
-    prefix: str, public_url: str, further: Mapping[str, dict[str, Any]], schemas: Mapping[str, dict[str, Any]]
+    prefix: str, public_url: str, further: Mapping[str, dict[str, Any]], components: Mapping[str, dict[str, Any]]
 ) -> dict[str, Any]:
-    """The OpenAPI document of the gate's own calls, with ``further`` paths and the ``schemas`` that these refer to."""
+    """The OpenAPI document of the gate's own calls, with ``further`` paths and their ``components``."""
     paths: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS:
         paths.setdefault(f"{prefix}{operation.path}", {})[operation.method] = _operation(operation)
@@ -106,7 +106,8 @@ def document(
         "servers": [{"url": public_url}],
         "paths": {**paths, **further},
         "components": {
-            "schemas": {**_schemas(), **schemas, "Problem": _PROBLEM},
+            **components,
+            "schemas": {**_schemas(), **components.get("schemas", {}), "Problem": _PROBLEM},
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
                 "apiKey": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
