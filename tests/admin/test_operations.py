@@ -2,10 +2,15 @@
 refusals are as that says (issue 7.10).
 """
 
-from factories import PASSWORD
+import uuid
+
+from factories import NOW, PASSWORD
 from gates import bearer
 from openapi_spec_validator import validate
 from panel_document import API, PanelDocument
+
+from gatekeeper.notify.outbox import Parcel, masked
+from gatekeeper.store.outbox import PostgresOutbox
 
 STREAM = ("GET", "activity/stream")
 #: Pages whose facts are another call's: a form has none, and a search only leads on.
@@ -42,6 +47,8 @@ ACTS = [
     ("POST", "users/{user}/unlock", WHY),
     ("POST", "sessions/end", {"user": "ada", **WHY}),
     *(("POST", f"signals/{{{name}}}/{name}", None) for name in ("end", "lock", "ban", "close")),
+    ("POST", "mail/retry", {"message": "{message}", **WHY}),
+    ("POST", "mail/discard", {"all": "waiting", **WHY}),
     ("POST", "keys/rotate", {"purpose": "assertion", **WHY}),
     ("POST", "keys/retire", {"kid": "{kid}", **WHY}),
     ("POST", "rules/reload", WHY),
@@ -140,6 +147,8 @@ async def _names(gate, headers):
     (attempt,) = await gate.rows(f"SELECT id FROM login_logs WHERE session = '{session}'")
     account = await (await gate.call("GET", f"{API}users/{user}", headers=headers)).json()
     keys = (await (await gate.call("GET", f"{API}keys", headers=headers)).json())["keys"]
+    message = Parcel(uuid.uuid4(), "smtp", "test", b"sealed", NOW + 3 * 86_400, recipient=masked("ada@example.com"))
+    await PostgresOutbox(gate.gatekeeper.reloader.running.stores.postgres).put([message], NOW + 3600)
     odd = await gate.rows(ODD.format(user=user, session=session))
     return {
         "user": user,
@@ -148,6 +157,7 @@ async def _names(gate, headers):
         "key": (await made.json())["id"],
         "device": account["devices"][0]["id"],
         "kid": next(key["kid"] for key in keys if key["purpose"] == "access"),
+        "message": str(message.id),
         "change": "1",
         "rule": "api",
         **{name: str(row["id"]) for name, row in zip(("end", "lock", "ban", "close"), odd, strict=True)},
