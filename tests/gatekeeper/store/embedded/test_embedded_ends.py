@@ -101,12 +101,20 @@ def test_a_restart_waits_for_the_last_process_of_the_killed_server(data_dir: Pat
         os.kill(backend, signal.SIGSTOP)  # it still has the shared memory when its postmaster is dead
         os.kill(pid(servers, "postgres"), signal.SIGKILL)
         until(servers.poll)
-        later = threading.Timer(0.5, os.kill, (backend, signal.SIGCONT))
+        later = threading.Thread(target=_let_go, args=(backend, data_dir / "postgres.log"))
         later.start()
         servers.restart("postgres")
         later.join()
         assert ask(servers, "SELECT 1") == 1
     assert "still in use" in (data_dir / "postgres.log").read_text()
+
+
+def _let_go(backend: int, log: Path) -> None:
+    """Once a start has failed because of it."""
+    try:
+        until(lambda: "still in use" in log.read_text())
+    finally:
+        os.kill(backend, signal.SIGCONT)
 
 
 def test_a_server_that_ignores_its_signal_is_ended_all_the_same(short_tmp: Path) -> None:
