@@ -83,6 +83,20 @@ class PlaceDatabase(TypedDict):
     attribution: str | None
 
 
+class UpstreamTarget(TypedDict):
+    """A target, and whether requests go to it."""
+
+    address: str
+    up: bool
+
+
+class ShownUpstream(TypedDict):
+    """An upstream as this worker sees it."""
+
+    name: str
+    targets: list[UpstreamTarget]
+
+
 class Configuration(TypedDict):
     """What is in force; ``good`` unless a newer one was refused, for ``faults``."""
 
@@ -94,3 +108,4 @@ class Configuration(TypedDict):
     waiting: list[str]
     settings: list[Setting]
     databases: list[PlaceDatabase]
+    upstreams: list[ShownUpstream]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from aiohttp import web
 
 from admin.bodies import settings as bodies
 from admin.calls import reads
+from admin.databases import databases
 from admin.guard import Visit
 from admin.render import Renderer
 from admin.wording import rfc3339
@@ -19,10 +20,13 @@ from gatekeeper.answers import json_answer
 from gatekeeper.config.listing import Chapter, chapters
 from gatekeeper.config.model import Config
 from gatekeeper.config.origin import Origin
-from geo.lookup import Database, PlaceFinder
+from geo.lookup import PlaceFinder
 
-_STALE: Final = 180  # days after which a database of places is worth a newer one
 _RANGES: Final = {"set": "What is set", "all": "Everything"}
+
+
+#: Of each upstream by name the addresses of its targets, and whether requests go to it.
+Targets = Mapping[str, Sequence[tuple[str, bool]]]
 
 
 class Standing(Protocol):
@@ -44,31 +48,16 @@ class Standing(Protocol):
     def faults(self) -> tuple[str, ...]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class ShownDatabase:
-    """A database of places: the key that names it, what it says it is, its day and the fields that it fills."""
-
-    key: str
-    file: str
-    kind: str
-    built: date
-    days: int
-    knows: tuple[str, ...]
-    attribution: str | None
-
-    @property
-    def stale(self) -> bool:
-        """Whether a newer one is worth looking for."""
-        return self.days > _STALE
-
-
 class ConfigViews:
     """``P/admin/config`` and ``P/admin/api/config``, of the worker that answers."""
 
-    def __init__(self, standing: Standing, places: PlaceFinder, renderer: Renderer) -> None:
+    def __init__(
+        self, standing: Standing, places: PlaceFinder, upstreams: Callable[[], Targets], renderer: Renderer
+    ) -> None:
         self._standing = standing
         self._read: tuple[Config, Origin, list[Chapter]] | None = None
         self._places = places
+        self._upstreams = upstreams
         self._renderer = renderer
 
     async def page(self, request: web.Request, visit: Visit) -> web.Response:
@@ -83,13 +72,14 @@ class ConfigViews:
             "ranges": _RANGES,
             "standing": self._standing,
             "version": __version__,
-            "databases": self._databases(visit.now),
+            "databases": databases(self._places, visit.now),
+            "upstreams": self._upstreams(),
         }
         return self._renderer.page(request, visit, "config.html", context, here="config")
 
     @reads("config", "The configuration in force, masked", bodies.Configuration)
     async def listing(self, _request: web.Request, visit: Visit) -> web.Response:
-        """``{"version", "file", "good", "since", "faults", "waiting", "settings": [...], "databases": [...]}``."""
+        """``{"version", "file", "good", "since", "faults", "waiting", "settings", "databases", "upstreams"}``."""
         standing = self._standing
         settings = [asdict(one) for chapter in self._chapters() for one in chapter.settings]
         return json_answer(
@@ -101,7 +91,11 @@ class ConfigViews:
                 "faults": list(standing.faults),
                 "waiting": list(standing.origin.waiting),
                 "settings": settings,
-                "databases": [_row(database) for database in self._databases(visit.now)],
+                "databases": [database.row() for database in databases(self._places, visit.now)],
+                "upstreams": [
+                    {"name": name, "targets": [{"address": address, "up": up} for address, up in targets]}
+                    for name, targets in self._upstreams().items()
+                ],
             }
         )
 
@@ -112,28 +106,7 @@ class ConfigViews:
             read = self._read = config, origin, chapters(config, origin)
         return read[2]
 
-    def _databases(self, now: float) -> list[ShownDatabase]:
-        today, places = datetime.fromtimestamp(now, UTC).date(), self._places
-        named = [("geo.database", places.places), ("geo.asn_database", places.networks)]
-        return [_shown(key, database, today) for key, database in named if database is not None]
-
 
 def _folder(file: str | None) -> str:
     """What need not be said again of every line of the file."""
     return "" if file is None else f"{Path(file).parent}/"
-
-
-def _shown(key: str, database: Database, today: date) -> ShownDatabase:
-    return ShownDatabase(
-        key=key,
-        file=str(database.path),
-        kind=database.kind,
-        built=database.built,
-        days=max(0, (today - database.built).days),
-        knows=tuple(sorted(database.covers() - {"longitude"})),
-        attribution=database.attribution,
-    )
-
-
-def _row(database: ShownDatabase) -> dict[str, Any]:
-    return {**asdict(database), "built": database.built.isoformat(), "knows": list(database.knows)}

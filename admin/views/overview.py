@@ -12,6 +12,7 @@ from aiohttp import web
 from admin.bodies import overview as bodies
 from admin.calls import reads
 from admin.charts import Chart, Share, Slice, breakdown, shares, slices, stacked
+from admin.databases import databases
 from admin.guard import Visit
 from admin.lists import PanelReader, SessionFilter
 from admin.odd import OddReader
@@ -19,11 +20,13 @@ from admin.overview_json import overview_json
 from admin.paging import UNKNOWN
 from admin.render import Renderer
 from admin.spans import SPANS, Span, since_of
+from admin.views.config import Standing, Targets
 from admin.wording import country_name
 from gatekeeper.answers import json_answer
 from gatekeeper.identity.user_desk import invalid
 from gatekeeper.journal.attempts import Result
 from gatekeeper.journal.questions import CountFilter, Dimension, Grain, LoginFilter, LoginReader, Shared
+from geo.lookup import PlaceFinder
 
 Health = Callable[[], Awaitable[Sequence[tuple[str, bool]]]]
 
@@ -37,7 +40,7 @@ _RESULTS: Final = [str(result) for result in Result]
 
 class OverviewViews:
     """``P/admin/`` and ``P/admin/api/overview``. ``bans`` counts those in force, ``pace`` requests a second,
-    ``health`` says what is well, ``configured`` whether the newest configuration is in force.
+    ``health`` says what is well, ``standing`` whether the newest configuration is in force.
     """
 
     def __init__(
@@ -50,7 +53,9 @@ class OverviewViews:
         bans: Callable[[], int],
         pace: Callable[[], float],
         health: Health,
-        configured: Callable[[], bool],
+        standing: Standing,
+        places: PlaceFinder,
+        upstreams: Callable[[], Targets],
     ) -> None:
         self._reader = reader
         self._logins = logins
@@ -59,7 +64,9 @@ class OverviewViews:
         self._bans = bans
         self._pace = pace
         self._health = health
-        self._configured = configured
+        self._standing = standing
+        self._places = places
+        self._upstreams = upstreams
 
     async def page(self, request: web.Request, visit: Visit) -> web.Response:
         """All of it, over the ``range`` that is asked for."""
@@ -114,7 +121,10 @@ class OverviewViews:
             "emails": shares({one.value: one.attempts for one in refused.emails}),
             "refused_reach": refused.reach,
             "mail": waiting,
-            "health": [*health, ("configuration", self._configured())],
+            "health": [*health, ("configuration", self._standing.good)],
+            "configured_at": self._standing.at,
+            "databases": databases(self._places, now),
+            "upstreams": self._upstreams(),
         }
 
     async def _present(self, now: float) -> dict[str, float]:

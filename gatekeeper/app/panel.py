@@ -160,7 +160,7 @@ def _views(
         mail=queue,
         keys=KeyViews(key_desk(config, stores.postgres, stores.journal, running.secret), renderer),
         trial=TrialViews(_trials(running), renderer, limit=config.sizes.json_body),
-        config=ConfigViews(running.reloads, running.places, renderer),
+        config=ConfigViews(running.reloads, running.places, lambda: _targets(running), renderer),
         search=SearchView(reader, PostgresUsers(stores.postgres), renderer),
     )
 
@@ -186,8 +186,14 @@ def _overview(running: Running, health: Health, renderer: Renderer) -> OverviewV
         bans=lambda: len(running.bans.bans),
         pace=running.metrics.requests_per_second,
         health=health.parts,
-        configured=lambda: running.reloads.good,
+        standing=running.reloads,
+        places=running.places,
+        upstreams=lambda: _targets(running),
     )
+
+
+def _targets(running: Running) -> dict[str, list[tuple[str, bool]]]:
+    return {name: pool.standings() for name, pool in running.upstreams.items()}
 
 
 def _limits(running: Running, reader: PanelReader, gate: Gate, renderer: Renderer) -> LimitViews:

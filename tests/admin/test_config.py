@@ -62,3 +62,38 @@ async def test_reading_again_comes_back_to_this_page(gate, admin):
     gate.gatekeeper.reloads.request = lambda: asked.append(1)
     answer = await admin.submit("/_gate/admin/rules/reload", {"why": "new rules", "page": "config"})
     assert (answer.headers["Location"], asked) == ("/_gate/admin/config?done=reload-asked", [1])
+
+
+async def test_health_on_the_overview_leads_to_the_pages_of_its_parts(gate, admin):
+    running = gate.gatekeeper.reloader.running
+    running.upstreams["api"] = Standing([("http://127.0.0.1:9000", True), ("http://127.0.0.1:9001", False)])
+    answer = await admin.get("/_gate/admin/")
+    page, seen = await answer.text(), await text_of(answer)
+    for page_of, name in [
+        ("config#upstreams", "upstream api"),
+        ("config#state", "configuration"),
+        ("config#places", "places"),
+        ("bans", "bans"),
+        ("mail", "mail queue"),
+    ]:
+        assert f'href="/_gate/admin/{page_of}">{name}</a>' in page, name
+    assert ("upstream api 1 of 2 up" in seen, "mail queue 0 waiting" in seen, " d old" in seen) == (True, True, True)
+    config = await admin.get("/_gate/admin/config")
+    assert all(f'id="{part}"' in await config.text() for part in ("upstreams", "state", "places"))
+    assert "http://127.0.0.1:9000 up http://127.0.0.1:9001 down" in await text_of(config)
+    call = json.loads(await (await admin.get("/_gate/admin/api/config")).text())
+    (upstream,) = call["upstreams"]
+    assert upstream["targets"][1] == {"address": "http://127.0.0.1:9001", "up": False}
+
+
+class Standing:
+    """An upstream, as far as it is looked at here."""
+
+    def __init__(self, found):
+        self.found = found
+
+    def standings(self):
+        return self.found
+
+    async def close(self):
+        """It has no connections."""
