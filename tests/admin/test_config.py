@@ -79,7 +79,8 @@ async def test_health_on_the_overview_leads_to_the_pages_of_its_parts(gate, admi
         assert f'href="/_gate/admin/{page_of}">{name}</a>' in page, name
     assert ("upstream api 1 of 2 up" in seen, "mail queue 0 waiting" in seen, " d old" in seen) == (True, True, True)
     config = await admin.get("/_gate/admin/config")
-    assert all(f'id="{part}"' in await config.text() for part in ("upstreams", "state", "places"))
+    whole = await config.text()
+    assert all(f'id="{part}"' in whole for part in ("upstreams", "state", "places"))
     assert "http://127.0.0.1:9000 up http://127.0.0.1:9001 down" in await text_of(config)
     call = json.loads(await (await admin.get("/_gate/admin/api/config")).text())
     (upstream,) = call["upstreams"]
