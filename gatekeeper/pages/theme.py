@@ -69,6 +69,7 @@ class Theme:
         self._packages = tuple(packages)
         self._brand = brand or Brand.load()
         self._site = urlsplit(public_url).netloc
+        self._panel_site = urlsplit(panel_origin).netloc
         self._headers = {
             **page_headers(https=public_url.startswith("https:")),
             # Not `no-referrer`: under it browsers send `Origin: null` with a form, which CSRF refuses (Fetch 3.1.1).
@@ -98,7 +99,6 @@ class Theme:
         environment.globals.update(
             prefix=self.prefix,
             panel=self._panel,
-            site=self._site,
             asset=self.address_of,
             brand=self._brand,
             languages=list(self.languages.all),
@@ -130,7 +130,8 @@ class Theme:
         back to: without it the path, since a query may hold a token; None where the path is one.
         """
         spoken = language or self.language_of(request)
-        text = self._text(template, {"here": request[INBOUND].target.path, **context}, spoken)
+        inbound: InboundRequest = request[INBOUND]
+        text = self._text(template, {"here": inbound.target.path, "site": self._site_of(inbound), **context}, spoken)
         answer = self._answer(text, status, spoken)
         if form_leads_to is not None:
             policy = answer.headers["Content-Security-Policy"]
@@ -145,7 +146,9 @@ class Theme:
     def refusal(self, inbound: InboundRequest, fault: Problem) -> web.Response:
         """The same by the canonical request alone. Each text is rendered once: refusals come in floods."""
         language = self.languages.of(inbound.headers)
-        text = self._refusal_text(fault.status, str(fault.reason), words.sentence(fault, language), language)
+        text = self._refusal_text(
+            fault.status, str(fault.reason), words.sentence(fault, language), language, self._site_of(inbound)
+        )
         return stamped(self._answer(text.replace(_REQUEST, escape(inbound.request_id)), fault.status, language), fault)
 
     def paged(self, handler: Handler) -> Handler:
@@ -161,6 +164,11 @@ class Theme:
 
         return handle
 
+    def _site_of(self, inbound: InboundRequest) -> str:
+        """The host that a page names at its foot: that of the panel's listener on what is served there."""
+        at_panel = self._panel_site and inbound.target.authority == self._panel_site
+        return self._panel_site if at_panel else self._site
+
     def _text(self, template: str, context: Mapping[str, Any], language: Language) -> str:
         assert self._environment is not None, "set up"  # noqa: S101
         token = speaking.set(language)
@@ -175,9 +183,10 @@ class Theme:
         answer.headers["Content-Language"] = language.tag
         return answer
 
-    def _render_refusal(self, status: int, reason: str, sentence: str, language: Language) -> str:
+    def _render_refusal(self, status: int, reason: str, sentence: str, language: Language, site: str) -> str:
         context = {
             "here": None,
+            "site": site,
             "title": words.title(status, language),
             "text": sentence,
             "status": status,
