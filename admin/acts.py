@@ -27,6 +27,7 @@ NOTICES: Final[Mapping[str, str]] = {
     "user-logged-out": "Every session of the account has ended.",
     "user-roles": "The roles are in force from the next request on.",
     "user-factors": "The second factors are gone and every session has ended; the next login asks for new ones.",
+    "user-factor": "That second factor is gone and every session has ended; the owner is told.",
     "user-password-expired": "Every session has ended, and the next login by password has to choose another first.",
     "user-added": "The account is there; its owner may sign in.",
     "device-trusted": "The signals know that device from now on.",

@@ -221,6 +221,12 @@ class SetRoles(WhyBody):
     roles: Roles
 
 
+class RemoveFactor(WhyBody):
+    """Which of an account's second factors."""
+
+    factor: Annotated[Text, Field(description="totp, or the id of a passkey", examples=["totp"])]
+
+
 class RevokeKey(WhyBody):
     """Which API key ends."""
 

@@ -13,14 +13,16 @@ from admin.guard import Visit
 from gatekeeper.errors import Problem
 from gatekeeper.identity.api_keys import ApiKeys, Author
 from gatekeeper.identity.device_desk import DeviceDesk
+from gatekeeper.identity.factor_desk import FactorDesk
 from gatekeeper.identity.user_desk import UserDesk, checked_why
 
 
 class UserActs:
     """``P/admin/users/{user}/…`` and the same under ``api``. Everything raises Problem (404, 422)."""
 
-    def __init__(self, desk: UserDesk, keys: ApiKeys, devices: DeviceDesk) -> None:
+    def __init__(self, desk: UserDesk, factors: FactorDesk, keys: ApiKeys, devices: DeviceDesk) -> None:
         self._desk = desk
+        self._factors = factors
         self._keys = keys
         self._devices = devices
 
@@ -63,8 +65,15 @@ class UserActs:
     async def reset_factors(self, request: web.Request, visit: Visit, fields: Fields) -> Done:
         """Every session ends."""
         user = request.match_info["user"]
-        await self._desk.reset_factors(user, visit.by, _why(fields), visit.now)
+        await self._factors.reset(user, visit.by, _why(fields), visit.now)
         return _done("user-factors", user)
+
+    @acts("users/{user}/remove-factor", "Take one second factor away", bodies.RemoveFactor, DoneTo)
+    async def remove_factor(self, request: web.Request, visit: Visit, fields: Fields) -> Done:
+        """Every session ends."""
+        user = request.match_info["user"]
+        await self._factors.remove(user, fields.get("factor", ""), visit.by, _why(fields), visit.now)
+        return _done("user-factor", user)
 
     @acts("users/{user}/revoke-key", "Revoke an API key of an account", bodies.RevokeKey, DoneTo)
     async def revoke_key(self, request: web.Request, visit: Visit, fields: Fields) -> Done:

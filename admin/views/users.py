@@ -19,6 +19,7 @@ from admin.user_lists import State, UserReader, UserRow
 from gatekeeper.answers import json_answer
 from gatekeeper.identity.api_keys import ApiKeys
 from gatekeeper.identity.device_desk import LOOKED_AT, Device, DeviceDesk
+from gatekeeper.identity.factor_desk import FactorDesk
 from gatekeeper.identity.session_desk import SessionDesk
 from gatekeeper.identity.user_desk import UserDesk
 from gatekeeper.journal.questions import LoginFilter, LoginReader
@@ -37,6 +38,7 @@ class UserViews:
         logins: LoginReader,
         desk: UserDesk,
         sessions: SessionDesk,
+        factors: FactorDesk,
         keys: ApiKeys,
         devices: DeviceDesk,
         renderer: Renderer,
@@ -46,6 +48,7 @@ class UserViews:
         self._logins = logins
         self._desk = desk
         self._sessions = sessions
+        self._factors = factors
         self._keys = keys
         self._devices = devices
         self._renderer = renderer
@@ -77,7 +80,7 @@ class UserViews:
         user = account.state.id
         sessions, factors, keys, devices, logins, changes = await asyncio.gather(
             self._sessions.of_user(user, visit.now),
-            self._desk.factors_of(user, visit.now),
+            self._factors.of_user(user, visit.now),
             self._keys.of_user(user, visit.now),
             self._devices.of_user(user, visit.now),
             self._logins.page(LoginFilter(user_id=user), count=_BRIEF),
@@ -120,7 +123,7 @@ class UserViews:
         user = account.state.id
         sessions, factors, keys, devices = await asyncio.gather(
             self._sessions.of_user(user, visit.now),
-            self._desk.factors_of(user, visit.now),
+            self._factors.of_user(user, visit.now),
             self._keys.of_user(user, visit.now),
             self._devices.of_user(user, visit.now),
         )

@@ -18,6 +18,7 @@ from gatekeeper.app.logins import Logins
 from gatekeeper.app.parts import Running, TokenParts
 from gatekeeper.config.model import Config
 from gatekeeper.identity.device_desk import DeviceDesk
+from gatekeeper.identity.factor_desk import FactorDesk
 from gatekeeper.identity.registration import Registration
 from gatekeeper.identity.session_desk import SessionDesk
 from gatekeeper.identity.user_desk import UserDesk
@@ -60,7 +61,6 @@ def owner_views(
     keys = key_service(config, stores.api_keys, stores.live, stores.journal)
     desk = UserDesk(
         logins.accounts,
-        PostgresFactors(stores.postgres),
         running.passwords,
         stores.journal,
         logins.notices,
@@ -68,9 +68,10 @@ def owner_views(
         invitation_ttl=config.registration.invitation_ttl,
     )
     devices = _devices(tokens, running)
+    factors = FactorDesk(logins.accounts, PostgresFactors(stores.postgres), stores.journal, logins.notices)
     return OwnerViews(
-        UserViews(users, reader, stores.login_reader, desk, sessions, keys, devices, renderer),
-        UserActs(desk, keys, devices),
+        UserViews(users, reader, stores.login_reader, desk, sessions, factors, keys, devices, renderer),
+        UserActs(desk, factors, keys, devices),
         UserFiles(users),
         NewcomerViews(desk, renderer, form_limit=config.sizes.json_body),
         StoryView(PostgresStory(stores.postgres), stores.login_reader, desk, renderer),

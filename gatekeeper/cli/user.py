@@ -22,8 +22,9 @@ from gatekeeper.config.types import parse_duration
 from gatekeeper.errors import Problem, Refused
 from gatekeeper.identity.accounts import ROLE, Account, Accounts
 from gatekeeper.identity.emails import InvalidEmail, canonical_email
+from gatekeeper.identity.factor_desk import TOTP, FactorDesk, factor_facts
 from gatekeeper.identity.passwords import OWASP, Passwords
-from gatekeeper.identity.user_desk import UserDesk, factor_facts
+from gatekeeper.identity.user_desk import UserDesk
 from gatekeeper.store.accounts import PostgresAccounts
 from gatekeeper.store.factors import PostgresFactors
 from policies.model import Reason
@@ -35,6 +36,7 @@ class Desk:
 
     accounts: Accounts
     acts: UserDesk
+    factors: FactorDesk
     passwords: Passwords
     by: Actor
     now: float
@@ -81,6 +83,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     inviting.add_argument("--expires", metavar="D", help="life of the link, such as 12h or 7d")
     summary = "remove every second factor, recovery code and remembered device; every session ends"
     _command(commands, "reset-factors", _reset_factors, summary)
+    summary = "remove one second factor: totp, or a passkey by its id or name; every session ends"
+    removing = _command(commands, "remove-factor", _remove_factor, summary)
+    removing.add_argument("factor", metavar="FACTOR")
     privacy.register(commands)
 
 
@@ -99,18 +104,19 @@ def run(args: argparse.Namespace, loaded: LoadedConfig) -> int:
     async def work(open_stores: stores.Desk) -> None:
         config, postgres = loaded.config, open_stores.postgres
         accounts = Accounts(PostgresAccounts(postgres), open_stores.live)
-        passwords = passwords_of(config, OWASP)
+        passwords, owners = passwords_of(config, OWASP), notices(config, postgres)
+        factors = FactorDesk(accounts, PostgresFactors(postgres), open_stores.journal, owners)
         acts = UserDesk(
             accounts,
-            PostgresFactors(postgres),
             passwords,
             open_stores.journal,
-            notices(config, postgres),
+            owners,
             None if config.registration_mode == "closed" else invitations(config, postgres),
             invitation_ttl=config.registration.invitation_ttl,
         )
         try:
-            await args.command(Desk(accounts, acts, passwords, Actor(f"cli:{whoami()}"), open_stores.now, config), args)
+            by = Actor(f"cli:{whoami()}")
+            await args.command(Desk(accounts, acts, factors, passwords, by, open_stores.now, config), args)
         except Problem as refusal:
             raise _refused(refusal, args.email) from None
         finally:
@@ -156,7 +162,7 @@ async def _list(desk: Desk, args: argparse.Namespace) -> None:
 
 async def _show(desk: Desk, args: argparse.Namespace) -> None:
     account = await desk.find(args.email)
-    factors = await desk.acts.factors_of(account.state.id, desk.now)
+    factors = await desk.factors.of_user(account.state.id, desk.now)
     print_rows([{**_row(account), **factor_facts(factors)}], as_json=args.json)
 
 
@@ -199,11 +205,23 @@ async def _logout(desk: Desk, args: argparse.Namespace) -> None:
 
 async def _reset_factors(desk: Desk, args: argparse.Namespace) -> None:
     user = (await desk.find(args.email)).state
-    await desk.acts.reset_factors(user.id, desk.by, "", desk.now)
+    await desk.factors.reset(user.id, desk.by, "", desk.now)
     print(
         f"{user.email} has no second factor any more, and every session has ended;"
         " a password alone logs in, or asks for a new factor"
     )
+
+
+async def _remove_factor(desk: Desk, args: argparse.Namespace) -> None:
+    user = (await desk.find(args.email)).state
+    passkeys = (await desk.factors.of_user(user.id, desk.now)).passkeys
+    named = [one.id for one in passkeys if args.factor in (one.id, one.name)]
+    if len(named) > 1:
+        ids = ", ".join(named)
+        raise Refused(f"{user.email} has {len(named)} passkeys of that name: say which by its id, one of {ids}")
+    await desk.factors.remove(user.id, named[0] if named else args.factor, desk.by, "", desk.now)
+    what = "authenticator app" if not named and args.factor == TOTP else "passkey"
+    print(f"{user.email} has lost that {what}, and every session has ended")
 
 
 def _row(account: Account) -> dict[str, object]:

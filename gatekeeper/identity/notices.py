@@ -23,6 +23,8 @@ from geo.device import find_device
 LIFE: Final = 7 * 86_400.0  # seconds for which such news are worth sending, and their links good
 UNKNOWN: Final = "unknown"
 EVERY: Final = "every second factor"
+APP: Final = "an authenticator app"
+A_PASSKEY: Final = "a passkey"
 
 _log = logging.getLogger("gatekeeper.identity")
 

@@ -16,8 +16,7 @@ from gatekeeper.errors import Conflict, Problem
 from gatekeeper.identity.accounts import LONGEST_NAME, Account, Accounts
 from gatekeeper.identity.accounts import ROLE as ROLE_NAME
 from gatekeeper.identity.emails import InvalidEmail, canonical_email
-from gatekeeper.identity.factors.records import Factors, FactorStore
-from gatekeeper.identity.notices import EVERY, Notices
+from gatekeeper.identity.notices import Notices
 from gatekeeper.identity.passwords import Passwords
 from gatekeeper.identity.setup import ROLE as ADMIN
 from gatekeeper.journal.audit import AuditLog, Change
@@ -43,7 +42,6 @@ class UserDesk:
     def __init__(
         self,
         accounts: Accounts,
-        factors: FactorStore,
         passwords: Passwords,
         audit: AuditLog,
         notices: Notices,
@@ -52,7 +50,6 @@ class UserDesk:
         invitation_ttl: float,
     ) -> None:
         self._accounts = accounts
-        self._factors = factors
         self._passwords = passwords
         self._audit = audit
         self._notices = notices
@@ -66,17 +63,7 @@ class UserDesk:
 
     async def account(self, user: str) -> Account:
         """By id. Raises Problem (404)."""
-        try:
-            found = await self._accounts.find(str(uuid.UUID(user)))
-        except ValueError:
-            found = None
-        if found is None:
-            raise Problem(404, Reason.NOT_FOUND, "There is no such user.")
-        return found
-
-    async def factors_of(self, user: str, now: float) -> Factors:
-        """What second factors an account has."""
-        return await self._factors.factors_of(user, now)
+        return await account_of(self._accounts, user)
 
     async def create(
         self,
@@ -146,21 +133,6 @@ class UserDesk:
             raise invalid("roles", "You cannot give up your own admin role; another admin can take it.")
         await self._change("user.role", user, by, why, now, lambda: self._accounts.set_roles(user, wanted, now))
 
-    async def reset_factors(self, user: str, by: Actor, why: str, now: float) -> None:
-        """Remove every second factor, recovery code and remembered device; every session ends, and the owner is told.
-
-        Whoever could have used the lost factor may hold one of the sessions.
-        """
-        account = await self.account(user)
-        if user == by.name:
-            raise invalid("user", "Change your own second factors on your account page.")
-        before = factor_facts(await self._factors.factors_of(user, now))
-        await self._factors.reset(user)
-        await self._accounts.log_out(user, now)
-        after = factor_facts(await self._factors.factors_of(user, now))
-        await self._note("user.reset-factors", account.state.id, by, why, now, before, after)
-        await self._notices.factor_removed(account.state.id, account.state.email, EVERY, None, now)
-
     async def invite(
         self, typed: str, roles: Sequence[str], by: Actor, now: float, *, life: float | None = None
     ) -> tuple[str, str]:
@@ -220,6 +192,17 @@ def noted(
     return Change(now, by.name, action, subject, before, said or None, by.address, by.request_id, by.key)
 
 
+async def account_of(accounts: Accounts, user: str) -> Account:
+    """By id. Raises Problem (404)."""
+    try:
+        found = await accounts.find(str(uuid.UUID(user)))
+    except ValueError:
+        found = None
+    if found is None:
+        raise Problem(404, Reason.NOT_FOUND, "There is no such user.")
+    return found
+
+
 def checked_why(text: str) -> str:
     """Why something is done, for the audit log. Raises Problem (422)."""
     why = text.strip()
@@ -265,13 +248,3 @@ def _taken() -> Problem:
 
 def _facts(user: UserState) -> dict[str, object]:
     return {"roles": list(user.roles), "locked": user.locked, "epoch": user.epoch}
-
-
-def factor_facts(factors: Factors) -> dict[str, object]:
-    """What second factors an account has, without what they are."""
-    return {
-        "totp": factors.totp_since is not None,
-        "passkeys": [passkey.name for passkey in factors.passkeys],
-        "recovery_codes": factors.recovery_codes_left,
-        "remembered_devices": factors.remembered_devices,
-    }

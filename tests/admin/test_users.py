@@ -4,7 +4,8 @@ import re
 
 from factories import PASSWORD
 from forms import Browser, text_of
-from gates import bearer
+from gates import bearer, running_gate
+from second_factors import challenged, enrol_passkey, enrol_totp
 
 NEW = "/_gate/admin/users/new"
 
@@ -115,3 +116,54 @@ async def test_only_admins_make_accounts(gate, admin, ada):
         answer = await browser.submit(NEW, {"email": "eve@example.com", "password": PASSWORD})
         assert answer.status == status
     assert await gate.rows("SELECT 1 AS one FROM users WHERE email = 'eve@example.com'") == []
+
+
+async def test_one_factor_goes_and_the_others_stay(postgres_dsn, redis_url, tmp_path):
+    """security 12, 22"""
+    mfa = {"require_for_roles": []}
+    async with running_gate(postgres_dsn, redis_url, tmp_path, mfa=mfa, host="localhost") as gate:
+        admin = Browser(gate)
+        await admin.submit(f"/_gate/setup/{gate.setup_token}", {"email": "root@example.com", "password": PASSWORD})
+        await _one_factor_goes(gate, admin)
+
+
+async def _one_factor_goes(gate, admin):
+    enrolled = await enrol_passkey(gate, (await enrol_totp(gate, await gate.newcomer())).tokens)
+    user, path = enrolled.tokens["user"]["id"], "/_gate/admin/users/{}/remove-factor"
+    told = "SELECT 1 AS one FROM mail_links WHERE purpose = 'not-me'"
+    before = len(await gate.rows(told))
+    page = await (await admin.get(f"/_gate/admin/users/{user}")).text()
+    assert f'name="factor" value="{enrolled.passkey_id}"' in page
+    answer = await admin.submit(path.format(user), {"factor": enrolled.passkey_id, "why": "lost phone"})
+    assert "the owner is told" in await text_of(await admin.get(answer.headers["Location"]))
+    assert (await gate.call("GET", "/_gate/auth/session", headers=bearer(enrolled.tokens))).status == 401
+    (change,) = await gate.rows("SELECT subject, before, after FROM audit_log WHERE action = 'user.remove-factor'")
+    assert (change["subject"], change["before"]["passkeys"], change["before"]["totp"]) == (user, ["My phone"], True)
+    assert change["after"] == {
+        "passkeys": [],
+        "totp": True,
+        "recovery_codes": 10,
+        "remembered_devices": 0,
+        "why": "lost phone",
+    }
+    assert len(await gate.rows(told)) == before + 1
+    assert "passkey" not in (methods := (await challenged(gate, "ada@example.com", PASSWORD))["methods"])
+    assert "totp" in methods
+    for factor, of in (
+        (enrolled.passkey_id, user),
+        ("x", user),
+        ("totp", (await gate.register("b@example.com"))["id"]),
+    ):
+        gone = await admin.submit(path.format(of), {"factor": factor, "why": "again"})
+        assert (gone.status, "has no such second factor" in await text_of(gone)) == (404, True)
+    done = await _called(admin, "POST", f"users/{user}/remove-factor", {"factor": "totp", "why": "lost"})
+    assert await done.json() == {"done": "user-factor", "id": user}
+    account = await (await _called(admin, "GET", f"users/{user}")).json()
+    assert account["factors"] == {"totp": None, "passkeys": [], "recovery_codes": 0, "remembered_devices": 0}
+
+
+async def test_nobody_takes_away_their_own_factor_in_the_panel(gate, admin):
+    mine = (await gate.rows("SELECT id FROM users"))[0]["id"]
+    for act, fields in (("remove-factor", {"factor": "totp"}), ("reset-factors", {})):
+        refused = await admin.submit(f"/_gate/admin/users/{mine}/{act}", {**fields, "why": "x"})
+        assert (refused.status, "your account page" in await text_of(refused)) == (422, True)

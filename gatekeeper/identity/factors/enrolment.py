@@ -18,7 +18,7 @@ from gatekeeper.identity.factors.devices import Devices
 from gatekeeper.identity.factors.records import Factors, FactorStore, Method, Passkey
 from gatekeeper.identity.factors.recovery_codes import RecoveryCodes
 from gatekeeper.identity.factors.totp import NewTotp, Totp
-from gatekeeper.identity.notices import Notices
+from gatekeeper.identity.notices import A_PASSKEY, APP, Notices
 from gatekeeper.identity.step_up import StepUps
 from gatekeeper.journal.audit import AuditLog, Change
 from gatekeeper.tokens.sessions import Sessions, TokenPair
@@ -29,8 +29,6 @@ if TYPE_CHECKING:  # fido2 comes with an extra
 
 LIFE: Final = 600.0  # seconds to make a passkey
 MOST_PASSKEYS: Final = 20
-APP: Final = "an authenticator app"
-A_PASSKEY: Final = "a passkey"
 
 
 @dataclass(frozen=True, slots=True)

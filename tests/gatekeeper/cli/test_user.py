@@ -5,11 +5,13 @@ import hashlib
 import io
 import json
 import sys
+import uuid
 
 import pytest
 from factories import NOW, PASSWORD, SECRET
 
 from gatekeeper.cli import main
+from gatekeeper.identity.factors.records import Passkey
 from gatekeeper.store.factors import PostgresFactors
 from gatekeeper.store.postgres import Postgres
 
@@ -150,6 +152,38 @@ def test_factors_are_shown_and_reset(command, postgres_dsn):
     assert (change["before"], change["after"]) == (facts, none)
     assert none.items() <= json.loads(command("show", "ada@example.com", "--json")[1]).items()
     assert command("reset-factors", "eve@example.com")[0] == 1
+
+
+def test_one_factor_is_removed_by_name_where_that_says_which(command, postgres_dsn):
+    command("add", "ada@example.com", stdin=PASSWORD + "\n")
+    (user,) = _rows(postgres_dsn, "SELECT id FROM users")
+    owner, ids = str(user["id"]), [str(uuid.UUID(int=number)) for number in (1, 2, 3)]
+
+    async def enrol():
+        postgres = Postgres(postgres_dsn, size=1, timeout=30.0)
+        try:
+            store = PostgresFactors(postgres)
+            await store.begin_totp(owner, b"sealed", NOW)
+            assert await store.confirm_totp(owner, b"sealed", 1, NOW)
+            for number, name in enumerate(("phone", "key", "key")):
+                passkey = Passkey(ids[number], owner, ids[number].encode(), b"x", name, 0, False, (), NOW)
+                assert await store.add_passkey(passkey)
+        finally:
+            await postgres.close()
+
+    asyncio.run(enrol())
+    status, _, err = command("remove-factor", "ada@example.com", "key")
+    assert (status, f"say which by its id, one of {ids[1]}, {ids[2]}" in err) == (1, True)
+    for factor, what in (("phone", "passkey"), (ids[1], "passkey"), ("totp", "authenticator app")):
+        assert command("remove-factor", "Ada@example.com", factor)[:2] == (
+            *(0, f"ada@example.com has lost that {what}, and every session has ended\n"),
+        )
+    facts = {"totp": False, "passkeys": ["key"]}
+    assert facts.items() <= json.loads(command("show", "ada@example.com", "--json")[1]).items()
+    status, _, err = command("remove-factor", "ada@example.com", "phone")
+    assert (status, err) == (1, "This account has no such second factor\n")
+    changes = _rows(postgres_dsn, "SELECT actor, after FROM audit_log WHERE action = 'user.remove-factor'")
+    assert [change["after"]["passkeys"] for change in changes] == [["key", "key"], ["key"], ["key"]]
 
 
 def test_an_invitation_is_a_link_for_one_email_kept_as_a_hash(command, postgres_dsn):
