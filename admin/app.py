@@ -32,6 +32,7 @@ from admin.views.story import StoryView
 from admin.views.trial import TrialViews
 from admin.views.trusting import TrustView
 from admin.views.user_acts import UserActs
+from admin.views.user_bulk import UserBulk
 from admin.views.user_files import UserFiles
 from admin.views.users import UserViews
 from gatekeeper.errors import Problem
@@ -52,6 +53,7 @@ class Views:
     sessions: SessionViews
     users: UserViews
     user_acts: UserActs
+    user_bulk: UserBulk
     user_files: UserFiles
     newcomers: NewcomerViews
     story: StoryView
@@ -103,6 +105,7 @@ class Panel:
             "users": views.users.page,
             "users.csv": views.user_files.csv,
             "users.jsonl": views.user_files.json_lines,
+            "users/bulk": views.user_bulk.page,
             "users/invite": views.newcomers.invite_form,
             "users/new": views.newcomers.create_form,
             "users/{user}": views.users.one,

@@ -32,7 +32,7 @@ class Held(StrEnum):
 @dataclass(frozen=True, slots=True)
 class UserFilter:
     """Users for which all that is set holds; ``text`` is part of an e-mail or a name. ``unseen_since``: who has not
-    signed in since then (Unix seconds; 0: who never has).
+    signed in since then (Unix seconds; 0: who never has). ``but``: the id of one who is left out.
     """
 
     text: str | None = None
@@ -40,6 +40,7 @@ class UserFilter:
     state: State | None = None
     factor: Held | None = None
     unseen_since: float | None = None
+    but: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +65,21 @@ class UserRow:
         return self.app + self.passkeys
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """How many accounts fit, and how many admins are among them."""
+
+    users: int
+    admins: int
+
+
 class UserReader(Protocol):
     """Raises StoreUnavailable."""
 
     async def users(self, wanted: UserFilter, now: float, *, count: int, after: Place | None = None) -> list[UserRow]:
         """Newest first, behind ``after``."""
+
+    async def places(self, wanted: UserFilter, *, count: int, after: Place | None = None) -> list[Place]:
+        """The same without what stands in the rows."""
+
+    async def count_users(self, wanted: UserFilter) -> Found: ...

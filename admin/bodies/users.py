@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 from admin.bodies.common import After, Body, Country, Done, DoneTo, Next, Paged, Query, Roles, Time, Uuid, WhyBody
 from admin.bodies.logins import Attempt, Text
 from admin.user_lists import Held, State
+from gatekeeper.identity.bulk_desk import BulkAct
 
 Unseen = Annotated[
     str,
@@ -225,6 +226,24 @@ class RemoveFactor(WhyBody):
     """Which of an account's second factors."""
 
     factor: Annotated[Text, Field(description="totp, or the id of a passkey", examples=["totp"])]
+
+
+class BulkBody(WhyBody):
+    """Accounts for which all that is given holds (something has to be), but one's own."""
+
+    act: Annotated[BulkAct, Field(strict=False)]
+    count: Annotated[int, Field(ge=0, description="How many have to fit; 409 where they are not as many")] | None = None
+    text: Annotated[Text, Field(description="A part of an e-mail or a name")] | None = None
+    role: Text | None = None
+    state: Annotated[State, Field(strict=False)] | None = None
+    factor: Annotated[Held, Field(strict=False, description="What second factor there is")] | None = None
+    unseen: Unseen | None = None
+
+
+class BulkDone(Done):
+    """How many accounts are other than before."""
+
+    changed: int
 
 
 class RevokeKey(WhyBody):

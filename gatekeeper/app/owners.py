@@ -10,6 +10,7 @@ from admin.views.sessions import SessionViews
 from admin.views.story import StoryView
 from admin.views.trusting import TrustView
 from admin.views.user_acts import UserActs
+from admin.views.user_bulk import UserBulk
 from admin.views.user_files import UserFiles
 from admin.views.users import UserViews
 from gatekeeper.app.api_keys import key_service
@@ -17,6 +18,7 @@ from gatekeeper.app.held import LIFE
 from gatekeeper.app.logins import Logins
 from gatekeeper.app.parts import Running, TokenParts
 from gatekeeper.config.model import Config
+from gatekeeper.identity.bulk_desk import BulkDesk
 from gatekeeper.identity.device_desk import DeviceDesk
 from gatekeeper.identity.factor_desk import FactorDesk
 from gatekeeper.identity.registration import Registration
@@ -25,6 +27,7 @@ from gatekeeper.identity.user_desk import UserDesk
 from gatekeeper.store.factors import PostgresFactors
 from gatekeeper.store.familiar import PostgresProfiles
 from gatekeeper.store.held import RedisHeld
+from gatekeeper.store.many_accounts import PostgresManyAccounts
 from gatekeeper.store.panel import PostgresPanel
 from gatekeeper.store.panel_users import PostgresUsers
 from gatekeeper.store.seen_devices import PostgresSeenDevices
@@ -37,6 +40,7 @@ class OwnerViews:
 
     users: UserViews
     user_acts: UserActs
+    user_bulk: UserBulk
     user_files: UserFiles
     newcomers: NewcomerViews
     story: StoryView
@@ -72,6 +76,7 @@ def owner_views(
     return OwnerViews(
         UserViews(users, reader, stores.login_reader, desk, sessions, factors, keys, devices, renderer),
         UserActs(desk, factors, keys, devices),
+        UserBulk(users, BulkDesk(PostgresManyAccounts(stores.postgres), stores.live, stores.journal), renderer),
         UserFiles(users),
         NewcomerViews(desk, renderer, form_limit=config.sizes.json_body),
         StoryView(PostgresStory(stores.postgres), stores.login_reader, desk, renderer),

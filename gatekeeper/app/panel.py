@@ -142,6 +142,7 @@ def _views(
         sessions=owners.sessions,
         users=owners.users,
         user_acts=owners.user_acts,
+        user_bulk=owners.user_bulk,
         user_files=owners.user_files,
         newcomers=owners.newcomers,
         story=owners.story,

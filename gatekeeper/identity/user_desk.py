@@ -156,7 +156,7 @@ class UserDesk:
         after = await act()
         if after is None:
             raise Problem(404, Reason.NOT_FOUND, "There is no such user.")
-        await self._note(action, user, by, why, now, _facts(before), _facts(after))
+        await self._note(action, user, by, why, now, state_facts(before), state_facts(after))
         return after
 
     async def _hashed(self, password: str) -> str:
@@ -246,5 +246,6 @@ def _taken() -> Problem:
     return Problem(409, Reason.EMAIL_TAKEN, "There is an account with this e-mail already.")
 
 
-def _facts(user: UserState) -> dict[str, object]:
+def state_facts(user: UserState) -> dict[str, object]:
+    """What acts on accounts change, as the audit log has it."""
     return {"roles": list(user.roles), "locked": user.locked, "epoch": user.epoch}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from admin.lists import Place
-from admin.user_lists import Held, State, UserFilter, UserRow
+from admin.user_lists import Found, Held, State, UserFilter, UserRow
 from gatekeeper.clock import as_datetime
 from gatekeeper.store.postgres import Postgres
 
@@ -43,10 +43,7 @@ class PostgresUsers:
         self._postgres = postgres
 
     async def users(self, wanted: UserFilter, now: float, *, count: int, after: Place | None = None) -> list[UserRow]:
-        where, params = _where(wanted)
-        if after is not None:
-            where.append("(u.created_at, u.id) < (%s, %s)")
-            params += [as_datetime(after.at), uuid.UUID(after.id)]
+        where, params = _where(wanted, after)
         rows = await self._postgres.fetch(
             f"SELECT {_USER} FROM users u WHERE {' AND '.join(where)}"  # noqa: S608  # conditions from above
             " ORDER BY u.created_at DESC, u.id DESC LIMIT %s",
@@ -54,9 +51,33 @@ class PostgresUsers:
         )
         return [_user_row(row) for row in rows]
 
+    async def places(self, wanted: UserFilter, *, count: int, after: Place | None = None) -> list[Place]:
+        where, params = _where(wanted, after)
+        rows = await self._postgres.fetch(
+            f"SELECT u.id, u.created_at FROM users u WHERE {' AND '.join(where)}"  # noqa: S608  # conditions from above
+            " ORDER BY u.created_at DESC, u.id DESC LIMIT %s",
+            [*params, count],
+        )
+        return [Place(row["created_at"].timestamp(), str(row["id"])) for row in rows]
 
-def _where(wanted: UserFilter) -> tuple[list[str], list[object]]:
+    async def count_users(self, wanted: UserFilter) -> Found:
+        where, params = _where(wanted)
+        row = await self._postgres.fetch_one(
+            "SELECT count(*) AS users, count(*) FILTER (WHERE 'admin' = ANY (u.roles)) AS admins"  # noqa: S608
+            f" FROM users u WHERE {' AND '.join(where)}",
+            params,
+        )
+        return Found(row["users"], row["admins"]) if row else Found(0, 0)
+
+
+def _where(wanted: UserFilter, after: Place | None = None) -> tuple[list[str], list[object]]:
     where, params = ["true"], list[object]()
+    if after is not None:
+        where.append("(u.created_at, u.id) < (%s, %s)")
+        params += [as_datetime(after.at), uuid.UUID(after.id)]
+    if wanted.but is not None:
+        where.append("u.id <> %s")
+        params.append(uuid.UUID(wanted.but))
     if wanted.text is not None:
         where.append("(strpos(u.email, lower(%s)) > 0 OR strpos(lower(u.name), lower(%s)) > 0)")
         params += [wanted.text, wanted.text]

@@ -127,19 +127,31 @@ class PostgresJournal:
 
     async def record_change(self, change: Change) -> None:
         """One entry of the audit log."""
-        after = change.said_after
+        await self.record_changes([change])
+
+    async def record_changes(self, changes: Sequence[Change]) -> None:
+        """Several in one statement, in this order: all or none."""
+        if not changes:
+            return
+        rows = ", ".join(["(%s, %s, %s, %s, %s, %s, %s, %s)"] * len(changes))
         await self._postgres.execute(
-            "INSERT INTO audit_log (time, actor, action, subject, before, after, address, request_id)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
-            (
-                as_datetime(change.time),
-                change.actor,
-                change.action,
-                change.subject,
-                json.dumps(change.before) if change.before is not None else None,
-                json.dumps(after) if after is not None else None,
-                str(change.address) if change.address else None,
-                change.request_id,
-            ),
+            "INSERT INTO audit_log (time, actor, action, subject, before, after, address, request_id)"  # noqa: S608
+            f" VALUES {rows}",
+            [value for change in changes for value in _audit_row(change)],
         )
-        self.on_change(change)
+        for change in changes:
+            self.on_change(change)
+
+
+def _audit_row(change: Change) -> tuple[object, ...]:
+    after = change.said_after
+    return (
+        as_datetime(change.time),
+        change.actor,
+        change.action,
+        change.subject,
+        json.dumps(change.before) if change.before is not None else None,
+        json.dumps(after) if after is not None else None,
+        str(change.address) if change.address else None,
+        change.request_id,
+    )

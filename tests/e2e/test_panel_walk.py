@@ -9,7 +9,7 @@ from factories import NOW, PASSWORD, SECRET
 from gates import bearer, running_gate
 from panel_acts import Doer
 from panel_crawl import HOME, Crawl, name_of
-from panel_rows import COUNTS, LOGINS
+from panel_rows import COUNTS, HELD, LOGINS
 from person import sign_in
 
 from gatekeeper.app.demo import Filler
@@ -58,7 +58,7 @@ async def _people(gate):
         tokens = await gate.newcomer(f"{name}@example.com")
         await gate.call("GET", "/reports/1", headers=bearer(tokens))
     await gate.login("bob@example.com")
-    for sql in (LOGINS, COUNTS):
+    for sql in (LOGINS, HELD, COUNTS):
         await gate.rows(f"{sql}; SELECT 1 AS one")
     await gate.register(ADMIN)
     await gate.rows(f"UPDATE users SET roles = '{{admin}}' WHERE email = '{ADMIN}'; SELECT 1 AS one")
