@@ -23,16 +23,6 @@ SELECT gen_random_uuid(), timestamptz '2027-01-15 08:00:00+00' - n * interval '7
   CASE WHEN n % 31 = 0 THEN 45 END, 'r' || n, 12.5
 FROM generate_series(1, 600) n
 """
-#: What can be taken away from everybody who has an account, and sign-ins that are odd enough to be dealt with.
-HELD = """
-INSERT INTO totp_secrets (user_id, sealed, confirmed_at) SELECT id, 'x', created_at FROM users;
-INSERT INTO api_keys (id, digest, user_id, name, start, scopes, created_at, created_by, changed_at)
-SELECT gen_random_uuid(), sha256(email::bytea), id, 'nightly', 'gk_abc', '{/**}', created_at, id::text, created_at
-FROM users;
-UPDATE login_logs SET signals = '{new_country}', risk = 45,
-  evidence = '{"new_country": {"country": "JP", "known": ["CH", "DE"]}}' WHERE session IS NOT NULL
-  AND email <> 'bob@example.com'
-"""
 COUNTS = """
 INSERT INTO login_counts (grain, bucket, result, reason, country, device, attempts)
 SELECT grain, date_trunc(grain, time, 'UTC'), result, coalesce(reason, ''), coalesce(country, ''),

@@ -9,7 +9,7 @@ from factories import NOW, PASSWORD, SECRET
 from gates import bearer, running_gate
 from panel_acts import Doer
 from panel_crawl import HOME, Crawl, name_of
-from panel_rows import COUNTS, HELD, LOGINS
+from panel_rows import COUNTS, LOGINS
 from person import sign_in
 
 from gatekeeper.app.demo import Filler
@@ -24,13 +24,14 @@ ASKED = [
     "sessions?user={}",
     "sessions/end?user={}",
     "users?text={}",
+    "users/bulk?act=unlock&state=active",
     "bans?subject=192.0.2.77",
     "rules?url=/reports/1&user={}",
     "search?q={}",
     "mail?state=given-up",
 ]
 #: Acts on what only the company has.
-RARE = {"signals/{}/lock", "signals/{}/end", "users/{}/revoke-key"}
+RARE = {"signals/{}/lock", "signals/{}/end", "users/{}/revoke-key", "users/{}/remove-factor"}
 #: Files, and what leads elsewhere at once.
 NO_PAGES = {"", "logins.csv", "logins.jsonl", "users.csv", "users.jsonl", "search", "rules/check"}
 
@@ -58,7 +59,7 @@ async def _people(gate):
         tokens = await gate.newcomer(f"{name}@example.com")
         await gate.call("GET", "/reports/1", headers=bearer(tokens))
     await gate.login("bob@example.com")
-    for sql in (LOGINS, HELD, COUNTS):
+    for sql in (LOGINS, COUNTS):
         await gate.rows(f"{sql}; SELECT 1 AS one")
     await gate.register(ADMIN)
     await gate.rows(f"UPDATE users SET roles = '{{admin}}' WHERE email = '{ADMIN}'; SELECT 1 AS one")
