@@ -13,7 +13,7 @@ HOME = "/_gate/admin"
 CORPUS = [line for line in (Path(__file__).parent / "data" / "xss.txt").read_text(encoding="utf-8").split("\n") if line]
 
 #: Parts of paths that are no names of things.
-_WORDS = frozenset({"check", "end", "invite", "live", "named", "new", "verify"})
+_WORDS = frozenset({"bulk", "check", "end", "invite", "live", "named", "new", "verify"})
 _THINGS = frozenset({"activity", "logins", "named", "sessions", "signals", "users"})
 _PLACES = frozenset({"after", "at", "done", "since", "until"})  # say where in a list, not which list
 _LINKS = "() => [...document.querySelectorAll('a[href]')].map(link => link.getAttribute('href'))"

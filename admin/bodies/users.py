@@ -240,6 +240,13 @@ class BulkBody(WhyBody):
     unseen: Unseen | None = None
 
 
+class UserCount(TypedDict):
+    """How many accounts there are without one's own, and how many of them are admins."""
+
+    users: int
+    admins: int
+
+
 class BulkDone(Done):
     """How many accounts are other than before."""
 

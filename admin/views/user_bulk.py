@@ -10,13 +10,14 @@ from aiohttp import web
 
 from admin.acts import Done, Fields
 from admin.bodies import users as bodies
-from admin.calls import acts
+from admin.calls import acts, reads
 from admin.guard import Visit
 from admin.lists import Place
 from admin.paging import chips, query_of
 from admin.render import Renderer
 from admin.user_filters import FILTERS, said_values, users_asked
 from admin.user_lists import UserFilter, UserReader
+from gatekeeper.answers import json_answer
 from gatekeeper.errors import Problem
 from gatekeeper.identity.bulk_desk import BulkAct, BulkDesk
 from gatekeeper.identity.user_desk import checked_why, invalid
@@ -67,6 +68,13 @@ class UserBulk:
             "found": await self._users.count_users(wanted),
         }
         return self._renderer.page(request, visit, "users_bulk.html", context, here="users")
+
+    @reads("users/count", "How many accounts fit", bodies.UserCount, query=bodies.UsersQuery)
+    async def count(self, request: web.Request, visit: Visit) -> web.Response:
+        """``{"users", "admins"}``, without one's own: as many as ``bulk`` would meet."""
+        _, wanted = users_asked(request.query, visit.now)
+        found = await self._users.count_users(replace(wanted, but=visit.by.name))
+        return json_answer({"users": found.users, "admins": found.admins})
 
     @acts("users/bulk", "Act on every account of a filter", bodies.BulkBody, bodies.BulkDone, refusals=(409,))
     async def act(self, request: web.Request, visit: Visit, fields: Fields) -> Done:

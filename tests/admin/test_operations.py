@@ -17,6 +17,7 @@ STREAM = ("GET", "activity/stream")
 ELSEWHERE = {
     "": "overview",
     "sessions/end": "sessions/count",
+    "users/bulk": "users/count",
     "users/{user}/devices": "users/{user}",
     "users/new": None,
     "users/invite": None,
@@ -41,10 +42,13 @@ ACTS = [
     ("POST", "users/{user}/forget-device", {"device": "{device}", **WHY}),
     ("POST", "users/{user}/roles", {"roles": ["staff"], **WHY}),
     ("POST", "users/{user}/expire-password", WHY),
+    ("POST", "users/{user}/remove-factor", {"factor": "totp", **WHY}),
     ("POST", "users/{user}/reset-factors", WHY),
     ("POST", "users/{user}/logout", WHY),
     ("POST", "users/{user}/lock", WHY),
     ("POST", "users/{user}/unlock", WHY),
+    ("POST", "users/bulk", {"act": "lock", "text": "ada", "state": "active", "count": 1, **WHY}),
+    ("POST", "users/bulk", {"act": "unlock", "state": "locked", **WHY}),
     ("POST", "sessions/end", {"user": "ada", **WHY}),
     *(("POST", f"signals/{{{name}}}/{name}", None) for name in ("end", "lock", "ban", "close")),
     ("POST", "mail/retry", {"message": "{message}", **WHY}),
@@ -58,6 +62,7 @@ QUERIES = {
     "rules/explain": "?url=/x&method=POST&mfa_age=5m&country=CH",
     "logins": "?result=success&range=24h&country=unknown",
     "sessions": "?user=ada",
+    "users": "?factor=none&unseen=30d",
     "overview": "?range=7d",
     "map": "?range=24h&at=3",
 }
@@ -68,6 +73,8 @@ WRONG = [
     ("GET", "logins?area=1,2", None, "/area"),
     ("GET", "map?at=99", None, "/at"),
     ("GET", "users?state=gone", None, "/state"),
+    ("GET", "users.csv?unseen=soon", None, "/unseen"),
+    ("POST", "users/bulk", {"act": "lock", "state": "active", "count": -1, **WHY}, "/count"),
     ("GET", "bans?after=x", None, "/after"),
     ("GET", "sessions?user=ada&user=root", None, "/user"),
     ("GET", "bans/history", None, "/subject"),
@@ -149,6 +156,9 @@ async def _names(gate, headers):
     keys = (await (await gate.call("GET", f"{API}keys", headers=headers)).json())["keys"]
     message = Parcel(uuid.uuid4(), "smtp", "test", b"sealed", NOW + 3 * 86_400, recipient=masked("ada@example.com"))
     await PostgresOutbox(gate.gatekeeper.reloader.running.stores.postgres).put([message], NOW + 3600)
+    await gate.rows(
+        f"INSERT INTO totp_secrets (user_id, sealed, confirmed_at) VALUES ('{user}', 'x', now()) RETURNING 1"
+    )
     odd = await gate.rows(ODD.format(user=user, session=session))
     return {
         "user": user,
