@@ -3,7 +3,7 @@
 import pytest
 from factories import NOW
 
-from admin.wording import brief, clock_time, device, distance, rfc3339
+from admin.wording import brief, clock_time, device, distance, gravest_first, rfc3339
 
 
 def test_times_are_utc():
@@ -54,3 +54,8 @@ def test_a_device_in_a_few_words(agent, words):
 )
 def test_large_numbers_are_said_in_little_room(number, said):
     assert brief(number) == said
+
+
+def test_the_gravest_signal_comes_first_and_one_that_is_not_known_last():
+    signals = ["new_address", "of_tomorrow", "impossible_travel", "new_country"]
+    assert gravest_first(signals) == ["impossible_travel", "new_country", "new_address", "of_tomorrow"]

@@ -88,6 +88,11 @@ async def test_times_are_the_viewers_and_the_list_follows_what_happens(gate, bro
     await shown.focus()
     assert "2027-01-15 17:00:00 · 2027-01-15 08:00:00 UTC" in await shown.inner_text()
     await shown.blur()
+    await page.keyboard.press("/")
+    assert await page.evaluate("document.activeElement.name") == "q"
+    await page.keyboard.press("/")
+    assert await page.input_value("[name=q]") == "/"
+    await page.locator("[name=q]").blur()
     await gate.newcomer("ada@example.com")
     await page.evaluate("document.body.dispatchEvent(new CustomEvent('panel-tick'))")
     await page.wait_for_selector("td:has-text('ada@example.com')")
