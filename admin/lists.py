@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Final, Protocol
 
@@ -23,15 +24,39 @@ class Place:
     id: str
 
 
+class OpenedBy(StrEnum):
+    """What came first when a session was opened."""
+
+    PASSWORD = "password"  # a word
+    CODE = "code"
+    PASSKEY = "passkey"
+
+
+class ShownFactor(StrEnum):
+    """What a session was opened with besides."""
+
+    NONE = "none"
+    ANY = "any"
+    PASSKEY = "passkey"
+
+
 @dataclass(frozen=True, slots=True)
 class SessionFilter:
-    """Open sessions for which all that is set holds; ``email`` is part of one, ``agent`` of a User-Agent."""
+    """Open sessions for which all that is set holds; ``email`` is part of one, ``agent`` of a User-Agent, ``city`` of a
+    city's name. ``method`` and ``factor`` are how the session was opened; times in Unix seconds. ``seen_before`` is for
+    who knows when a session was used last: a reader of records gives those that may be so long unused.
+    """
 
     email: str | None = None
     user_id: str | None = None
     network: IPv4Network | IPv6Network | None = None
     country: str | None = None
     agent: str | None = None
+    city: str | None = None
+    method: OpenedBy | None = None
+    factor: ShownFactor | None = None
+    started_before: float | None = None
+    seen_before: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

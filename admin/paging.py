@@ -8,14 +8,17 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import urlencode
 
 from admin.lists import Place
+from gatekeeper.config.types import parse_duration
 from gatekeeper.identity.user_desk import invalid
 from gatekeeper.journal.questions import Area
 
+Choice = TypeVar("Choice", bound=StrEnum)
 SHOWN: Final = 50  # rows of a list
 UNKNOWN: Final = "unknown"  # in the place of a country
 _LONGEST: Final = 254  # characters of a filter
@@ -145,3 +148,23 @@ def moment_of(text: str | None, name: str) -> float | None:
     if not _EARLIEST <= seconds <= _LATEST:
         raise invalid(name, "That is no time such as 2026-03-01T22:30.")
     return seconds
+
+
+def ago_of(text: str | None, name: str, now: float) -> float | None:
+    """A length of time such as 30d, as the moment (Unix seconds) so long before now. Raises Problem (422)."""
+    if not text:
+        return None
+    try:
+        return now - parse_duration(text)
+    except ValueError as fault:
+        raise invalid(name, f"{str(fault).capitalize()}.") from None
+
+
+def one_of(choices: type[Choice], text: str | None, name: str) -> Choice | None:
+    """One of a few words. Raises Problem (422)."""
+    if not text:
+        return None
+    try:
+        return choices(text)
+    except ValueError:
+        raise invalid(name, f"This is one of {', '.join(choices)}.") from None

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
-from typing import Final, TypeVar
+from typing import Final
 
-from admin.paging import filled
+from admin.paging import ago_of, filled, one_of
 from admin.user_lists import Held, State, UserFilter
-from gatekeeper.config.types import parse_duration
-from gatekeeper.identity.user_desk import invalid
 
 FILTERS: Final = {
     "text": "Search",
@@ -19,7 +16,6 @@ FILTERS: Final = {
     "unseen": "No sign-in",
 }
 EVER: Final = "ever"
-_Choice = TypeVar("_Choice", bound=StrEnum)
 #: Values of filters that people know by other words.
 FACTORS: Final[Mapping[str, str]] = {
     Held.NONE: "none",
@@ -42,8 +38,8 @@ def users_asked(query: Mapping[str, str], now: float) -> tuple[dict[str, str], U
     return filters, UserFilter(
         text=filters.get("text"),
         role=filters.get("role"),
-        state=_one_of(State, filters, "state"),
-        factor=_one_of(Held, filters, "factor"),
+        state=one_of(State, filters.get("state"), "state"),
+        factor=one_of(Held, filters.get("factor"), "factor"),
         unseen_since=_unseen_since(filters.get("unseen"), now),
     )
 
@@ -57,22 +53,5 @@ def said_values(filters: Mapping[str, str]) -> dict[str, str]:
     return said
 
 
-def _one_of(choices: type[_Choice], filters: Mapping[str, str], name: str) -> _Choice | None:
-    value = filters.get(name)
-    if value is None:
-        return None
-    try:
-        return choices(value)
-    except ValueError:
-        raise invalid(name, f"{FILTERS[name]}: one of {', '.join(choices)}.") from None
-
-
 def _unseen_since(text: str | None, now: float) -> float | None:
-    if text is None:
-        return None
-    if text == EVER:
-        return 0.0
-    try:
-        return now - parse_duration(text)
-    except ValueError as fault:
-        raise invalid("unseen", f"No sign-in: {EVER}, or {fault}.") from None
+    return 0.0 if text == EVER else ago_of(text, "unseen", now)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from factories import NOW
@@ -51,13 +51,15 @@ async def begin(
     ended: float | None = None,
     address: str = "192.0.2.1",
     country: str | None = "CH",
+    city: str | None = None,
+    amr: Sequence[str] = (),
 ) -> None:
     """A session's record."""
     await database.execute(
-        "INSERT INTO sessions (id, user_id, started_at, expires_at, ended_at, address, country)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+        "INSERT INTO sessions (id, user_id, started_at, expires_at, ended_at, address, country, city, amr)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
         (
             *(sid, uuid.UUID(id_of(owner)), as_datetime(at), as_datetime(ends)),
-            *(None if ended is None else as_datetime(ended), address, country),
+            *(None if ended is None else as_datetime(ended), address, country, city, list(amr)),
         ),
     )

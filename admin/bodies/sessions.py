@@ -9,6 +9,9 @@ from typing_extensions import TypedDict
 
 from admin.bodies.common import After, Body, Country, Done, Next, Query, Time, Uuid, Why
 from admin.bodies.logins import Network, Text, WantedCountry
+from admin.lists import OpenedBy, ShownFactor
+
+Ago = Annotated[str, Field(pattern=r"^[0-9.]+(ms|s|m|h|d|w)$", examples=["7d"])]
 
 
 class MatchingSessions(Query):
@@ -18,6 +21,11 @@ class MatchingSessions(Query):
     address: Network | None = None
     country: WantedCountry | None = None
     agent: Annotated[Text, Field(description="A part of the User-Agent")] | None = None
+    city: Annotated[Text, Field(description="A part of the name of a city")] | None = None
+    method: Annotated[OpenedBy, Field(strict=False, description="What came first")] | None = None
+    factor: Annotated[ShownFactor, Field(strict=False, description="What came besides, when it began")] | None = None
+    age: Annotated[Ago, Field(description="Begun longer ago than this")] | None = None
+    idle: Annotated[Ago, Field(description="Not refreshed for so long")] | None = None
 
 
 class SessionsPage(MatchingSessions):
@@ -33,6 +41,11 @@ class EndSessions(Body):
     address: Network | None = None
     country: WantedCountry | None = None
     agent: Annotated[Text, Field(description="A part of the User-Agent")] | None = None
+    city: Annotated[Text, Field(description="A part of the name of a city")] | None = None
+    method: Annotated[OpenedBy, Field(strict=False, description="What came first")] | None = None
+    factor: Annotated[ShownFactor, Field(strict=False, description="What came besides, when it began")] | None = None
+    age: Annotated[Ago, Field(description="Begun longer ago than this")] | None = None
+    idle: Annotated[Ago, Field(description="Not refreshed for so long")] | None = None
     why: Why
 
 
@@ -60,6 +73,7 @@ class Session(TypedDict):
     connections: int
     address: str
     country: Country | None
+    city: str | None
     device: str
     user_agent: str
     amr: list[str]
@@ -79,6 +93,7 @@ class EndedSessions(Done):
 
 
 class SessionCount(TypedDict):
-    """How many there are by the durable record."""
+    """How many there are by the durable record; not ``whole``: at least so many."""
 
     count: int
+    whole: bool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from admin.open_sessions import OpenSessions
 from admin.render import Renderer
 from admin.views.newcomers import NewcomerViews
 from admin.views.sessions import SessionViews
@@ -71,6 +72,8 @@ def owner_views(
         None if registration.settings.mode == "closed" else registration.invitations,
         invitation_ttl=config.registration.invitation_ttl,
     )
+    held = RedisHeld(stores.redis, life=LIFE)
+    living = OpenSessions(reader, stores.live, held, idle_ttl=config.tokens.idle_ttl)
     devices = _devices(tokens, running)
     factors = FactorDesk(logins.accounts, PostgresFactors(stores.postgres), stores.journal, logins.notices)
     return OwnerViews(
@@ -80,14 +83,7 @@ def owner_views(
         UserFiles(users),
         NewcomerViews(desk, renderer, form_limit=config.sizes.json_body),
         StoryView(PostgresStory(stores.postgres), stores.login_reader, desk, renderer),
-        SessionViews(
-            reader,
-            stores.live,
-            RedisHeld(stores.redis, life=LIFE),
-            sessions,
-            renderer,
-            idle_ttl=config.tokens.idle_ttl,
-        ),
+        SessionViews(reader, living, sessions, renderer),
         TrustView(stores.login_reader, desk, devices),
         desk,
         sessions,

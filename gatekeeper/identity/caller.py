@@ -26,4 +26,5 @@ class Caller:
 
     def origin(self) -> SessionOrigin:
         """As a session remembers it."""
-        return SessionOrigin(self.address, self.country, self.user_agent)
+        city = None if self.place is None else self.place.city
+        return SessionOrigin(self.address, self.country, self.user_agent, city)

@@ -13,8 +13,10 @@ from admin.lists import (
     ChangeFilter,
     ChangeRow,
     MostRefused,
+    OpenedBy,
     Place,
     SessionFilter,
+    ShownFactor,
 )
 from gatekeeper.clock import as_datetime
 from gatekeeper.store.bans import COLUMNS as BAN_COLUMNS
@@ -33,6 +35,16 @@ def _account(column: str) -> str:
     return f"(SELECT CASE WHEN {column} ~ '^{_UUID.pattern}$' THEN {column}::uuid END)"
 
 
+_OPENED_BY: Final = {  # RFC 8176
+    OpenedBy.PASSWORD: "'pwd' = ANY (s.amr)",
+    OpenedBy.CODE: "s.amr[1] = 'otp'",
+    OpenedBy.PASSKEY: "s.amr[1] IN ('hwk', 'swk')",
+}
+_SHOWN: Final = {
+    ShownFactor.NONE: "NOT 'mfa' = ANY (s.amr)",
+    ShownFactor.ANY: "'mfa' = ANY (s.amr)",
+    ShownFactor.PASSKEY: "'mfa' = ANY (s.amr) AND s.amr && ARRAY['hwk', 'swk']",
+}
 _FEW: Final = 1000  # accounts
 _MOST: Final = """
 (SELECT '{column}' AS kind, {shown} AS value, count(*) AS attempts, NULL::timestamptz AS reach FROM newest
@@ -97,7 +109,12 @@ class PostgresPanel:
             ("s.address <<= %s::inet", wanted.network),
             ("coalesce(s.country, '') = %s", wanted.country),
             ("strpos(lower(s.user_agent), lower(%s)) > 0", wanted.agent),
+            ("strpos(lower(s.city), lower(%s)) > 0", wanted.city),
+            ("s.started_at < %s", None if wanted.started_before is None else as_datetime(wanted.started_before)),
+            ("s.started_at <= %s", None if wanted.seen_before is None else as_datetime(wanted.seen_before)),
         )
+        where += [_OPENED_BY[wanted.method]] if wanted.method is not None else []
+        where += [_SHOWN[wanted.factor]] if wanted.factor is not None else []
         for condition, value in conditions:
             if value is not None:
                 where.append(condition)

@@ -18,7 +18,7 @@ from policies.model import Address
 
 SESSION_COLUMNS = (
     "s.id, s.user_id, s.started_at, s.expires_at, s.ended_at, s.end_reason, host(s.address) AS address,"
-    " s.country, s.user_agent, s.amr"
+    " s.country, s.city, s.user_agent, s.amr"
 )
 _LONGEST_AGENT = 512
 
@@ -37,7 +37,7 @@ def session_record(row: dict[str, Any]) -> SessionRecord:
         expires_at=row["expires_at"].timestamp(),
         ended_at=row["ended_at"].timestamp() if row["ended_at"] else None,
         end_reason=row["end_reason"],
-        origin=SessionOrigin(ip_address(row["address"]), row["country"], row["user_agent"]),
+        origin=SessionOrigin(ip_address(row["address"]), row["country"], row["user_agent"], row["city"]),
         amr=tuple(row["amr"]),
     )
 
@@ -50,8 +50,8 @@ class PostgresSessionRecords:
 
     async def started(self, session: Session, origin: SessionOrigin, now: float) -> None:
         await self._postgres.execute(
-            "INSERT INTO sessions (id, user_id, started_at, expires_at, address, country, user_agent, amr)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+            "INSERT INTO sessions (id, user_id, started_at, expires_at, address, country, city, user_agent, amr)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
             (
                 session.id,
                 uuid.UUID(session.user_id),
@@ -59,6 +59,7 @@ class PostgresSessionRecords:
                 as_datetime(session.expires_at),
                 str(origin.address),
                 origin.country,
+                origin.city,
                 _text(origin.user_agent, _LONGEST_AGENT),
                 list(session.amr),
             ),

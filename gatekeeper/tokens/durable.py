@@ -19,6 +19,7 @@ class SessionOrigin:
     address: Address
     country: str | None
     user_agent: str
+    city: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

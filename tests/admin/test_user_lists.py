@@ -57,7 +57,7 @@ async def test_accounts_are_listed_and_exported_by_what_they_lack(gate, admin):
     ]
     lines = (await (await admin.get("/_gate/admin/users.jsonl?factor=app")).text()).splitlines()
     assert [json.loads(line)["second_factors"] for line in lines] == [1]
-    assert "State: one of active, locked" in await text_of(await admin.get("/_gate/admin/users?state=gone"))
+    assert "This is one of active, locked" in await text_of(await admin.get("/_gate/admin/users?state=gone"))
 
 
 async def test_the_file_of_accounts_goes_on_behind_its_portions(gate, admin, monkeypatch):

@@ -10,7 +10,7 @@ from attempts import attempt
 from factories import NOW
 from people import begin, id_of, peopled
 
-from admin.lists import Busy, ChangeFilter, MostRefused, Place, SessionFilter
+from admin.lists import Busy, ChangeFilter, MostRefused, OpenedBy, Place, SessionFilter, ShownFactor
 from gatekeeper.clock import as_datetime
 from gatekeeper.journal.attempts import Result
 from gatekeeper.store.login_rows import PostgresLoginLog
@@ -33,9 +33,9 @@ class TestSessions:
 
     @pytest.fixture(autouse=True)
     async def begun(self, database):
-        await begin(database, "ada-1", at=NOW - 10)
-        await begin(database, "ada-2", at=NOW - 20, address="198.51.100.7", country="DE")
-        await begin(database, "bob-1", 1, at=NOW - 30, address="2001:db8::7", country=None)
+        await begin(database, "ada-1", at=NOW - 10, city="Zürich", amr=("pwd",))
+        await begin(database, "ada-2", at=NOW - 20, address="198.51.100.7", country="DE", amr=("pwd", "otp", "mfa"))
+        await begin(database, "bob-1", 1, at=NOW - 30, address="2001:db8::7", country=None, amr=("swk", "mfa"))
         await begin(database, "ended", ended=NOW - 1)
         await begin(database, "over", ends=NOW - 1)
 
@@ -52,6 +52,15 @@ class TestSessions:
             (SessionFilter(country="CH"), ["ada-1"]),
             (SessionFilter(email="example", country="DE"), ["ada-2"]),
             (SessionFilter(email="example", country="JP"), []),
+            (SessionFilter(city="züri"), ["ada-1"]),
+            (SessionFilter(method=OpenedBy.PASSWORD), ["ada-1", "ada-2"]),
+            (SessionFilter(method=OpenedBy.CODE), []),
+            (SessionFilter(method=OpenedBy.PASSKEY), ["bob-1"]),
+            (SessionFilter(factor=ShownFactor.NONE), ["ada-1"]),
+            (SessionFilter(factor=ShownFactor.ANY, email="ada"), ["ada-2"]),
+            (SessionFilter(factor=ShownFactor.PASSKEY), ["bob-1"]),
+            (SessionFilter(started_before=NOW - 20), ["bob-1"]),
+            (SessionFilter(seen_before=NOW - 20), ["ada-2", "bob-1"]),  # they may be so long unused
         ],
         ids=str,
     )
