@@ -27,6 +27,8 @@ NOTICES: Final[Mapping[str, str]] = {
     "user-logged-out": "Every session of the account has ended.",
     "user-roles": "The roles are in force from the next request on.",
     "user-factors": "The second factors are gone and every session has ended; the next login asks for new ones.",
+    "user-renamed": "The name is in force from the next request on.",
+    "user-email-asked": "A mail is on its way to both addresses; the link in that to the new one changes it.",
     "user-factor": "That second factor is gone and every session has ended; the owner is told.",
     "user-password-expired": "Every session has ended, and the next login by password has to choose another first.",
     "users-lock": "Those accounts are locked and every session of theirs has ended.",

@@ -24,6 +24,7 @@ _REFUSED: Final = {
     413: "The body is too large",
     415: "The body is not application/json",
     422: "Fields that are missing, unknown or wrong, each in `errors`",
+    429: "Too often; `retry_after` says when again",
     503: "A store, or what this needs, is busy or away",
 }
 _ALWAYS: Final = (401, 403, 404, 422, 503)

@@ -21,7 +21,10 @@ FILLED: Final = {
     "text": "rules:\n  - {name: api, path: /**, allow: authenticated}\n",
 }
 #: Where a name means something else.
-ELSEWHERE: Final = {"bans/import": {"text": "192.0.2.80\n198.51.100.0/24  # scans\n"}}
+ELSEWHERE: Final = {
+    "bans/import": {"text": "192.0.2.80\n198.51.100.0/24  # scans\n"},
+    "users/{}/change-email": {"email": "moved@example.com"},
+}
 #: Every form that changes something and is not about the walker's own session.
 _FORMS: Final = """() => [...document.querySelectorAll("main form[method=post]")].map((form, index) => {
   const row = form.closest("tr");

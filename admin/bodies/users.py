@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 from admin.bodies.common import After, Body, Country, Done, DoneTo, Next, Paged, Query, Roles, Time, Uuid, WhyBody
 from admin.bodies.logins import Attempt, Text
 from admin.user_lists import Held, State
+from gatekeeper.identity.accounts import LONGEST_NAME
 from gatekeeper.identity.bulk_desk import BulkAct
 
 Unseen = Annotated[
@@ -220,6 +221,18 @@ class SetRoles(WhyBody):
     """All roles of an account; with none it loses them all."""
 
     roles: Roles
+
+
+class Rename(WhyBody):
+    """What an account is called; without a name it has none."""
+
+    name: Annotated[str, Field(max_length=LONGEST_NAME)] | None = None
+
+
+class ChangeEmail(WhyBody):
+    """The e-mail that an account is to have."""
+
+    email: Text
 
 
 class RemoveFactor(WhyBody):

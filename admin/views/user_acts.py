@@ -13,6 +13,7 @@ from admin.guard import Visit
 from gatekeeper.errors import Problem
 from gatekeeper.identity.api_keys import ApiKeys, Author
 from gatekeeper.identity.device_desk import DeviceDesk
+from gatekeeper.identity.email_proofs import EmailProofs
 from gatekeeper.identity.factor_desk import FactorDesk
 from gatekeeper.identity.user_desk import UserDesk, checked_why
 
@@ -20,8 +21,11 @@ from gatekeeper.identity.user_desk import UserDesk, checked_why
 class UserActs:
     """``P/admin/users/{user}/…`` and the same under ``api``. Everything raises Problem (404, 422)."""
 
-    def __init__(self, desk: UserDesk, factors: FactorDesk, keys: ApiKeys, devices: DeviceDesk) -> None:
+    def __init__(
+        self, desk: UserDesk, proofs: EmailProofs, factors: FactorDesk, keys: ApiKeys, devices: DeviceDesk
+    ) -> None:
         self._desk = desk
+        self._proofs = proofs
         self._factors = factors
         self._keys = keys
         self._devices = devices
@@ -60,6 +64,26 @@ class UserActs:
         user = request.match_info["user"]
         await self._desk.set_roles(user, roles_of(fields), visit.by, _why(fields), visit.now)
         return _done("user-roles", user)
+
+    @acts("users/{user}/rename", "Call an account otherwise", bodies.Rename, DoneTo)
+    async def rename(self, request: web.Request, visit: Visit, fields: Fields) -> Done:
+        """Without a name it has none."""
+        user = request.match_info["user"]
+        await self._desk.rename(user, fields.get("name"), visit.by, _why(fields), visit.now)
+        return _done("user-renamed", user)
+
+    @acts(
+        "users/{user}/change-email",
+        "Begin to change an account's e-mail, which the owner confirms by the link in the mail to it",
+        bodies.ChangeEmail,
+        DoneTo,
+        refusals=(409, 429),
+    )
+    async def change_email(self, request: web.Request, visit: Visit, fields: Fields) -> Done:
+        """Not one's own."""
+        user = request.match_info["user"]
+        await self._proofs.change_of(user, fields.get("email", ""), visit.by, _why(fields), visit.now)
+        return _done("user-email-asked", user)
 
     @acts("users/{user}/reset-factors", "Take an account's second factors away", WhyBody, DoneTo)
     async def reset_factors(self, request: web.Request, visit: Visit, fields: Fields) -> Done:

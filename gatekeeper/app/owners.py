@@ -17,12 +17,12 @@ from admin.views.users import UserViews
 from gatekeeper.app.api_keys import key_service
 from gatekeeper.app.held import LIFE
 from gatekeeper.app.logins import Logins
+from gatekeeper.app.mail import MailServices
 from gatekeeper.app.parts import Running, TokenParts
 from gatekeeper.config.model import Config
 from gatekeeper.identity.bulk_desk import BulkDesk
 from gatekeeper.identity.device_desk import DeviceDesk
 from gatekeeper.identity.factor_desk import FactorDesk
-from gatekeeper.identity.registration import Registration
 from gatekeeper.identity.session_desk import SessionDesk
 from gatekeeper.identity.user_desk import UserDesk
 from gatekeeper.store.factors import PostgresFactors
@@ -56,11 +56,11 @@ def owner_views(
     tokens: TokenParts,
     running: Running,
     logins: Logins,
-    registration: Registration,
+    mail: MailServices,
     renderer: Renderer,
 ) -> OwnerViews:
     """All of them."""
-    stores = running.stores
+    stores, registration = running.stores, mail.registration
     reader, sessions = PostgresPanel(stores.postgres), SessionDesk(tokens.sessions, stores.journal)
     users = PostgresUsers(stores.postgres)
     keys = key_service(config, stores.api_keys, stores.live, stores.journal)
@@ -78,7 +78,7 @@ def owner_views(
     factors = FactorDesk(logins.accounts, PostgresFactors(stores.postgres), stores.journal, logins.notices)
     return OwnerViews(
         UserViews(users, reader, stores.login_reader, desk, sessions, factors, keys, devices, renderer),
-        UserActs(desk, factors, keys, devices),
+        UserActs(desk, mail.proofs, factors, keys, devices),
         UserBulk(users, BulkDesk(PostgresManyAccounts(stores.postgres), stores.live, stores.journal), renderer),
         UserFiles(users),
         NewcomerViews(desk, renderer, form_limit=config.sizes.json_body),

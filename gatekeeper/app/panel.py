@@ -110,7 +110,7 @@ def build_panel(
         idle=config.admin.idle,
     )
     renderer = Renderer(theme, lambda: running.places.attribution)
-    owners = owner_views(config, tokens, running, logins, mail.registration, renderer)
+    owners = owner_views(config, tokens, running, logins, mail, renderer)
     queue = MailViews(mail.queue, renderer, server=config.mail.smtp.host, tries=config.mail.tries)
     views = _views(config, running, logins, queue, renderer, gate, health, owners)
     return Panel(guard, views, renderer, prefix=config.prefix, body_limit=config.sizes.json_body)

@@ -75,6 +75,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     _command(commands, "expire-password", _expire_password, summary)
     role = _command(commands, "role", _role, "set the roles, in force on the next request; none takes all away")
     role.add_argument("role", nargs="*", metavar="ROLE")
+    naming = _command(commands, "rename", _rename, "what the person is called; without NAME it is nothing")
+    naming.add_argument("name", nargs="?", metavar="NAME")
     _command(commands, "lock", _lock, "no login, and every session ends")
     _command(commands, "unlock", _unlock, "logins again")
     _command(commands, "logout", _logout, "end every session")
@@ -183,6 +185,12 @@ async def _role(desk: Desk, args: argparse.Namespace) -> None:
     user, roles = (await desk.find(args.email)).state, _roles(args.role)
     await desk.acts.set_roles(user.id, roles, desk.by, "", desk.now)
     print(f"{user.email} has the roles: {', '.join(sorted(set(roles))) or 'none'}")
+
+
+async def _rename(desk: Desk, args: argparse.Namespace) -> None:
+    user = (await desk.find(args.email)).state
+    await desk.acts.rename(user.id, args.name, desk.by, "", desk.now)
+    print(f"{user.email} is called {args.name.strip()}" if (args.name or "").strip() else f"{user.email} has no name")
 
 
 async def _lock(desk: Desk, args: argparse.Namespace) -> None:

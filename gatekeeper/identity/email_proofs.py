@@ -6,8 +6,10 @@ The service behind POST ``email/verify``, ``email/resend``, ``email/change`` and
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Final, Protocol
 
+from gatekeeper.bans.desk import Actor
 from gatekeeper.errors import Conflict, Problem
 from gatekeeper.identity.accounts import Account, Accounts
 from gatekeeper.identity.caller import Caller
@@ -27,6 +29,7 @@ from gatekeeper.identity.links import (
 from gatekeeper.identity.notices import Notices
 from gatekeeper.identity.second_step import CodeStrikes
 from gatekeeper.identity.step_up import StepUps
+from gatekeeper.identity.user_desk import account_of, checked_email, invalid, noted
 from gatekeeper.journal.audit import AuditLog, Change
 from gatekeeper.notify.messages import Kind, Message
 from gatekeeper.notify.outbox import Notifier
@@ -34,6 +37,7 @@ from gatekeeper.tokens.sessions import UserState
 from policies.bans import Source
 from policies.model import Principal, Reason
 
+_NOWHERE: Final = ip_address("::")  # of an admin whose address is not known
 _PURPOSES: Final = (LinkPurpose.VERIFY_EMAIL, LinkPurpose.CHANGE_EMAIL)
 _NOT_GOOD: Final = "This link has been used, has expired, or never was; ask for another."
 _TAKEN: Final = "There is an account with this e-mail already."
@@ -131,6 +135,32 @@ class EmailProofs:
             await self._notices.email_changing(account.state, email, caller, now)
             await self._note("user.email-change-asked", who.subject, caller, now, after={"email": email})
         return asked
+
+    async def change_of(self, user: str, typed: str, by: Actor, why: str, now: float) -> None:
+        """As ``change``, begun by an admin for somebody else: their e-mail is another once they have opened the link in
+        the mail to it; both addresses are told. Raises Problem (404, 409 email-taken, 422, 429), StoreUnavailable.
+        """
+        account, email = await account_of(self._accounts, user), checked_email(typed)
+        state = account.state
+        if state.id == by.name:
+            raise invalid("email", "Change your own e-mail on your account page.")
+        if state.email == email:
+            raise invalid("email", "That is the account's e-mail already.")
+        if await self._accounts.find_by_email(email) is not None:
+            raise Problem(409, Reason.EMAIL_TAKEN, _TAKEN)
+        caller = Caller(by.address or _NOWHERE, None, "", by.request_id or "")
+        whom, recipient = f"{state.id}\0{email}", Recipient(email, account)
+        _, code = await self._codes.open(
+            recipient, Purpose.CHANGE_EMAIL, caller, now, whom=whom, epoch=account.state.epoch
+        )
+        if code is None:  # one was sent a moment ago
+            return
+        link = await self._new_link(LinkPurpose.CHANGE_EMAIL, state.id, email, now)
+        await self._codes.send(recipient, Purpose.CHANGE_EMAIL, code, now, link=link)
+        await self._audit.record_change(
+            noted("user.email-change-asked", state.id, by, why, now, {"email": state.email}, {"email": email})
+        )
+        await self._notices.email_changing(state, email, None, now)
 
     async def lacking(self, who: Principal, now: float) -> Problem | None:
         """What ``change`` would ask for first. Raises StoreUnavailable."""

@@ -133,6 +133,13 @@ class UserDesk:
             raise invalid("roles", "You cannot give up your own admin role; another admin can take it.")
         await self._change("user.role", user, by, why, now, lambda: self._accounts.set_roles(user, wanted, now))
 
+    async def rename(self, user: str, name: str | None, by: Actor, why: str, now: float) -> None:
+        """What somebody is called; nothing but blanks takes the name away."""
+        called, before = checked_name(name), (await self.account(user)).state
+        if await self._accounts.set_name(before.id, called, now) is None:
+            raise Problem(404, Reason.NOT_FOUND, "There is no such user.")
+        await self._note("user.rename", before.id, by, why, now, {"name": before.name}, {"name": called})
+
     async def invite(
         self, typed: str, roles: Sequence[str], by: Actor, now: float, *, life: float | None = None
     ) -> tuple[str, str]:

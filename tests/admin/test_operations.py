@@ -41,6 +41,8 @@ ACTS = [
     ("DELETE", "sessions/{session}", None),
     ("POST", "users/{user}/forget-device", {"device": "{device}", **WHY}),
     ("POST", "users/{user}/roles", {"roles": ["staff"], **WHY}),
+    ("POST", "users/{user}/rename", {"name": "Ada L.", **WHY}),
+    ("POST", "users/{user}/change-email", {"email": "lovelace@example.com", **WHY}),
     ("POST", "users/{user}/expire-password", WHY),
     ("POST", "users/{user}/remove-factor", {"factor": "totp", **WHY}),
     ("POST", "users/{user}/reset-factors", WHY),

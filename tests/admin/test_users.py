@@ -167,3 +167,47 @@ async def test_nobody_takes_away_their_own_factor_in_the_panel(gate, admin):
     for act, fields in (("remove-factor", {"factor": "totp"}), ("reset-factors", {})):
         refused = await admin.submit(f"/_gate/admin/users/{mine}/{act}", {**fields, "why": "x"})
         assert (refused.status, "your account page" in await text_of(refused)) == (422, True)
+
+
+async def test_an_admin_names_an_account_and_takes_the_name_away(gate, admin):
+    user = (await gate.register("ada@example.com"))["id"]
+    path = f"/_gate/admin/users/{user}/rename"
+    answer = await admin.submit(path, {"name": " Ada Lovelace ", "why": "married"})
+    assert answer.headers["Location"] == f"/_gate/admin/users/{user}?done=user-renamed"
+    assert "Name Ada Lovelace" in await text_of(await admin.get(f"/_gate/admin/users/{user}"))
+    assert (await gate.login("ada@example.com"))["user"]["name"] == "Ada Lovelace"
+    refused = await admin.submit(path, {"name": "a\u202eb", "why": "x"})
+    assert (refused.status, "A name is one printable line" in await text_of(refused)) == (422, True)
+    assert (await _called(admin, "POST", f"users/{user}/rename", {"why": "x"})).status == 200
+    changes = await gate.rows("SELECT before, after FROM audit_log WHERE action = 'user.rename' ORDER BY id")
+    assert [(change["before"]["name"], change["after"].get("name")) for change in changes] == [
+        (None, "Ada Lovelace"),
+        ("Ada Lovelace", None),
+    ]
+
+
+async def test_an_admin_begins_a_change_of_email_and_its_owner_ends_it(gate, admin):
+    """security 18, 21"""
+    tokens = await gate.newcomer("ada@example.com")
+    user, path = tokens["user"]["id"], "/_gate/admin/users/{}/change-email"
+    answer = await admin.submit(path.format(user), {"email": "Lovelace@Example.com", "why": "married"})
+    assert "A mail is on its way" in await text_of(await admin.get(answer.headers["Location"]))
+    assert (await gate.login("ada@example.com"))["user"]["email"] == "ada@example.com"  # nobody has confirmed it
+    told = await gate.rows("SELECT email FROM mail_links WHERE purpose = 'not-me'")
+    assert [row["email"] for row in told] == ["ada@example.com"]
+    token = gate.console.token("lovelace@example.com", "change-email")
+    assert (await gate.post("email/verify", {"token": token})).status == 200
+    assert (await gate.login("lovelace@example.com"))["user"]["email_verified"] is True
+    changes = await gate.rows("SELECT action, actor, after FROM audit_log WHERE action LIKE 'user.email%' ORDER BY id")
+    assert [change["action"] for change in changes] == ["user.email-change-asked", "user.email"]
+    assert (changes[0]["after"]["why"], changes[1]["actor"]) == ("married", user)
+    mine = (await gate.rows("SELECT id FROM users WHERE email = 'root@example.com'"))[0]["id"]
+    wrong = {
+        (user, "root@example.com"): (409, "There is an account with this e-mail already"),
+        (user, "lovelace@example.com"): (422, "the account's e-mail already"),
+        (user, "nobody"): (422, "exactly one @"),
+        (mine, "other@example.com"): (422, "your account page"),
+    }
+    for (whose, email), (status, said) in wrong.items():
+        refused = await admin.submit(path.format(whose), {"email": email, "why": "x"})
+        assert (refused.status, said in await text_of(refused)) == (status, True), email

@@ -154,6 +154,15 @@ def test_factors_are_shown_and_reset(command, postgres_dsn):
     assert command("reset-factors", "eve@example.com")[0] == 1
 
 
+def test_a_user_is_called_otherwise_and_nothing(command):
+    command("add", "ada@example.com", "--name", "Ada", stdin=PASSWORD + "\n")
+    assert command("rename", "ada@example.com", "Ada Lovelace")[1] == "ada@example.com is called Ada Lovelace\n"
+    assert json.loads(command("show", "ada@example.com", "--json")[1])["name"] == "Ada Lovelace"
+    assert command("rename", "ada@example.com")[1] == "ada@example.com has no name\n"
+    assert command("rename", "ada@example.com", "x" * 201)[0] == 1
+    assert json.loads(command("show", "ada@example.com", "--json")[1])["name"] is None
+
+
 def test_one_factor_is_removed_by_name_where_that_says_which(command, postgres_dsn):
     command("add", "ada@example.com", stdin=PASSWORD + "\n")
     (user,) = _rows(postgres_dsn, "SELECT id FROM users")
