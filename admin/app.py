@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from aiohttp import web
 
 from admin.acts import Acts
-from admin.calls import Answered, Call, asked_well, calls_of, done_by
+from admin.calls import Answered, Call, asked_well, calls_of, done_by, unanswered
 from admin.guard import Guard, Handler, View, Visit
 from admin.render import Renderer
 from admin.sure import SurePage
@@ -81,12 +81,16 @@ class Panel:
 
     def routes(self) -> list[web.RouteDef]:
         """Everything under ``P/admin``; what is not there is guarded too, so that nobody can map it."""
+        admitting = self._guard.admitting
         return [
-            web.get(self._home, self._guard.admitting(self._to_home)),
+            web.get(self._home, admitting(self._to_home)),
             *self._pages(),
             *self._forms(),
             *(self._routed(call) for call in self._calls()),
-            web.route("*", f"{self._home}{{rest:(?:/.*)?}}", self._guard.admitting(_nothing)),
+            web.route(
+                "*", f"{self._home}/api/{{call:.*}}", self._guard.admitting(unanswered(self.declared), keys=True)
+            ),
+            web.route("*", f"{self._home}{{rest:(?:/.*)?}}", admitting(_nothing)),
         ]
 
     def _pages(self) -> list[web.RouteDef]:

@@ -4,18 +4,19 @@ routes from these declarations and ``admin.operations`` the OpenAPI document, an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypedDict, TypeVar, Unpack
 
 import orjson
 from aiohttp import web
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from admin.acts import Act
 from admin.bodies.common import Body, Done, Query
 from admin.guard import View, Visit
-from gatekeeper.answers import json_answer
+from gatekeeper.answers import json_answer, problem
 from gatekeeper.errors import Problem
 from gatekeeper.identity.bodies import faults
 from policies.model import Reason
@@ -130,6 +131,22 @@ def done_by(call: Call, act: Act) -> View:
     return handle
 
 
+def unanswered(calls: Iterable[Call]) -> View:
+    """Answers below ``api`` where no call is: 405 with those methods that are there (RFC 9110 15.5.6), else 404."""
+    listed = [(re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(call.path))), call.method) for call in calls]
+
+    async def handle(request: web.Request, _visit: Visit) -> web.Response:
+        path = request.match_info["call"]
+        methods = ", ".join(sorted({method for pattern, method in listed if pattern.fullmatch(path)}))
+        if not methods:
+            raise Problem(404, Reason.NOT_FOUND, "There is no such call; openapi.json has them all.")
+        answer = problem(Reason.METHOD_NOT_ALLOWED, detail=f"This takes {methods}.")
+        answer.headers["Allow"] = methods
+        return answer
+
+    return handle
+
+
 def _check_query(call: Call, query: Mapping[str, str]) -> None:
     names = [name for name, _ in query.items()]
     given = {name: value for name, value in query.items() if value.strip()}
@@ -138,7 +155,7 @@ def _check_query(call: Call, query: Mapping[str, str]) -> None:
         call.query.model_validate(given)
         errors = [{"pointer": f"/{name[:100]}", "detail": "is given more than once"} for name in sorted(twice)]
     except ValidationError as fault:
-        errors = faults(fault)
+        errors = _faults(fault, call.query)
     if errors:
         raise Problem(422, Reason.VALIDATION, "The query has errors.", errors=errors)
 
@@ -158,4 +175,14 @@ async def _fields(request: web.Request, model: type[Body]) -> Mapping[str, str]:
     try:
         return model.model_validate(body).fields()
     except ValidationError as fault:
-        raise Problem(422, Reason.VALIDATION, "The body has errors.", errors=faults(fault)) from None
+        raise Problem(422, Reason.VALIDATION, "The body has errors.", errors=_faults(fault, model)) from None
+
+
+def _faults(error: ValidationError, model: type[BaseModel]) -> list[dict[str, str]]:
+    """What is wrong with which field; where one is not known, with those that are."""
+    known = ", ".join(sorted(model.model_fields)) or "none"
+    unknown = {f"/{one['loc'][0]}"[:100] for one in error.errors() if one["type"] == "extra_forbidden"}
+    return [
+        {**one, "detail": f"is not known here; known are: {known}"} if one["pointer"] in unknown else one
+        for one in faults(error)
+    ]

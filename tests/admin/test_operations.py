@@ -104,10 +104,28 @@ async def test_the_document_is_openapi_and_has_exactly_the_routes(gate):
     routes = {
         (route.method, route.resource.canonical.removeprefix(API))
         for route in gate.gatekeeper.app.router.routes()
-        if route.resource is not None and route.resource.canonical.startswith(API) and route.method != "HEAD"
+        if route.resource is not None and route.resource.canonical.startswith(API) and route.method not in {"HEAD", "*"}
     }
     assert set(found.calls) == routes
     assert found.document["components"]["securitySchemes"]["apiKey"]["name"] == "X-Api-Key"
+
+
+async def test_what_is_no_call_says_what_there_is(gate, admin):
+    root = bearer(await gate.login("root@example.com"))
+    made = await gate.post("api-keys", {"name": "x", "scopes": ["admin:read"]}, headers=root)
+    for headers in (root, {"X-Api-Key": (await made.json())["key"]}):
+        answer = await gate.call("GET", f"{API}ban", headers=headers)
+        assert (answer.status, answer.headers["X-Gate-Reason"]) == (404, "not-found")
+        for method, path, allowed in (("PUT", "bans", "GET, POST"), ("PATCH", "sessions/x", "DELETE, GET")):
+            answer = await gate.call(method, API + path, headers=headers)
+            assert (answer.status, answer.headers["Allow"]) == (405, allowed)
+        misspelt = await gate.call("GET", f"{API}users/x/story?knd=1", headers=headers)
+        assert (await misspelt.json())["errors"] == [
+            {"pointer": "/knd", "detail": "is not known here; known are: after, kind"}
+        ]
+    for strange in ({}, bearer(await gate.newcomer("ada@example.com"))):
+        answers = [await gate.call("PUT", API + path, headers=strange) for path in ("bans", "nothing")]
+        assert len({(answer.status, answer.headers["X-Gate-Reason"]) for answer in answers}) == 1, "nothing to map"
 
 
 async def test_what_a_page_shows_is_a_call_too(gate):
