@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -39,7 +40,7 @@ def test_the_script_in_the_wheel_is_built_of_its_source(tmp_path):
     (tmp_path / "static").mkdir()
     for command in (["npm", "ci", "--no-audit", "--no-fund"], ["npm", "run", "build"]):
         subprocess.run(command, cwd=tmp_path / "frontend", check=True, capture_output=True)
-    for name in ("panel.js", "map.js", "panel.css", "map.css", "world.svg"):
+    for name in ("panel.js", "map.js", "panel.css", "map.css", "world.svg", "flags.svg"):
         assert (tmp_path / "static" / name).read_bytes() == (ADMIN / "static" / name).read_bytes(), name
 
 
@@ -55,6 +56,13 @@ def test_the_style_sheets_in_the_wheel_say_what_their_parts_say():
     for name, of in (("panel.css", parts), ("map.css", ["map.css"])):
         wanted = "".join(said((source / part).read_text()) for part in of)
         assert said((ADMIN / "static" / name).read_text()) == wanted, f"run make panel: {name} is older than its source"
+
+
+def test_a_flag_is_shapes_under_the_code_of_its_country():
+    flags = ET.fromstring((ADMIN / "static" / "flags.svg").read_text())
+    assert {"CH", "DE", "JP", "ZA"} < {flag.attrib["id"] for flag in flags}
+    parts = {part.tag.rpartition("}")[2] for part in flags.iter()}
+    assert parts <= {"svg", "symbol", "g", "path", "circle", "ellipse", "rect", "polygon"}
 
 
 def test_no_template_of_the_panel_has_the_name_of_a_pages():
