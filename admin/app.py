@@ -12,6 +12,7 @@ from admin.guard import Guard, Handler, View, Visit
 from admin.render import Renderer
 from admin.sure import SurePage
 from admin.views.activity import ActivityViews
+from admin.views.ban_files import BanFiles
 from admin.views.ban_import import BanImport
 from admin.views.bans import BanViews
 from admin.views.config import ConfigViews
@@ -58,6 +59,7 @@ class Views:
     newcomers: NewcomerViews
     story: StoryView
     bans: BanViews
+    ban_files: BanFiles
     ban_import: BanImport
     limits: LimitViews
     rules: RuleViews
@@ -116,7 +118,11 @@ class Panel:
             "users/{user}/story": views.story.page,
             "users/{user}/devices": views.users.devices,
             "bans": views.bans.page,
+            "bans.csv": views.ban_files.csv,
+            "bans.jsonl": views.ban_files.json_lines,
             "bans/ended": views.bans.ended,
+            "bans/ended.csv": views.ban_files.ended_csv,
+            "bans/ended.jsonl": views.ban_files.ended_json_lines,
             "limits": views.limits.page,
             "rules": views.rules.page,
             "rules/named/{rule}": views.rules.one,

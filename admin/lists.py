@@ -11,7 +11,6 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Final, Protocol
 
 from gatekeeper.tokens.durable import SessionRecord
-from policies.bans import Ban
 
 REFUSALS: Final = 20_000
 
@@ -121,9 +120,6 @@ class PanelReader(Protocol):
 
     async def count_sessions(self, wanted: SessionFilter, now: float) -> int: ...
 
-    async def bans(self, now: float, *, count: int, after: int | None = None) -> list[tuple[int, Ban]]:
-        """Those in force, each with its number."""
-
     async def changes(self, wanted: ChangeFilter, *, count: int, after: int | None = None) -> list[ChangeRow]: ...
 
     async def change(self, number: int) -> ChangeRow | None:
@@ -137,10 +133,3 @@ class PanelReader(Protocol):
 
     async def waiting_mail(self) -> tuple[int, int]:
         """Messages that wait, and those that were given up."""
-
-
-class EndedBans(Protocol):
-    """Knows bans that were lifted or are over. Raises StoreUnavailable."""
-
-    async def ended(self, now: float, *, count: int, after: tuple[float, int] | None = None) -> list[tuple[int, Ban]]:
-        """The latest ending first, each with its number; ``after`` are the end and the number of the last one."""

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from admin.bodies.common import Body, Done, Next, NextNumber, Query, Time, Why
+from admin.ban_lists import Order
+from admin.bodies.common import Body, Done, Next, Paged, Query, Time, Why
 from policies.bans import BanKind, Source
 
 Subject = Annotated[
@@ -20,6 +21,39 @@ Subject = Annotated[
 ]
 Length = Annotated[str, Field(description="A duration; without one it is for good", examples=["15m", "30d"])]
 Sure = Annotated[Literal["yes", True], Field(description="For what would meet whoever asks")]
+
+
+Find = Annotated[
+    str | None,
+    Field(
+        max_length=254,
+        description="An address or a network: what holds it or lies in it. Anything else: part of a subject, e-mail or"
+        " reason, among the newest 200,000",
+        examples=["192.0.2.7", "198.51.", "scans"],
+    ),
+]
+
+
+class FilterQuery(Query):
+    """Which bans."""
+
+    find: Find = None
+    kind: BanKind | None = None
+    source: Source | None = None
+
+
+class OrderedQuery(FilterQuery):
+    """Which bans in force, and in which order."""
+
+    order: Order | None = None
+
+
+class BansQuery(OrderedQuery, Paged):
+    """The same in pages."""
+
+
+class EndedQuery(FilterQuery, Paged):
+    """Which bans that are over, in pages."""
 
 
 class SubjectQuery(Query):
@@ -52,7 +86,7 @@ class Bans(TypedDict):
     """A page of bans."""
 
     bans: list[Ban]
-    next: NextNumber
+    next: Next
 
 
 class EndedBans(TypedDict):

@@ -12,6 +12,7 @@ from typing import Any, Final
 import orjson
 from aiohttp import BodyPartReader, web
 from aiohttp.http_exceptions import BadHttpMessage
+from pydantic import ValidationError
 
 from admin.acts import SURE, is_sure
 from admin.bodies import bans as bodies
@@ -24,6 +25,7 @@ from gatekeeper.bans.desk import BanDesk, OwnBan
 from gatekeeper.bans.lists import MOST_BYTES, MOST_LINES, BadList, read
 from gatekeeper.config.types import parse_duration
 from gatekeeper.errors import Problem
+from gatekeeper.identity.bodies import faults
 from gatekeeper.identity.user_desk import checked_why, invalid
 from gatekeeper.pages.forms import read_bounded, refuse_foreign, see_other
 from policies.model import Reason
@@ -31,7 +33,6 @@ from policies.model import Reason
 _FORM: Final = "multipart/form-data"
 _TEXTS: Final = frozenset({"text", "length", "why", SURE})
 _FILE: Final = "file"
-_CALL: Final = frozenset({"list", "length", "why", SURE})
 _MOST_PARTS: Final = 8
 _SHOWN_AGAIN: Final = 64 << 10  # bytes of a list
 _ROOM: Final = 1 << 20  # bytes of a body beside its list: other fields, and escapes of a list in JSON
@@ -135,11 +136,12 @@ def _asked(raw: bytes, media_type: str) -> _Asked:
         raise Problem(400, Reason.VALIDATION, "The body is not JSON.") from None
     if not isinstance(body, dict):
         raise Problem(422, Reason.VALIDATION, "The body is not an object.")
-    for name, value in body.items():
-        if name not in _CALL or not isinstance(value, str):
-            raise invalid(name, "is not known here" if name not in _CALL else "is not a string")
-    content = body.get("list", "").encode()
-    return _Asked(content, _length(body.get("length", "")), checked_why(body.get("why", "")), is_sure(body))
+    try:
+        fields = bodies.ImportBans.model_validate(body).fields()
+    except ValidationError as fault:
+        raise Problem(422, Reason.VALIDATION, "The body has errors.", errors=faults(fault)) from None
+    content = fields["list"].encode("utf-8", "replace")
+    return _Asked(content, _length(fields.get("length", "")), checked_why(fields["why"]), is_sure(fields))
 
 
 def _length(text: str) -> float | None:

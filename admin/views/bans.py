@@ -8,19 +8,31 @@ from typing import Any, Final
 from aiohttp import web
 
 from admin.acts import Done, Fields, Unsure, is_sure
+from admin.ban_lists import (
+    FILTERS,
+    TEXTS_REACH,
+    BanFilter,
+    BanReader,
+    Numbered,
+    Order,
+    bans_asked,
+    order_of,
+    place_by_end,
+    place_in_force,
+    said,
+)
 from admin.bodies import bans as bodies
-from admin.bodies.common import Paged
 from admin.calls import acts, reads
 from admin.guard import Visit
-from admin.lists import EndedBans, PanelReader
-from admin.paging import SHOWN, filled, number_of, place_of, said_place
+from admin.lists import PanelReader
+from admin.paging import SHOWN, chips, filled, query_of
 from admin.render import Renderer
 from admin.wording import rfc3339
 from gatekeeper.answers import json_answer
 from gatekeeper.bans.desk import BadBan, BanDesk, OwnBan
 from gatekeeper.config.types import parse_duration
 from gatekeeper.identity.user_desk import checked_why, invalid
-from policies.bans import AGENT_PREFIX, Ban, BanKind
+from policies.bans import AGENT_PREFIX, Ban, BanKind, Source
 
 _HISTORY: Final = 50
 _FIELDS: Final = {"subject": "Whom"}
@@ -29,15 +41,14 @@ _FIELDS: Final = {"subject": "Whom"}
 class BanViews:
     """``P/admin/bans`` and ``P/admin/api/bans``."""
 
-    def __init__(self, reader: PanelReader, ended: EndedBans, desk: BanDesk, renderer: Renderer) -> None:
+    def __init__(self, reader: PanelReader, bans: BanReader, desk: BanDesk, renderer: Renderer) -> None:
         self._reader = reader
-        self._ended = ended
+        self._bans = bans
         self._desk = desk
         self._renderer = renderer
 
     async def page(self, request: web.Request, visit: Visit) -> web.Response:
-        """The bans in force, newest first; with a subject its history."""
-        rows, following = await self._asked(request, visit)
+        """The bans in force; with a subject its history, and of an address those that reach it."""
         subject = filled(request.query, _FIELDS).get("subject")
         history, fault = None, None
         if subject is not None:
@@ -45,41 +56,56 @@ class BanViews:
                 history = await self._desk.history(subject, _HISTORY)
             except BadBan as bad:
                 fault = str(bad)
+        query = request.query if subject is None else {"find": subject}
+        filters, wanted = bans_asked(query)
+        order = order_of(request.query)
+        rows: list[Numbered] = []
+        following: str | None = None
+        if subject is None or wanted.network is not None:
+            rows, following = await self._in_force(request, visit, wanted, order)
+        kept = {} if order is Order.NEWEST else {"order": str(order)}
         context = {
-            "bans": rows,
+            **self._list(filters, wanted, rows),
             "names": await self._names([*(ban for _, ban in rows), *(history or ())]),
-            "typed": typed,
+            "query": query_of(filters | kept),
+            "kept": query_of(kept).removeprefix("?"),
+            "order": order,
             "following": following,
             "first": "after" not in request.query,
+            "cut": wanted.text is not None and await self._bans.beyond_reach(visit.now, ended=False),
             "subject": subject,
             "history": history,
             "fault": fault,
         }
         return self._renderer.page(request, visit, "bans.html", context, here="bans")
 
-    @reads("bans", "Bans in force, newest first", bodies.Bans, query=Paged)
+    @reads("bans", "Bans in force, newest first", bodies.Bans, query=bodies.BansQuery)
     async def listing(self, request: web.Request, visit: Visit) -> web.Response:
-        """``{"bans": [...], "next"}``, newest first."""
-        rows, following = await self._asked(request, visit)
-        return json_answer({"bans": [_row(ban) for _, ban in rows], "next": following})
+        """``{"bans": [...], "next"}``, in the order that is asked for."""
+        _, wanted = bans_asked(request.query)
+        rows, following = await self._in_force(request, visit, wanted, order_of(request.query))
+        return json_answer({"bans": [ban_json(ban) for _, ban in rows], "next": following})
 
     async def ended(self, request: web.Request, visit: Visit) -> web.Response:
         """The bans that are over, the latest ending first."""
-        rows, following = await self._over(request, visit)
+        filters, wanted = bans_asked(request.query)
+        rows, following = await self._over(request, visit, wanted)
         context = {
-            "bans": rows,
+            **self._list(filters, wanted, rows),
             "names": await self._names([ban for _, ban in rows]),
-            "typed": typed,
+            "query": query_of(filters),
             "following": following,
             "first": "after" not in request.query,
+            "cut": wanted.text is not None and await self._bans.beyond_reach(visit.now, ended=True),
         }
         return self._renderer.page(request, visit, "bans_ended.html", context, here="bans")
 
-    @reads("bans/ended", "Bans that are over, the latest ending first", bodies.EndedBans, query=Paged)
+    @reads("bans/ended", "Bans that are over, the latest ending first", bodies.EndedBans, query=bodies.EndedQuery)
     async def ended_listing(self, request: web.Request, visit: Visit) -> web.Response:
         """``{"bans": [...], "next"}``, the latest ending first."""
-        rows, following = await self._over(request, visit)
-        return json_answer({"bans": [_past(ban) for _, ban in rows], "next": following})
+        _, wanted = bans_asked(request.query)
+        rows, following = await self._over(request, visit, wanted)
+        return json_answer({"bans": [past_json(ban) for _, ban in rows], "next": following})
 
     @reads("bans/history", "The bans of exactly one subject", bodies.History, query=bodies.SubjectQuery)
     async def history(self, request: web.Request, _visit: Visit) -> web.Response:
@@ -89,7 +115,7 @@ class BanViews:
             found = await self._desk.history(subject, _HISTORY)
         except BadBan as bad:
             raise invalid("subject", f"{bad}.") from None
-        return json_answer({"bans": [_past(ban) for ban in found]})
+        return json_answer({"bans": [past_json(ban) for ban in found]})
 
     @acts("bans", "Ban somebody", bodies.AddBan, bodies.BanDone)
     async def add(self, _request: web.Request, visit: Visit, fields: Fields) -> Done:
@@ -108,7 +134,7 @@ class BanViews:
             raise unsure(own) from None
         except BadBan as bad:
             raise invalid("subject", f"{bad}.") from None
-        return Done("ban-added", _page_after(fields), {"ban": _row(ban)})
+        return Done("ban-added", _page_after(fields), {"ban": ban_json(ban)})
 
     @acts("bans/lift", "Lift the ban of exactly this subject", bodies.LiftBan, bodies.BanDone)
     async def lift(self, _request: web.Request, visit: Visit, fields: Fields) -> Done:
@@ -117,24 +143,34 @@ class BanViews:
             ban = await self._desk.lift(fields.get("subject", ""), visit.by, visit.now)
         except BadBan as bad:
             raise invalid("subject", f"{bad}.") from None
-        return Done("ban-lifted", "bans", {"ban": _row(ban)})
+        return Done("ban-lifted", "bans", {"ban": ban_json(ban)})
 
     async def _names(self, bans: Sequence[Ban]) -> Mapping[str, str]:
         """The e-mails of those who made or lifted them, by their ids."""
         return await self._reader.emails({who for ban in bans for who in (ban.actor, ban.lifted_by) if who})
 
-    async def _asked(self, request: web.Request, visit: Visit) -> tuple[list[tuple[int, Ban]], int | None]:
-        rows = await self._reader.bans(visit.now, count=SHOWN + 1, after=number_of(request.query.get("after")))
-        return rows[:SHOWN], rows[SHOWN - 1][0] if len(rows) > SHOWN else None
+    def _list(self, filters: Mapping[str, str], wanted: BanFilter, rows: Sequence[Numbered]) -> dict[str, Any]:
+        return {
+            "bans": rows,
+            "filters": filters,
+            "chips": chips(filters, FILTERS),
+            "choices": {"kind": list(BanKind), "source": list(Source)},
+            "reach": TEXTS_REACH,
+            "narrow": wanted != BanFilter(),
+            "typed": typed,
+        }
 
-    async def _over(self, request: web.Request, visit: Visit) -> tuple[list[tuple[int, Ban]], str | None]:
-        place = place_of(request.query.get("after"))
-        after = None if place is None else (place.at, number_of(place.id) or 0)
-        rows = await self._ended.ended(visit.now, count=SHOWN + 1, after=after)
-        if len(rows) <= SHOWN:
-            return rows, None
-        number, last = rows[SHOWN - 1]
-        return rows[:SHOWN], said_place(last.ended_at or 0.0, str(number))
+    async def _in_force(
+        self, request: web.Request, visit: Visit, wanted: BanFilter, order: Order
+    ) -> tuple[list[Numbered], str | None]:
+        after = place_in_force(request.query.get("after"), order)
+        rows = await self._bans.in_force(wanted, visit.now, count=SHOWN + 1, order=order, after=after)
+        return rows[:SHOWN], said(rows[SHOWN - 1], by_end=order is Order.ENDS) if len(rows) > SHOWN else None
+
+    async def _over(self, request: web.Request, visit: Visit, wanted: BanFilter) -> tuple[list[Numbered], str | None]:
+        after = place_by_end(request.query.get("after"))
+        rows = await self._bans.ended(wanted, visit.now, count=SHOWN + 1, after=after)
+        return rows[:SHOWN], said(rows[SHOWN - 1], by_end=True) if len(rows) > SHOWN else None
 
 
 def _page_after(fields: Fields) -> str:
@@ -156,7 +192,8 @@ def typed(ban: Ban) -> str:
     return ban.subject.text
 
 
-def _row(ban: Ban) -> dict[str, Any]:
+def ban_json(ban: Ban) -> dict[str, Any]:
+    """A ban in force as calls and files have it."""
     return {
         "subject": typed(ban),
         "kind": str(ban.subject.kind),
@@ -169,9 +206,10 @@ def _row(ban: Ban) -> dict[str, Any]:
     }
 
 
-def _past(ban: Ban) -> dict[str, Any]:
+def past_json(ban: Ban) -> dict[str, Any]:
+    """A ban with how it ended."""
     return {
-        **_row(ban),
+        **ban_json(ban),
         "lifted": None if ban.lifted_at is None else rfc3339(ban.lifted_at),
         "lifted_by": ban.lifted_by,
     }

@@ -11,6 +11,7 @@ from admin.lists import PanelReader
 from admin.render import Renderer
 from admin.rule_table import RuleTable
 from admin.views.activity import ActivityViews
+from admin.views.ban_files import BanFiles
 from admin.views.ban_import import BanImport
 from admin.views.bans import BanViews
 from admin.views.config import ConfigViews
@@ -51,7 +52,7 @@ from gatekeeper.store.limit_use import RedisLimitUse
 from gatekeeper.store.login_places import PostgresLoginPlaces
 from gatekeeper.store.open_signals import PostgresOpenSignals
 from gatekeeper.store.panel import PostgresPanel
-from gatekeeper.store.panel_bans import PostgresEndedBans
+from gatekeeper.store.panel_bans import PostgresPanelBans
 from gatekeeper.store.panel_users import PostgresUsers
 from gatekeeper.store.presence import RedisPresence
 from gatekeeper.tokens.keyring import derive
@@ -146,7 +147,8 @@ def _views(
         user_files=owners.user_files,
         newcomers=owners.newcomers,
         story=owners.story,
-        bans=BanViews(reader, PostgresEndedBans(stores.postgres), ban_desk, renderer),
+        bans=BanViews(reader, PostgresPanelBans(stores.postgres), ban_desk, renderer),
+        ban_files=BanFiles(PostgresPanelBans(stores.postgres)),
         ban_import=BanImport(ban_desk, renderer),
         limits=_limits(running, reader, gate, renderer),
         rules=RuleViews(

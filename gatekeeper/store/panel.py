@@ -19,13 +19,10 @@ from admin.lists import (
     ShownFactor,
 )
 from gatekeeper.clock import as_datetime
-from gatekeeper.store.bans import COLUMNS as BAN_COLUMNS
-from gatekeeper.store.bans import ban_of
 from gatekeeper.store.panel_users import HAS_PIECES, PIECE
 from gatekeeper.store.postgres import Postgres
 from gatekeeper.store.records import SESSION_COLUMNS, session_record
 from gatekeeper.tokens.durable import SessionRecord
-from policies.bans import Ban
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -141,14 +138,6 @@ class PostgresPanel:
         if len(rows) <= _FEW:
             return "s.user_id = ANY (%s::uuid[])", [str(row["id"]) for row in rows]
         return "s.user_id IN (SELECT id FROM users WHERE strpos(email, lower(%s)) > 0)", part
-
-    async def bans(self, now: float, *, count: int, after: int | None = None) -> list[tuple[int, Ban]]:
-        rows = await self._postgres.fetch(
-            f"SELECT id, {BAN_COLUMNS} FROM bans WHERE lifted_at IS NULL AND (until IS NULL OR until > %s)"  # noqa: S608
-            " AND (%s::bigint IS NULL OR id < %s) ORDER BY id DESC LIMIT %s",
-            (as_datetime(now), after, after, count),
-        )
-        return [(row["id"], ban_of(row)) for row in rows]
 
     async def changes(self, wanted: ChangeFilter, *, count: int, after: int | None = None) -> list[ChangeRow]:
         where, params = _changes_where(wanted, after)

@@ -157,22 +157,6 @@ async def test_what_was_refused_most_is_told_by_address_and_by_account(database,
     assert (await panel.most_refused(NOW - 7200, count=9)).reach == NOW
 
 
-async def test_bans_in_force_are_listed_by_number_the_newest_first(database, panel):
-    for number, (until, lifted) in enumerate(((None, None), (60, None), (-1, None), (60, 0))):
-        await database.execute(
-            "INSERT INTO bans (kind, subject, network, source, actor, since, until, lifted_at, version)"
-            " VALUES ('network', %s, %s, 'manual', 'cli:root', %s, %s, %s, 1)",
-            (
-                *(f"192.0.2.{number}", f"192.0.2.{number}", as_datetime(NOW - 60)),
-                None if until is None else as_datetime(NOW + until),
-                None if lifted is None else as_datetime(NOW),
-            ),
-        )
-    found = await panel.bans(NOW, count=9)
-    assert [ban.subject.text for _, ban in found] == ["192.0.2.1", "192.0.2.0"]
-    assert [ban.subject.text for _, ban in await panel.bans(NOW, count=9, after=found[0][0])] == ["192.0.2.0"]
-
-
 async def test_mail_that_waits_and_mail_that_was_given_up_is_counted(database, panel):
     assert await panel.waiting_mail() == (0, 0)
     for given_up in (None, None, as_datetime(NOW)):
