@@ -221,7 +221,7 @@ async def test_bans_are_made_shown_and_lifted(gate, admin):
     page = await text_of(await admin.get("/_gate/admin/bans"))
     assert "192.0.2.0/24 network 2027-01-15 09:00:00 in 1 h" in page
     assert "scans" in page
-    assert "History of 192.0.2.0/24" in await text_of(await admin.get("/_gate/admin/bans?subject=192.0.2.0/24"))
+    assert "Bans of 192.0.2.0/24" in await text_of(await admin.get("/_gate/admin/bans?subject=192.0.2.0/24"))
     assert (await admin.submit("/_gate/admin/bans", {"subject": "nonsense", "why": "x"})).status == 422
     assert (await admin.submit("/_gate/admin/bans", {"subject": "CH", "length": "soon", "why": "x"})).status == 422
     await admin.submit("/_gate/admin/bans/lift", {"subject": "192.0.2.0/24"})

@@ -25,6 +25,7 @@ ASKED = [
     "sessions/end?user={}",
     "users?text={}",
     "users/bulk?act=unlock&state=active",
+    "bans?order=ends",
     "bans?subject=192.0.2.77",
     "rules?url=/reports/1&user={}",
     "search?q={}",
@@ -33,7 +34,8 @@ ASKED = [
 #: Acts on what only the company has.
 RARE = {"signals/{}/lock", "signals/{}/end", "users/{}/revoke-key", "users/{}/remove-factor"}
 #: Files, and what leads elsewhere at once.
-NO_PAGES = {"", "logins.csv", "logins.jsonl", "users.csv", "users.jsonl", "search", "rules/check"}
+_LISTS = ("logins", "users", "bans", "bans/ended")
+NO_PAGES = {"", *(f"{name}.{kind}" for name in _LISTS for kind in ("csv", "jsonl")), "search", "rules/check"}
 
 
 @pytest.fixture
