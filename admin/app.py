@@ -89,9 +89,7 @@ class Panel:
             *self._pages(),
             *self._forms(),
             *(self._routed(call) for call in self._calls()),
-            web.route(
-                "*", f"{self._home}/api/{{call:.*}}", self._guard.admitting(unanswered(self.declared), keys=True)
-            ),
+            web.route("*", f"{self._home}/api/{{call:.*}}", admitting(self._no_call(), keys=True)),
             web.route("*", f"{self._home}{{rest:(?:/.*)?}}", admitting(_nothing)),
         ]
 
@@ -162,6 +160,9 @@ class Panel:
 
     def _calls(self) -> list[Answered]:
         return calls_of(getattr(self._views, one.name) for one in fields(self._views))
+
+    def _no_call(self) -> View:
+        return unanswered(self.declared, f"{self._home.removesuffix('admin')}openapi.json")
 
     def _routed(self, answered: Answered) -> web.RouteDef:
         call, by = answered.call, answered.by

@@ -131,15 +131,17 @@ def done_by(call: Call, act: Act) -> View:
     return handle
 
 
-def unanswered(calls: Iterable[Call]) -> View:
-    """Answers below ``api`` where no call is: 405 with those methods that are there (RFC 9110 15.5.6), else 404."""
+def unanswered(calls: Iterable[Call], document: str) -> View:
+    """Answers below ``api`` where no call is: 405 with those methods that are there (RFC 9110 15.5.6), else 404.
+    ``document`` is the path of what describes them.
+    """
     listed = [(re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(call.path))), call.method) for call in calls]
 
     async def handle(request: web.Request, _visit: Visit) -> web.Response:
         path = request.match_info["call"]
         methods = ", ".join(sorted({method for pattern, method in listed if pattern.fullmatch(path)}))
         if not methods:
-            raise Problem(404, Reason.NOT_FOUND, "There is no such call; openapi.json has them all.")
+            raise Problem(404, Reason.NOT_FOUND, f"There is no such call; {document} has them all.")
         answer = problem(Reason.METHOD_NOT_ALLOWED, detail=f"This takes {methods}.")
         answer.headers["Allow"] = methods
         return answer

@@ -110,7 +110,11 @@ class LoginViews:
         """``{"login", "before", "journey": {"seconds", "km", "kmh"}}``; what is not known is null."""
         attempt, before = await self._one(request)
         journey = _journey(before, attempt)
-        told = journey and {"seconds": journey.seconds, "km": journey.km, "kmh": journey.speed}
+        told = journey and {
+            "seconds": round(journey.seconds, 3),
+            "km": _rounded(journey.km),
+            "kmh": _rounded(journey.speed),
+        }
         return json_answer({"login": public(attempt), "before": before and public(before), "journey": told})
 
     async def _one(self, request: web.Request) -> tuple[Attempt, Attempt | None]:
@@ -210,6 +214,11 @@ class Journey:
         if self.km is None or self.km < _NEAR or self.seconds < 1:
             return None
         return self.km / (self.seconds / 3600)
+
+
+def _rounded(value: float | None) -> float | None:
+    """Places are not known more exactly."""
+    return None if value is None else round(value, 1)
 
 
 def _journey(before: Attempt | None, attempt: Attempt) -> Journey | None:
