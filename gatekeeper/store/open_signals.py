@@ -18,24 +18,28 @@ CASE WHEN 'credential_stuffing' = ANY (signals) AND fingerprint IS NOT NULL THEN
      WHEN signals && ARRAY['password_spray', 'credential_stuffing'] THEN 'address:' || host(address)
      WHEN user_id IS NOT NULL THEN 'user:' || user_id::text
      ELSE 'email:' || email END"""
+# What is sorted is narrow: whole rows are fetched of what is shown.
 _FOUND: Final = f"""
 WITH newest AS (
-    SELECT {_SUBJECT} AS subject, login_logs.* FROM login_logs
+    SELECT {_SUBJECT} AS subject, time, id, risk FROM login_logs
     WHERE signals <> '{{}}' AND risk >= %s AND time >= %s ORDER BY time DESC, id DESC LIMIT %s
 ), riskiest AS (
-    SELECT DISTINCT ON (subject) newest.*, count(*) OVER subjects AS attempts, min(time) OVER subjects AS first,
-           max(time) OVER subjects AS last
+    SELECT DISTINCT ON (subject) subject, time, id, count(*) OVER subjects AS attempts,
+           min(time) OVER subjects AS first, max(time) OVER subjects AS last
     FROM newest
     WHERE NOT EXISTS (SELECT FROM signal_reviews seen WHERE seen.subject = newest.subject AND seen.until >= newest.time)
     WINDOW subjects AS (PARTITION BY subject)
     ORDER BY subject, risk DESC, time DESC, id DESC
 )"""  # noqa: S608  # columns
-_OPEN: Final = f"SELECT {READ}, subject, attempts, first, last, count(*) OVER () AS total FROM riskiest"  # noqa: S608
 # One row at least, which says how far the look went.
 _LISTED: Final = f"""
-{_FOUND}, listed AS ({_OPEN} ORDER BY last DESC, subject LIMIT %s)
-SELECT listed.*, looked_at, reach FROM (SELECT count(*) AS looked_at, min(time) AS reach FROM newest) AS look
-LEFT JOIN listed ON true ORDER BY last DESC, subject"""  # noqa: S608
+{_FOUND}, listed AS (SELECT *, count(*) OVER () AS total FROM riskiest ORDER BY last DESC, subject LIMIT %s)
+SELECT {READ}, subject, attempts, first, last, total, looked_at, reach
+FROM (SELECT count(*) AS looked_at, min(time) AS reach FROM newest) AS look
+LEFT JOIN (listed JOIN login_logs USING (time, id)) ON true ORDER BY last DESC, subject"""  # noqa: S608
+_ONE: Final = f"""
+{_FOUND} SELECT {READ}, subject, attempts, first, last FROM riskiest JOIN login_logs USING (time, id)
+WHERE subject = (SELECT subject FROM newest WHERE id = %s)"""  # noqa: S608
 
 
 class PostgresOpenSignals:
@@ -53,10 +57,7 @@ class PostgresOpenSignals:
 
     async def of(self, attempt: uuid.UUID, now: float) -> Odd | None:
         """As ``OddReader`` says."""
-        row = await self._postgres.fetch_one(
-            f"{_FOUND} {_OPEN} WHERE subject = (SELECT subject FROM newest WHERE id = %s)",  # noqa: S608
-            (ODD, as_datetime(now - KEPT), NEWEST, attempt),
-        )
+        row = await self._postgres.fetch_one(_ONE, (ODD, as_datetime(now - KEPT), NEWEST, attempt))
         return None if row is None else _odd(row)
 
     async def close(self, odd: Odd, by: str, now: float) -> None:

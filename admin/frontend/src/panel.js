@@ -2,7 +2,7 @@
 // sight asked for anew (htmx; the page itself is the answer, of which it takes the part that is live).
 import "htmx.org/dist/htmx.esm.js";
 
-const EVERY = 5000; // milliseconds between two looks
+const EVERY = 5; // seconds between two looks, where the page does not say another number of them
 const SOON = 1000; // and between two that news leads to
 
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
@@ -115,7 +115,7 @@ new MutationObserver(() => {
   if (tail) mark();
 }).observe(document.body, { childList: true, subtree: true });
 const live = document.querySelector("[data-live]");
-if (live) setInterval(tick, EVERY);
+if (live) setInterval(tick, 1000 * (live.dataset.every ?? EVERY));
 if (live?.dataset.stream) {
   listen();
   document.addEventListener("visibilitychange", listen);
