@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
@@ -34,6 +35,7 @@ _DAY: Final = 86_400.0
 _NOW: Final = 15 * 60.0  # seconds that "now" looks back
 _TOP: Final = 6
 _BRIEF: Final = 8
+_COUNTED_AGAIN: Final = 15.0  # seconds, for a page that asks for itself again and again
 _ODD: Final = 5
 _RESULTS: Final = [str(result) for result in Result]
 
@@ -67,12 +69,14 @@ class OverviewViews:
         self._standing = standing
         self._places = places
         self._upstreams = upstreams
+        self._counted = (0, -math.inf)  # sessions, and when: Unix seconds
 
     async def page(self, request: web.Request, visit: Visit) -> web.Response:
         """All of it, over the ``range`` that is asked for."""
         name = _range(request.query)
-        live = await self._live(name, visit.now)
-        if "HX-Request" in request.headers:
+        by_itself = "HX-Request" in request.headers
+        live = await self._live(name, visit.now, by_itself=by_itself)
+        if by_itself:
             return self._renderer.page(request, visit, "overview_live.html", live, here="overview")
         context = {**live, **await self._gathered(name, visit.now)}
         latest = await self._logins.page(LoginFilter(), count=_BRIEF)
@@ -86,9 +90,11 @@ class OverviewViews:
             overview_json(*await asyncio.gather(self._live(name, visit.now), self._gathered(name, visit.now)))
         )
 
-    async def _live(self, name: str, now: float) -> dict[str, Any]:
+    async def _live(self, name: str, now: float, *, by_itself: bool = False) -> dict[str, Any]:
         present, chart, odd = await asyncio.gather(
-            self._present(now), self._chart(SPANS[name], now), self._odd.open(now, count=_ODD)
+            self._present(now, _COUNTED_AGAIN if by_itself else 0.0),
+            self._chart(SPANS[name], now),
+            self._odd.open(now, count=_ODD),
         )
         return {"range": name, "now_is": present, "chart": chart, "odd": odd, "per_second": per_second}
 
@@ -127,10 +133,11 @@ class OverviewViews:
             "upstreams": self._upstreams(),
         }
 
-    async def _present(self, now: float) -> dict[str, float]:
+    async def _present(self, now: float, old: float) -> dict[str, float]:
+        """``old`` is how many seconds old the count of sessions may be: it is the dearest where there are many."""
         wanted = CountFilter(now - _NOW, now + _DAY)
         sessions, counts = await asyncio.gather(
-            self._reader.count_sessions(SessionFilter(), now),
+            self._open_sessions(now, old),
             self._logins.counts(Grain.MINUTE, wanted, [Dimension.RESULT]),
         )
         sums: Counter[str] = Counter()
@@ -142,6 +149,14 @@ class OverviewViews:
             "bans": self._bans(),
             **{result: sums[result] for result in _RESULTS},
         }
+
+    async def _open_sessions(self, now: float, old: float) -> int:
+        counted, at = self._counted
+        if at <= now < at + old:
+            return counted
+        counted = await self._reader.count_sessions(SessionFilter(), now)
+        self._counted = counted, now
+        return counted
 
     async def _chart(self, span: Span, now: float) -> Chart:
         since = since_of(span, now)

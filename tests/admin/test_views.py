@@ -155,3 +155,21 @@ async def test_the_overview_counts(gate, admin):
         ("Bans in force", "", "/_gate/admin/bans", "0"),
     ]
     assert gate.clock.now() == NOW
+
+
+async def test_an_overview_that_is_kept_open_counts_sessions_anew_every_quarter_of_a_minute(gate, admin):
+    async def sessions(**fields):
+        page = await (await admin.get("/_gate/admin/", **fields)).text()
+        return re.search(r'admin/sessions">(\d+)<', page)[1]
+
+    by_itself = {"HX-Request": "true"}
+    assert await sessions() == "1"
+    await gate.register("ada@example.com")
+    await gate.login("ada@example.com")
+    assert await sessions(**by_itself) == "1"
+    assert await sessions() == "2"  # whoever asks is told at once
+    await gate.login("ada@example.com")
+    gate.clock.advance(14)
+    assert await sessions(**by_itself) == "2"
+    gate.clock.advance(1)
+    assert await sessions(**by_itself) == "3"
