@@ -270,6 +270,7 @@ def _row(one: Opened, life: float) -> dict[str, object]:
         "end_reason": one.reason,
         "address": str(one.sighting.address),
         "country": one.sighting.country,
+        "city": one.sighting.city,
         "user_agent": one.user_agent,
         "amr": list(one.amr),
     }

@@ -11,11 +11,12 @@ from gatekeeper.clock import as_datetime
 from gatekeeper.store.postgres import Postgres
 
 _SESSIONS: Final = """
-INSERT INTO sessions (id, user_id, started_at, expires_at, ended_at, end_reason, address, country, user_agent, amr)
-SELECT id, user_id, started_at, expires_at, ended_at, end_reason, address, country, user_agent, amr
+INSERT INTO sessions (id, user_id, started_at, expires_at, ended_at, end_reason, address, country, city,
+  user_agent, amr)
+SELECT id, user_id, started_at, expires_at, ended_at, end_reason, address, country, city, user_agent, amr
 FROM jsonb_to_recordset(%s::jsonb)
   AS row(id text, user_id uuid, started_at timestamptz, expires_at timestamptz, ended_at timestamptz, end_reason text,
-         address inet, country text, user_agent text, amr text[])
+         address inet, country text, city text, user_agent text, amr text[])
 """
 
 

@@ -48,8 +48,9 @@ HOUR = 3600
 async def test_long_unused_ones_are_counted_listed_and_ended_and_those_in_use_stay(gate, admin, monkeypatch):
     """security 12"""
     monkeypatch.setattr("admin.open_sessions._PORTION", 2)
-    idle = [await gate.newcomer(f"{name}@example.com") for name in ("ada", "bob", "eve")]
     used = await gate.newcomer("used@example.com")
+    gate.clock.advance(1)  # the newest are looked at first
+    idle = [await gate.newcomer(f"{name}@example.com") for name in ("ada", "bob", "eve")]
     gate.clock.advance(30 * HOUR)
     assert (await gate.post("refresh", {"refresh_token": used["refresh_token"]})).status == 200
     assert (await admin.sign_in("root@example.com", PASSWORD)).status == 303

@@ -80,4 +80,4 @@ async def test_what_is_meant_has_to_be_said_and_only_admins_say_it(gate, admin, 
     assert await gate.rows("SELECT 1 AS one FROM users WHERE locked") == []
     assert "1 of them" not in await text_of(await admin.get(f"{BULK}?act=lock&text=ada"))
     await gate.give_roles(people["ada"]["user"]["id"], "admin")
-    assert "One of them is admin" in await text_of(await admin.get(f"{BULK}?act=lock&text=ada"))
+    assert "One of them is an admin" in await text_of(await admin.get(f"{BULK}?act=lock&text=ada"))
