@@ -29,6 +29,13 @@ _REFUSED: Final = {
 }
 _ALWAYS: Final = (401, 403, 404, 422, 503)
 _WITH_BODY: Final = (400, 413, 415)
+_IN_PATH: Final[Mapping[str, Mapping[str, str]]] = {
+    "user": {"description": "An account's id", "format": "uuid"},
+    "attempt": {"description": "The id of an attempt to log in", "format": "uuid"},
+    "session": {"description": "A session's id"},
+    "change": {"description": "The number of an entry of the audit log", "pattern": "^[0-9]{1,18}$"},
+    "rule": {"description": "A rule's name"},
+}
 
 
 def described(prefix: str, calls: Iterable[Call]) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
@@ -100,7 +107,7 @@ def _refused(status: int) -> dict[str, Any]:
 
 def _in_path(call: Call) -> list[dict[str, Any]]:
     return [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        _parameter(name, {"type": "string", **_IN_PATH.get(name, {})}, place="path", needed=True)
         for name in re.findall(r"\{(\w+)\}", call.path)
     ]
 
@@ -114,10 +121,10 @@ def _in_query(call: Call) -> list[dict[str, Any]]:
     ]
 
 
-def _parameter(name: str, schema: dict[str, Any], *, needed: bool) -> dict[str, Any]:
+def _parameter(name: str, schema: dict[str, Any], *, needed: bool, place: str = "query") -> dict[str, Any]:
     said = {"description": schema.pop("description")} if "description" in schema else {}
     schema.pop("title", None)
-    return {"name": name, "in": "query", "required": needed, **said, "schema": schema}
+    return {"name": name, "in": place, "required": needed, **said, "schema": schema}
 
 
 def _resolved(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ class ChangesPage(Paged):
 
     action: Annotated[Text, Field(description="A name or its beginning", examples=["user."])] | None = None
     actor: Annotated[Text, Field(description="The id of an account, or cli: and a name")] | None = None
-    subject: Text | None = None
+    subject: Annotated[Text, Field(description="Exactly what or whom it was done to")] | None = None
     since: Moment | None = None
     until: Moment | None = None
 

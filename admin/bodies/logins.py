@@ -42,7 +42,7 @@ class MatchingLogins(Query):
     device: Annotated[Text, Field(description="A kind of device, or unknown", examples=["phone"])] | None = None
     browser: Annotated[Text, Field(description="Or unknown", examples=["Firefox"])] | None = None
     os: Annotated[Text, Field(description="Or unknown", examples=["Windows"])] | None = None
-    method: Annotated[Text, Field(examples=["password"])] | None = None
+    method: Annotated[Text, Field(description="How somebody signed in", examples=["password"])] | None = None
     signal: Signal | None = None
     session: Annotated[Text, Field(description="The session that began")] | None = None
 
@@ -50,7 +50,9 @@ class MatchingLogins(Query):
 class LoginsQuery(MatchingLogins):
     """The same within a time: the ``range`` until now, or from ``since`` on."""
 
-    range: Literal["15m", "1h", "24h", "7d", "30d"] | None = None
+    range: Annotated[Literal["15m", "1h", "24h", "7d", "30d"], Field(description="How far back, until now")] | None = (
+        None
+    )
     since: Moment | None = None
     until: Moment | None = None
 

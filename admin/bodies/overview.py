@@ -44,7 +44,7 @@ class Results(TypedDict):
 class OverviewQuery(Query):
     """How far back it looks: a day, unless another range is given."""
 
-    range: Literal["24h", "7d", "30d"] | None = None
+    range: Annotated[Literal["24h", "7d", "30d"], Field(description="How far back, until now")] | None = None
 
 
 class Bar(Results):
@@ -136,7 +136,9 @@ class SignalDone(Done):
 class MapQuery(MatchingLogins):
     """Attempts of a ``range``, or of its bar ``at`` alone, for which all else that is given holds."""
 
-    range: Literal["24h", "7d", "30d", "15m", "1h"] | None = None
+    range: Annotated[Literal["24h", "7d", "30d", "15m", "1h"], Field(description="How far back, until now")] | None = (
+        None
+    )
     at: AtBar | None = None
 
 

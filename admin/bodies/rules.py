@@ -17,13 +17,13 @@ Age = Annotated[str, Field(description="A duration", examples=["5m"])]
 class RuleQuery(Query):
     """How far back hits are counted: a day, unless another range is given."""
 
-    range: Literal["24h", "7d", "30d"] | None = None
+    range: Annotated[Literal["24h", "7d", "30d"], Field(description="How far back, until now")] | None = None
 
 
 class RulesPage(RuleQuery):
     """Rules in whose words ``find`` occurs."""
 
-    find: Text | None = None
+    find: Annotated[Text, Field(description="A part of a name, or of what a rule says")] | None = None
     after: After = None
 
 
@@ -85,7 +85,7 @@ class ExplainQuery(Query):
 
     url: Annotated[Text, Field(description="http(s)://host/path or /path", examples=["/reports/2026"])]
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] | None = None
-    user: Text | None = None
+    user: Annotated[Text, Field(description="An account's e-mail")] | None = None
     roles: Annotated[Text, Field(description="With blanks or commas between them")] | None = None
     scopes: Annotated[Text, Field(description="Of an API key, with commas between them")] | None = None
     header: Annotated[Text, Field(description="One line of the head", examples=["X-Env: test"])] | None = None

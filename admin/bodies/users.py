@@ -27,7 +27,7 @@ class UsersQuery(Query):
     """Accounts for which all that is given holds."""
 
     text: Annotated[Text, Field(description="A part of an e-mail or a name")] | None = None
-    role: Text | None = None
+    role: Annotated[Text, Field(description="Exactly this role", examples=["admin"])] | None = None
     state: State | None = None
     factor: Annotated[Held, Field(description="What second factor there is")] | None = None
     unseen: Unseen | None = None
@@ -247,7 +247,7 @@ class BulkBody(WhyBody):
     act: Annotated[BulkAct, Field(strict=False)]
     count: Annotated[int, Field(ge=0, description="How many have to fit; 409 where they are not as many")] | None = None
     text: Annotated[Text, Field(description="A part of an e-mail or a name")] | None = None
-    role: Text | None = None
+    role: Annotated[Text, Field(description="Exactly this role", examples=["admin"])] | None = None
     state: Annotated[State, Field(strict=False)] | None = None
     factor: Annotated[Held, Field(strict=False, description="What second factor there is")] | None = None
     unseen: Unseen | None = None
