@@ -63,7 +63,7 @@ class Unsure(Problem):
     def __init__(self, hits: Sequence[str], *, label: str, back: str) -> None:
         errors = [{"pointer": f"/{SURE}", "detail": hit} for hit in hits]
         super().__init__(
-            422, Reason.VALIDATION, f"This would shut out you. If it is meant, say {SURE}: yes.", errors=errors
+            422, Reason.VALIDATION, f"This would shut you out. If it is meant, say {SURE}: yes.", errors=errors
         )
         self.hits = tuple(hits)
         self.label = label
