@@ -17,7 +17,7 @@ from gatekeeper.store.redis import Redis, Script
 
 _USE: Final = Script("limit_use")
 _STEP: Final = 500  # keys a command
-_MOST_STEPS: Final = 80  # commands a question: 40,000 keys, 0.2 s on a busy core (docs/pages.md)
+_MOST_STEPS: Final = 40  # commands a question: 20,000 keys, 0.1 to 0.2 s (docs/pages.md)
 _OFTEN: Final = 60.0  # seconds for which a look at all keys counts as one at what is there now
 
 
