@@ -24,7 +24,7 @@ async function show(address, { sliding = false } = {}) {
     location.assign(address);
     return;
   }
-  const held = document.activeElement?.closest("[data-spot]")?.dataset.spot;
+  const held = heldPlace();
   for (const id of [...PARTS, ...(sliding ? SLIDER : ["slider"])]) {
     const old = document.getElementById(id);
     const fresh = document.adoptNode(page.getElementById(id));
@@ -37,7 +37,18 @@ async function show(address, { sliding = false } = {}) {
     document.getElementById("at").setAttribute("aria-valuetext", page.getElementById("at").getAttribute("aria-valuetext"));
   }
   if (!sliding) ready();
-  if (held) document.querySelector(`.bubble[data-spot="${held}"]`)?.focus();
+  if (held) giveFocusBack(held);
+}
+
+// Bubbles are numbered anew on each picture; what one is called, and what came from there, is the same.
+function heldPlace() {
+  const spot = document.activeElement?.closest("[data-spot]")?.dataset.spot;
+  return spot && (document.querySelector(`.bubble[data-spot="${spot}"]`)?.getAttribute("aria-label") ?? spot);
+}
+
+function giveFocusBack(place) {
+  const same = [...document.querySelectorAll(".bubble")].find((one) => one.getAttribute("aria-label") === place);
+  (same ?? document.getElementById("whole") ?? document.querySelector(".bubble"))?.focus();
 }
 
 function slide() {
@@ -49,7 +60,7 @@ function slide() {
 }
 
 function stop() {
-  clearInterval(playing);
+  clearTimeout(playing.timer);
   playing = null;
   const button = document.getElementById("play");
   button.textContent = "Play";
@@ -61,13 +72,15 @@ function play() {
   const button = document.getElementById("play");
   button.textContent = "Stop";
   button.setAttribute("aria-pressed", "true");
-  const next = () => {
+  const mine = (playing = { timer: undefined });
+  const next = async () => {
     const at = document.getElementById("at");
     at.value = at.value === at.max ? at.min : Number(at.value) + 1;
-    slide();
+    await slide(); // or a slow network would never show a bar before the next one
+    if (playing !== mine) return;
     if (at.value === at.max) stop();
+    else mine.timer = setTimeout(next, STEP);
   };
-  playing = setInterval(next, STEP);
   next();
 }
 
@@ -75,6 +88,14 @@ function light(spot, on) {
   for (const one of document.querySelectorAll("[data-spot]")) {
     one.classList.toggle("lit", on && one.dataset.spot === spot);
   }
+}
+
+// A finger scrolls the page; with the button pressed it draws, once.
+function drawing(on) {
+  const button = document.getElementById("draw");
+  button.setAttribute("aria-pressed", String(on));
+  button.textContent = on ? "Drag over the map" : "Select an area";
+  document.body.classList.toggle("drawing", on);
 }
 
 // A rectangle that is drawn on the map selects what is in it.
@@ -101,6 +122,7 @@ function draw(world, begun) {
     for (const [name, heard] of heardOf) world.removeEventListener(name, heard);
     if (!rope) return;
     rope.remove();
+    drawing(false);
     if (event.type === "pointerup") show(world.dataset.area.replace("AREA", area(world, from, at(event))));
     // the click that ends the drawing opens nothing
     world.addEventListener("click", (click) => click.preventDefault(), { capture: true, once: true });
@@ -120,6 +142,7 @@ function area(world, one, other) {
 
 function ready() {
   document.getElementById("play").hidden = false;
+  document.getElementById("draw").hidden = false;
   document.querySelector("[data-noscript]").hidden = true;
   if (playing !== null) stop();
 }
@@ -132,6 +155,7 @@ document.addEventListener("input", (event) => {
 });
 document.addEventListener("click", (event) => {
   if (event.target.id === "play") return play();
+  if (event.target.id === "draw") return drawing(event.target.getAttribute("aria-pressed") === "false");
   const link = event.target.closest?.("a[data-map], #chips a");
   if (!link || event.defaultPrevented || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
   event.preventDefault();
@@ -139,7 +163,11 @@ document.addEventListener("click", (event) => {
 });
 document.addEventListener("pointerdown", (event) => {
   const world = event.target.closest?.("#world");
-  if (world && event.button === 0 && event.pointerType === "mouse") draw(world, event);
+  const draws = event.pointerType === "mouse" || document.body.classList.contains("drawing");
+  if (world && event.isPrimary && event.button === 0 && draws) draw(world, event);
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") drawing(false);
 });
 for (const [name, on] of [["pointerover", true], ["focusin", true], ["pointerout", false], ["focusout", false]]) {
   document.addEventListener(name, (event) => {

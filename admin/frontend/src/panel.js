@@ -40,7 +40,7 @@ function busy(live) {
   const selected = document.getSelection();
   return (
     live.contains(document.activeElement) ||
-    live.querySelector("details[open]") !== null ||
+    live.querySelector("details[open], .rope") !== null ||
     (selected && !selected.isCollapsed && live.contains(selected.anchorNode))
   );
 }
