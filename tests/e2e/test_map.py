@@ -8,7 +8,6 @@ from panel_rows import fill
 from person import press
 
 pytestmark = pytest.mark.chromium
-FRAMES = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
 @pytest.fixture
@@ -107,7 +106,6 @@ async def test_a_finger_draws_a_part_once_the_button_says_so_and_scrolls_otherwi
     await page.tap("#draw")
     assert await page.get_attribute("#draw", "aria-pressed") == "true"
     await page.locator("#world").scroll_into_view_if_needed()
-    await page.evaluate(FRAMES)  # what a finger may do there is known to the compositor by then
     await _wiped(page, **europe)
     await page.wait_for_url("**area=*")
     places = {label.split(",")[0] for label in await page.locator(".brief .where").all_inner_texts()}

@@ -96,6 +96,13 @@ function drawing(on) {
   button.setAttribute("aria-pressed", String(on));
   button.textContent = on ? "Drag over the map" : "Select an area";
   document.body.classList.toggle("drawing", on);
+  // touch-action may be known too late to the compositor, which would scroll and take the finger away
+  if (on) document.addEventListener("touchmove", keepStill, { passive: false });
+  else document.removeEventListener("touchmove", keepStill);
+}
+
+function keepStill(event) {
+  if (event.target.closest?.("#world") && event.cancelable) event.preventDefault();
 }
 
 // A rectangle that is drawn on the map selects what is in it.
