@@ -25,11 +25,13 @@ ELSEWHERE: Final = {
     "bans/import": {"text": "192.0.2.80\n198.51.100.0/24  # scans\n"},
     "users/{}/change-email": {"email": "moved@example.com"},
 }
-#: Every form that changes something and is not about the walker's own session.
+#: Every form that changes something and is not about the walker's own session. Those about one thing on the page come
+#: before those about all of it, which may leave nothing.
 _FORMS: Final = """() => [...document.querySelectorAll("main form[method=post]")].map((form, index) => {
   const row = form.closest("tr");
-  return { index, action: form.getAttribute("action"), own: row !== null && row.innerText.includes("this browser") };
-})"""
+  return { index, action: form.getAttribute("action"), own: row !== null && row.innerText.includes("this browser"),
+    whole: form.closest(".acts-row") !== null };
+}).sort((one, other) => one.whole - other.whole)"""
 _EMPTY: Final = """form => [...form.elements]
   .filter((field) => field.required || field.name === "length" || field.type === "textarea")
   .filter((field) => !["hidden", "checkbox"].includes(field.type) && field.value === "").map((field) => field.name)"""
@@ -119,7 +121,7 @@ class Doer:
         answer = await self._fill_and_press(kind, index)
         if await self._admin.asked() is not None:
             await self._admin.proves()
-            assert self._page.url == address, f"{kind} is not offered again after the proof"
+            assert self._page.url == address, f"{kind} is not offered again after the proof, but {self._page.url}"
             answer = await self._fill_and_press(kind, index)
         if await self._page.locator(_SURE).count():  # it would harm whoever asks for it
             await self._see(f"sure-{kind}")

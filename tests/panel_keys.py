@@ -15,7 +15,8 @@ _FOCUS: Final = """() => {
   const place = one.getBoundingClientRect();
   const words = one.innerText || one.getAttribute("aria-label") || one.labels?.[0]?.innerText || one.name || "";
   const style = getComputedStyle(one);
-  return { words: words.trim(), wanted: "wanted" in one.dataset, outline: style.outline, top: place.top, left: place.left,
+  return { words: words.trim(), wanted: "wanted" in one.dataset, outline: style.outline,
+    top: place.top, left: place.left,
     seen: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0
       && place.bottom > 0 && place.top < innerHeight && place.right > 0 && place.left < innerWidth };
 }"""

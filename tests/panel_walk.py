@@ -101,7 +101,8 @@ async def _starts(gate: RunningGate) -> list[str]:
     )
     (attempt,) = await gate.rows(
         "SELECT l.id FROM login_logs l JOIN users u ON u.id = l.user_id WHERE result = 'success'"
-        f" AND fingerprint IS NOT NULL AND {staff} AND u.email <> '{user['email']}' ORDER BY time DESC LIMIT 1"
+        f" AND fingerprint IS NOT NULL AND {staff} AND u.email <> '{user['email']}'"
+        " ORDER BY u.id IN (SELECT user_id FROM totp_secrets WHERE sealed IS NOT NULL) DESC, time DESC LIMIT 1"
     )
     asked = [one.replace("{}", quote(user["email"], safe="")) for one in _ASKED]
     devices = f"users/{user['id']}/devices"

@@ -21,6 +21,14 @@ async def people(gate):
     return {name: await gate.newcomer(f"{name}@example.com") for name in ("ada", "bob")}
 
 
+async def test_whoever_takes_the_last_filter_away_is_back_at_the_list(gate, admin):
+    shown = await (await admin.get(f"{BULK}?state=active&act=lock")).text()
+    assert 'href="/_gate/admin/users" title="Remove this filter"' in shown
+    shown = await (await admin.get(f"{BULK}?state=active&role=staff&act=lock")).text()
+    assert 'href="/_gate/admin/users/bulk?role=staff&amp;act=lock" title="Remove this filter"' in shown
+    assert 'class="clear" href="/_gate/admin/users"' in shown
+
+
 async def test_all_of_a_filter_are_locked_once_their_number_was_seen(gate, admin, people):
     listed = await (await admin.get("/_gate/admin/users?state=active")).text()
     assert 'href="/_gate/admin/users/bulk?state=active&amp;act=lock"' in listed

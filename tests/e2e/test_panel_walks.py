@@ -128,6 +128,7 @@ async def test_an_admin_finds_their_way_without_a_mouse(gate, browser, size):
     await tab_to(page, "Password")
     await page.keyboard.type(PASSWORD)
     await _enter(page)
+    await page.wait_for_selector("[name=code]:focus")
     await page.keyboard.type(admin.code())
     await _enter(page)
     if size is NARROW:
