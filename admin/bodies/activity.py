@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -82,6 +82,10 @@ class StreamQuery(Query):
     """Where a stream goes on; a ``Last-Event-ID`` comes first."""
 
     after: Annotated[Text, Field(description="`place` of an event")] | None = None
+    news: (
+        Annotated[Literal["only"], Field(description="Not the events, but, once a second at most, that there are any")]
+        | None
+    ) = None
 
 
 class LiveEvent(TypedDict):

@@ -1,7 +1,8 @@
 """What happens at the gate right now: the newest events as a page, as JSON, and as a stream (WHATWG HTML 9.2).
 
-The page asks for itself anew when the stream says that there is news. A stream ends with its session, like every other
-connection of one (security 7), and after a minute in any case: the browser opens another, which the guard looks at.
+The page asks for itself anew when the stream says that there is news; it has that said once a second at most, so that
+a busy minute costs no more than a quiet one. A stream ends with its session, like every other connection of one
+(security 7), and after a minute in any case: the browser opens another, which the guard looks at.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from admin.guard import Visit
 from admin.render import Renderer
 from admin.wording import facts
 from gatekeeper.answers import json_answer
-from gatekeeper.errors import Problem
+from gatekeeper.errors import Problem, StoreUnavailable
 from gatekeeper.live import Ending, LiveConnection
 from policies.model import Address, Principal, Reason
 from policies.rules import Rule
@@ -30,6 +31,7 @@ from policies.rules import Rule
 MOST_STREAMS: Final = 50  # on one worker; each holds a connection to Redis
 LIFE: Final = 60.0  # seconds of one stream
 BEAT: Final = 15.0  # seconds after which something is sent, so that nobody on the way takes it for dead
+PACE: Final = 1.0  # seconds between two looks for whoever wants to know only that there is news
 _PATIENCE: Final = 10.0  # seconds for a client to take what was sent
 _SHOWN: Final = 100
 _LOOKED_AT: Final = 1000  # for those of one kind
@@ -114,6 +116,7 @@ class LiveViews:
         *,
         life: float = LIFE,
         beat: float = BEAT,
+        pace: float = PACE,
     ) -> None:
         self._feed = feed
         self._names = names
@@ -121,6 +124,7 @@ class LiveViews:
         self._renderer = renderer
         self._life = life
         self._beat = beat
+        self._pace = pace
         self._streams = 0
 
     async def page(self, request: web.Request, visit: Visit) -> web.Response:
@@ -150,7 +154,9 @@ class LiveViews:
         refusals=(503,),
     )
     async def stream(self, request: web.Request, visit: Visit) -> web.StreamResponse:
-        """``text/event-stream``: what follows ``Last-Event-ID`` (or ``after``), then every event as it happens."""
+        """``text/event-stream``: what follows ``Last-Event-ID`` (or ``after``), then every event as it happens; or,
+        with ``news``, the place of the newest whenever it is another than before.
+        """
         if self._streams >= MOST_STREAMS or not self._connections.has_room(visit.admin):
             raise Problem(503, Reason.BUSY, "Too many streams are open.", retry_after=10)
         place = request.headers.get("Last-Event-ID") or request.query.get("after", "")
@@ -161,11 +167,12 @@ class LiveViews:
         answer = web.StreamResponse(headers=headers)
         over = asyncio.Event()
         live = self._connections.add(lambda _why: over.set(), visit.admin, None, endless=True, client=visit.by.address)
+        relay = self._tell if "news" in request.query else self._relay
         self._streams += 1
         try:
             await answer.prepare(request)
             with suppress(ConnectionError, TimeoutError):  # whoever left, or does not take what is sent, has it over
-                await self._relay(answer, place, over)
+                await relay(answer, place, over)
         finally:
             self._streams -= 1
             self._connections.remove(live)
@@ -193,6 +200,26 @@ class LiveViews:
                 following.cancel()
                 ended.cancel()
                 await asyncio.wait({following, ended})
+        await answer.write_eof()
+
+    async def _tell(self, answer: web.StreamResponse, place: str, over: asyncio.Event) -> None:
+        """Looks at the place of the newest event alone; during an outage there is no news."""
+        loop = asyncio.get_running_loop()
+        begun = said = loop.time()
+        await _send(answer, _RETRY)
+        while not over.is_set() and (left := begun + self._life - loop.time()) > 0:
+            newest: Sequence[Seen] = ()
+            with suppress(StoreUnavailable):
+                newest = await self._feed.recent(1)
+            if newest and newest[-1].id != place:
+                place, said = newest[-1].id, loop.time()
+                await _send(answer, b"id: %b\ndata: {}\n\n" % place.encode())
+            elif loop.time() - said >= self._beat:
+                said = loop.time()
+                await _send(answer, b":\n\n")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(self._pace, left)):
+                    await over.wait()
         await answer.write_eof()
 
     async def _recent(self, kind: str) -> tuple[str, list[tuple[str, dict[str, Any]]]]:

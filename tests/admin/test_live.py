@@ -98,8 +98,20 @@ async def test_a_page_goes_on_with_the_stream_where_its_list_ends(gate, admin):
     path = html.unescape(re.search(r'data-stream="([^"]+)"', page)[1])
     await Browser(gate).sign_in("ada@example.com", "wrong")
     await _told(gate, 2)
+    call = json.loads(await (await admin.get("/_gate/admin/api/activity/live")).text())
     async with _stream(gate, admin, path) as answer:
-        assert (await _next(answer))[1]["type"] == "login.failure"
+        assert await _next(answer) == (call["events"][-1]["place"], {})
+
+
+async def test_a_busy_minute_tells_a_page_no_more_than_that_there_is_news(gate, admin):
+    await _told(gate, 1)
+    redis = gate.gatekeeper.reloader.running.stores.redis
+    many = "local last for _ = 1, 500 do last = redis.call('XADD', KEYS[1], '*', 'e', '{}') end return last"
+    async with _stream(gate, admin, f"{STREAM}?news=only") as answer:
+        last = await redis.call("EVAL", many, 1, "gate:activity")
+        assert await _next(answer) == (last.decode(), {})
+        last = await redis.call("EVAL", many, 1, "gate:activity")
+        assert await _next(answer) == (last.decode(), {})
 
 
 async def test_a_stream_ends_with_its_session(gate, admin):

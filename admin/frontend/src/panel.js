@@ -3,7 +3,7 @@
 import "htmx.org/dist/htmx.esm.js";
 
 const EVERY = 5; // seconds between two looks, where the page does not say another number of them
-const SOON = 1000; // and between two that news leads to
+const SOON = 1000; // milliseconds from news to a look, unless the last one was just now
 
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 const clock = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "medium" }); // 2026-03-01 09:30:12
@@ -55,22 +55,28 @@ function tick() {
 // A list that is followed like a log shows which rows have just come, and stands still on demand.
 let list = null;
 let known = null;
+let more = false; // came between two looks than a page has room for
 function mark() {
   const shown = document.querySelector("[data-tail]");
   if (shown === list) return;
   list = shown;
   const rows = [...shown.querySelectorAll("[data-row]")];
   if (known) for (const row of rows) row.classList.toggle("just-come", !known.has(row.dataset.row));
+  more = Boolean(known?.size) && rows.every((row) => !known.has(row.dataset.row));
+  say();
   known = new Set(rows.map((row) => row.dataset.row));
 }
 
 const tail = document.getElementById("tail");
+function say() {
+  tail.textContent = still() ? "Paused" : more ? "Live: more than fit" : "Live";
+}
 const still = () => tail?.getAttribute("aria-pressed") === "false";
 if (tail) {
   tail.hidden = false;
   tail.addEventListener("click", () => {
     tail.setAttribute("aria-pressed", String(still()));
-    tail.textContent = still() ? "Paused" : "Live";
+    say();
     tick();
   });
   mark();
@@ -80,6 +86,7 @@ if (tail) {
 // connections for one host, so a page that nobody sees holds none. Its address says which events the list has, so that
 // none goes by unseen before the stream is open.
 let stream, due;
+let looked = 0;
 function listen() {
   if (document.visibilityState !== "visible") {
     stream?.close();
@@ -89,8 +96,9 @@ function listen() {
     stream.onmessage = () => {
       due ??= setTimeout(() => {
         due = undefined;
+        looked = Date.now();
         tick();
-      }, SOON);
+      }, Math.max(SOON, looked + 1000 * EVERY - Date.now())); // in a busy minute no more often than without a stream
     };
   }
 }
