@@ -25,13 +25,11 @@ ELSEWHERE: Final = {
     "bans/import": {"text": "192.0.2.80\n198.51.100.0/24  # scans\n"},
     "users/{}/change-email": {"email": "moved@example.com"},
 }
-#: Every form that changes something and is not about the walker's own session. Those about one thing on the page come
-#: before those about all of it, which may leave nothing.
+#: Every form that changes something and is not about the walker's own session.
 _FORMS: Final = """() => [...document.querySelectorAll("main form[method=post]")].map((form, index) => {
   const row = form.closest("tr");
-  return { index, action: form.getAttribute("action"), own: row !== null && row.innerText.includes("this browser"),
-    whole: form.closest(".acts-row") !== null };
-}).sort((one, other) => one.whole - other.whole)"""
+  return { index, action: form.getAttribute("action"), own: row !== null && row.innerText.includes("this browser") };
+})"""
 _EMPTY: Final = """form => [...form.elements]
   .filter((field) => field.required || field.name === "length" || field.type === "textarea")
   .filter((field) => !["hidden", "checkbox"].includes(field.type) && field.value === "").map((field) => field.name)"""
