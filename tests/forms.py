@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import html
 import re
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
 from gates import RunningGate
+from yarl import URL
 
 NAVIGATION = {
     "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
@@ -17,10 +19,25 @@ NAVIGATION = {
 }
 
 
+@dataclass
+class Site:
+    """A gate behind another address than its own: of a listener or of a proxy in front. All that ``Browser`` wants."""
+
+    url: str
+    client: aiohttp.ClientSession
+
+    async def call(self, method: str, path: str, **kwargs: Any) -> aiohttp.ClientResponse:
+        """A request that follows nowhere, with its body read."""
+        url = URL(self.url + path, encoded=True)
+        async with self.client.request(method, url, allow_redirects=False, **kwargs) as answer:
+            await answer.read()
+            return answer
+
+
 class Browser:
     """Keeps the gate's cookies, and sends forms with the fields that browsers add."""
 
-    def __init__(self, gate: RunningGate) -> None:
+    def __init__(self, gate: RunningGate | Site) -> None:
         self.gate = gate
         self.cookies: dict[str, str] = {}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 from admin.bodies.common import After, Body, Country, Done, Next, Query, Time, Uuid, Why
@@ -14,8 +14,8 @@ from admin.lists import OpenedBy, ShownFactor
 Ago = Annotated[str, Field(pattern=r"^[0-9.]+(ms|s|m|h|d|w)$", examples=["7d"])]
 
 
-class MatchingSessions(Query):
-    """Open sessions for which all that is given holds."""
+class SessionFilter(BaseModel):
+    """What queries and bodies may ask of open sessions; all that is given holds."""
 
     user: Annotated[Text, Field(description="A part of the owner's e-mail")] | None = None
     address: Network | None = None
@@ -26,6 +26,10 @@ class MatchingSessions(Query):
     factor: Annotated[ShownFactor, Field(strict=False, description="What came besides, when it began")] | None = None
     age: Annotated[Ago, Field(description="Begun longer ago than this")] | None = None
     idle: Annotated[Ago, Field(description="Not refreshed for so long")] | None = None
+
+
+class MatchingSessions(SessionFilter, Query):
+    """Open sessions."""
 
 
 class SessionsPage(MatchingSessions):
@@ -34,18 +38,9 @@ class SessionsPage(MatchingSessions):
     after: After = None
 
 
-class EndSessions(Body):
-    """Which sessions end: those for which all that is given holds, of which something has to be."""
+class EndSessions(SessionFilter, Body):
+    """Which sessions end; something of the filter has to be given."""
 
-    user: Annotated[Text, Field(description="A part of the owner's e-mail")] | None = None
-    address: Network | None = None
-    country: WantedCountry | None = None
-    agent: Annotated[Text, Field(description="A part of the User-Agent")] | None = None
-    city: Annotated[Text, Field(description="A part of the name of a city")] | None = None
-    method: Annotated[OpenedBy, Field(strict=False, description="What came first")] | None = None
-    factor: Annotated[ShownFactor, Field(strict=False, description="What came besides, when it began")] | None = None
-    age: Annotated[Ago, Field(description="Begun longer ago than this")] | None = None
-    idle: Annotated[Ago, Field(description="Not refreshed for so long")] | None = None
     why: Why
 
 

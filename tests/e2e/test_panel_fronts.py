@@ -11,17 +11,15 @@ import ssl
 import subprocess
 import tempfile
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 import pytest
 from certificates import issue
 from factories import PASSWORD, SECRET
-from forms import NAVIGATION, Browser, text_of
+from forms import NAVIGATION, Browser, Site, text_of
 from fronts import Places, nginx_with
 from supervised import PATIENCE, free_port, supervised
-from yarl import URL
 
 NAME = "gate-admin.example.org"
 CLIENT = "127.0.0.7"  # proxies themselves connect from 127.0.0.1
@@ -49,20 +47,6 @@ server {{
     }}
 }}
 """
-
-
-@dataclass
-class Site:
-    """The panel as a browser finds it, through the proxy; what ``forms.Browser`` wants of a gate."""
-
-    url: str
-    client: aiohttp.ClientSession
-
-    async def call(self, method, path, **kwargs):
-        url = URL(self.url + path, encoded=True)
-        async with self.client.request(method, url, allow_redirects=False, **kwargs) as answer:
-            await answer.read()
-            return answer
 
 
 class _ToTheFront(aiohttp.abc.AbstractResolver):

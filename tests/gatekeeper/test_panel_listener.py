@@ -10,23 +10,8 @@ from dataclasses import dataclass
 import aiohttp
 import pytest
 from factories import PASSWORD
-from forms import NAVIGATION, Browser, text_of
+from forms import NAVIGATION, Browser, Site, text_of
 from supervised import PATIENCE, Supervised, free_port, supervised
-from yarl import URL
-
-
-@dataclass
-class Site:
-    """One listener, as ``forms.Browser`` wants a gate."""
-
-    url: str
-    client: aiohttp.ClientSession
-
-    async def call(self, method, path, **kwargs):
-        url = URL(self.url + path, encoded=True)
-        async with self.client.request(method, url, allow_redirects=False, **kwargs) as answer:
-            await answer.read()
-            return answer
 
 
 @dataclass
