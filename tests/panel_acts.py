@@ -25,6 +25,8 @@ ELSEWHERE: Final = {
     "bans/import": {"text": "192.0.2.80\n198.51.100.0/24  # scans\n"},
     "users/{}/change-email": {"email": "moved@example.com"},
 }
+#: What leaves nothing for other acts of its page comes after them.
+LAST: Final = {"users/{}/reset-factors"}
 #: Every form that changes something and is not about the walker's own session.
 _FORMS: Final = """() => [...document.querySelectorAll("main form[method=post]")].map((form, index) => {
   const row = form.closest("tr");
@@ -106,7 +108,7 @@ class Doer:
         if self._page.url.partition(HOME)[2] != address.partition(HOME)[2]:  # an act mostly leads back to its page
             await self._admin.goes(address)
         forms: list[dict[str, Any]] = await self._page.evaluate(_FORMS)
-        for form in forms:
+        for form in sorted(forms, key=lambda form: kind_of(form["action"]) in LAST):
             kind = kind_of(form["action"])
             if kind not in self.done and not form["own"]:
                 self._admin.gate.clock.advance(self._stale)
