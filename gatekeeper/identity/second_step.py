@@ -31,7 +31,7 @@ from policies.model import Address, Reason
 PASSWORD: Final = "password"  # the method of whoever has shown one
 LIFE: Final = 300.0  # seconds to show the second factor
 _OVER: Final = "This login took too long, or was tried too often; begin again."
-_UNUSUAL: Final = "This sign-in is too unusual to be let in; the owner of the account has been told."
+UNUSUAL: Final = "This sign-in is too unusual to be let in; the owner of the account has been told."
 _WRONG: Final = "That is not right, was used before, or took too long."
 
 
@@ -176,7 +176,7 @@ class SecondStep:
         verdict = await self._recording.judge(first.user.id, caller, now)
         if any(verdict.asks(action) for action in (Action.DENY, Action.BAN, Action.REVOKE)):
             await self._recording.turned_away(_tried(first), first.user, verdict, caller, now)
-            raise Problem(403, Reason.RULE_DENIED, _UNUSUAL)
+            raise Problem(403, Reason.RULE_DENIED, UNUSUAL)
         return verdict
 
     def _reached_by_mail(self, first: FirstStep) -> bool:

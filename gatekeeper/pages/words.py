@@ -73,7 +73,8 @@ def sentence(fault: Problem, language: Language) -> str:
     wait = fault.extra.get("retry_after")
     if fault.status == 429 and isinstance(wait, int | float):
         return language.say("Too many attempts. Try again in %(time)s.", time=language.span(wait))
-    if fault.detail and fault.reason not in _KEPT and language.knows(fault.detail):
+    own = fault.reason not in _KEPT or fault.detail in _OF_SERVICES
+    if fault.detail and own and language.knows(fault.detail):
         return language.say(fault.detail)
     return language.say(_REASONS.get(fault.reason, _OTHERWISE))
 
@@ -88,6 +89,7 @@ _OF_SERVICES: Final = (
     later("The form could not be read. Go back and send it again."),
     later("Accounts are made by invitation here."),
     later("This invitation has been used, has expired, or never was."),
+    later("This sign-in is too unusual to be let in; the owner of the account has been told."),
 )
 #: What services say of single fields, as whole sentences; ``field_fault`` looks them up.
 _OF_FIELDS: Final = (

@@ -12,6 +12,7 @@ from multidict import CIMultiDict
 
 import gatekeeper.pages
 from gatekeeper.errors import Problem
+from gatekeeper.identity import second_step
 from gatekeeper.pages.language import Languages
 from gatekeeper.pages.words import field_fault, sentence
 from policies.model import Reason
@@ -102,6 +103,14 @@ def test_dates_countries_and_spans_are_said_as_speakers_do(german, languages):
     assert languages.english.distance(1000, 1000 + 600) == "10 minutes ago"
     assert german.moment(0) == "01.01.1970, 00:00 UTC"
     assert (german.span(1), german.span(89), german.span(601)) == ("1 Sekunde", "89 Sekunden", "11 Minuten")
+
+
+def test_a_login_refused_for_what_is_odd_says_so_and_a_rule_says_nothing_of_itself(german, languages):
+    odd = Problem(403, Reason.RULE_DENIED, second_step.UNUSUAL)
+    assert sentence(odd, languages.english) == second_step.UNUSUAL
+    assert sentence(odd, german).startswith("Diese Anmeldung ist zu ungewöhnlich")
+    rule = Problem(403, Reason.RULE_DENIED, "rule payroll decides")
+    assert sentence(rule, languages.english).startswith("Your account may not open this.")
 
 
 def test_a_sentence_that_nobody_translated_is_not_mixed_into_another_language(german, languages):
